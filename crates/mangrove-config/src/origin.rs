@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::names::{HostPolicy, StatusRange};
 use crate::setting::{settings, words};
+use crate::target::{HostPolicy, StatusRange};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

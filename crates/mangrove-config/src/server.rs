@@ -3,19 +3,19 @@
 use std::net::SocketAddr;
 
 use crate::limits::Limits;
-use crate::names::Network;
+use crate::network::Network;
 use crate::setting::{settings, words};
 
 settings! {
     /// What belongs to the machine rather than to one site.
     Server {
-        http: Vec<SocketAddr> = Vec::new(), List 1 ..= 64,
+        http: Vec<SocketAddr> = Vec::new(), List 0 ..= 64,
             "Addresses for cleartext HTTP/1.1 and HTTP/2 (by prior knowledge). `\"off\"` for none.";
-        https: Vec<SocketAddr> = Vec::new(), List 1 ..= 64,
+        https: Vec<SocketAddr> = Vec::new(), List 0 ..= 64,
             "Addresses for HTTP/1.1 and HTTP/2 over TLS. Without a certificate a self-signed one is made and kept in the state folder. `\"off\"` for none.";
-        admin: Option<SocketAddr> = None, Text 1 ..= 64,
+        admin: Option<SocketAddr> = None, Text 0 ..= 64,
             "The operator's listener: the API by token, /metrics, /healthz and /readyz open on loopback. `\"off\"` for none.";
-        status: Option<SocketAddr> = None, Text 1 ..= 64,
+        status: Option<SocketAddr> = None, Text 0 ..= 64,
             "Where the status board will listen.";
         resolvers: Vec<SocketAddr> = Vec::new(), List 1 ..= 16,
             "Name servers that origin names are asked of, in order. Unset, the system's own are used.";

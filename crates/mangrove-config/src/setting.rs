@@ -78,6 +78,53 @@ macro_rules! settings {
                 }, )*
             ];
         }
+
+        impl $crate::value::Section for $name {
+            const SETTINGS: &'static [$crate::setting::Setting] = $name::SETTINGS;
+
+            fn read_fields(&mut self, table: &toml::de::DeTable<'_>, faults: &mut $crate::fault::Faults) {
+                let mut settings = Self::SETTINGS.iter();
+                $( if let Some(setting) = settings.next() {
+                    $crate::value::read_field(&mut self.$field, setting, table, faults);
+                } )*
+            }
+
+            fn check_fields(&self, faults: &mut $crate::fault::Faults) {
+                let mut settings = Self::SETTINGS.iter();
+                $( if let Some(setting) = settings.next() {
+                    faults.within($crate::fault::Step::Key(setting.key), |faults| {
+                        $crate::value::Value::check(&self.$field, setting, faults);
+                    });
+                } )*
+            }
+
+            fn show_fields(&self, prefix: &str, rows: &mut $crate::value::Rows) {
+                let mut settings = Self::SETTINGS.iter();
+                $( if let Some(setting) = settings.next() {
+                    let key = format!("{prefix}{}", setting.key);
+                    $crate::value::Value::show(&self.$field, setting, &key, rows);
+                } )*
+            }
+        }
+
+        impl $crate::value::Value for $name {
+            fn read(
+                written: &toml::de::DeValue<'_>,
+                setting: &$crate::setting::Setting,
+                base: Option<&Self>,
+                faults: &mut $crate::fault::Faults,
+            ) -> Option<Self> {
+                $crate::value::read_section(written, setting, base, faults)
+            }
+
+            fn check(&self, _: &$crate::setting::Setting, faults: &mut $crate::fault::Faults) {
+                $crate::value::Section::check_fields(self, faults);
+            }
+
+            fn show(&self, _: &$crate::setting::Setting, key: &str, rows: &mut $crate::value::Rows) {
+                $crate::value::Section::show_fields(self, &format!("{key}."), rows);
+            }
+        }
     };
 }
 pub(crate) use settings;
@@ -120,6 +167,23 @@ macro_rules! words {
         }
 
         $crate::wire::plain!($name);
+
+        impl $crate::value::Value for $name {
+            fn read(
+                written: &toml::de::DeValue<'_>,
+                setting: &$crate::setting::Setting,
+                _: Option<&Self>,
+                faults: &mut $crate::fault::Faults,
+            ) -> Option<Self> {
+                $crate::value::read_word(written, setting, Self::WORDS, Self::of_word, faults)
+            }
+
+            fn check(&self, _: &$crate::setting::Setting, _: &mut $crate::fault::Faults) {}
+
+            fn show(&self, _: &$crate::setting::Setting, key: &str, rows: &mut $crate::value::Rows) {
+                rows.push((key.to_owned(), format!("\"{}\"", self.word())));
+            }
+        }
     };
 }
 pub(crate) use words;

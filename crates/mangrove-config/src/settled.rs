@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::names::Origin;
+use crate::fault::Faults;
 use crate::server::Server;
 use crate::site::Site;
+use crate::target::Origin;
+use crate::validate::validate;
 
 /// The version of the settled form that this build writes and reads.
 pub const FORMAT: u32 = 1;
@@ -36,6 +38,9 @@ pub enum Unsettled {
     /// Not JSON, or not of this shape.
     #[error("the settled form cannot be read: {0}")]
     Shape(#[from] serde_json::Error),
+    /// A value that settling would have refused.
+    #[error("the settled form cannot be used: {0}")]
+    Refused(String),
     /// Written in another version of the form.
     #[error("the settled form is of format {0}; this build reads {FORMAT}")]
     Format(u32),
@@ -57,10 +62,25 @@ impl Settled {
             return Err(Unsettled::TooLarge(bytes.len()));
         }
         let settled: Self = serde_json::from_slice(bytes)?;
-        if settled.format != FORMAT {
-            return Err(Unsettled::Format(settled.format));
-        }
+        settled.check()?;
         Ok(settled)
+    }
+
+    /// Judges a form that was made or changed in memory, such as after replacing its listeners.
+    ///
+    /// # Errors
+    /// When the format is another, or by path what is wrong.
+    pub fn check(&self) -> Result<(), Unsettled> {
+        if self.format != FORMAT {
+            return Err(Unsettled::Format(self.format));
+        }
+        let mut faults = Faults::default();
+        validate(self, &mut faults);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(refused(faults))
+        }
     }
 
     /// SHA-256 of the canonical JSON, as 64 hexadecimal digits.
@@ -104,6 +124,20 @@ impl Settled {
             sites: vec![site],
         }
     }
+}
+
+/// The first few faults in one line: nobody edits this form, so nobody needs them all.
+fn refused(faults: Faults) -> Unsettled {
+    const NAMED: usize = 3;
+    let (found, more) = faults.into_parts();
+    let more = more.saturating_add(found.len().saturating_sub(NAMED));
+    let named: Vec<String> = found.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!("; and {more} more")
+    };
+    Unsettled::Refused(format!("{}{more}", named.join("; ")))
 }
 
 impl Server {

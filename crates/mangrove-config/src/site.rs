@@ -1,8 +1,8 @@
 //! The `[[site]]` block: one tenant's hosts and policy.
 
-use crate::names::Origin;
 use crate::origin::OriginPolicy;
 use crate::setting::{settings, words};
+use crate::target::Origin;
 
 settings! {
     /// One tenant: which hosts are theirs, and where their content comes from.
@@ -17,7 +17,7 @@ settings! {
             "How origins are spoken to.";
         path: PathPolicy = PathPolicy::AsReceived, Choice 0 ..= 0,
             "Which path an origin sees: as the client sent it, or its RFC 3986 section 6.2.2 normal form. Keys and rules always see the normal form.";
-        upgrade: Vec<String> = vec!["websocket".to_owned()], List 1 ..= 8,
+        upgrade: Vec<String> = vec!["websocket".to_owned()], List 0 ..= 8,
             "Protocols a client may upgrade to (RFC 9110 section 7.8). `\"off\"` for none.";
         request_body_bytes: Option<u64> = None, Bytes 1 ..= 1_099_511_627_776,
             "This site's own ceiling for request bodies, in place of the server's.";

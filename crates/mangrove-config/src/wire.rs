@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::names::{HostPolicy, StatusRange};
+use crate::target::{HostPolicy, StatusRange};
 
 /// A value with a spelling in the settled form.
 pub(crate) trait Wire: Sized {

@@ -1,0 +1,275 @@
+//! Settled configuration in words: what it will do, and what a change changes.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use crate::server::{ClientAddress, LogTarget, Query, Server};
+use crate::settled::Settled;
+use crate::site::{PathPolicy, Site};
+use crate::target::HostPolicy;
+use crate::value::{Rows, Section};
+
+/// The most hosts or origins of one site that are listed.
+const LISTED: usize = 8;
+/// The most lines of a difference.
+const DIFFERENCES: usize = 200;
+
+/// What `settled` does, for the person who wrote it.
+pub fn explain(settled: &Settled) -> String {
+    let mut page = String::new();
+    explain_server(&settled.server, &mut page);
+    for site in &settled.sites {
+        explain_site(site, &mut page);
+    }
+    let sites = if settled.sites.len() == 1 {
+        "1 site".to_owned()
+    } else {
+        format!("{} sites", settled.sites.len())
+    };
+    let _ = write!(page, "\n{sites}, digest {}\n", settled.digest());
+    page
+}
+
+/// What changes from `old` to `new`, one line each; empty when nothing does.
+pub fn diff(old: &Settled, new: &Settled) -> String {
+    let mut lines = Vec::new();
+    let rows = |server: &Server| rows_of(server, "server.");
+    differences(&rows(&old.server), &rows(&new.server), "", &mut lines);
+    let before: HashMap<&str, &Site> = old
+        .sites
+        .iter()
+        .map(|site| (site.name.as_str(), site))
+        .collect();
+    let after: HashMap<&str, &Site> = new
+        .sites
+        .iter()
+        .map(|site| (site.name.as_str(), site))
+        .collect();
+    for site in old
+        .sites
+        .iter()
+        .filter(|site| !after.contains_key(site.name.as_str()))
+    {
+        lines.push(format!("- site {}", site.name));
+    }
+    for site in &new.sites {
+        match before.get(site.name.as_str()) {
+            None => lines.push(format!("+ site {}: {}", site.name, listed(&site.hosts))),
+            Some(old) if **old != *site => {
+                differences(
+                    &rows_of(*old, ""),
+                    &rows_of(site, ""),
+                    &format!("site {}: ", site.name),
+                    &mut lines,
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    if lines.is_empty() && old != new {
+        lines.push("~ the order of sites".to_owned());
+    }
+    let more = lines.len().saturating_sub(DIFFERENCES);
+    lines.truncate(DIFFERENCES);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+        .iter()
+        .fold(String::new(), |page, line| page + line + "\n")
+}
+
+fn explain_server(server: &Server, page: &mut String) {
+    let _ = writeln!(page, "Listening");
+    for address in &server.http {
+        let _ = writeln!(page, "  http     {address}");
+    }
+    for address in &server.https {
+        let _ = writeln!(page, "  https    {address}");
+    }
+    if let Some(address) = server.admin {
+        let _ = writeln!(page, "  admin    {address}");
+    }
+    if !server.https.is_empty() {
+        match server.tls.certificates.as_slice() {
+            [] => page.push_str("  certificate: self-signed, made and kept in the state folder\n"),
+            [only] => {
+                let _ = writeln!(page, "  certificate: {}", only.cert);
+            }
+            [first, others @ ..] => {
+                let _ = writeln!(
+                    page,
+                    "  certificates: {} and {} more, by name; the first when none fits",
+                    first.cert,
+                    others.len()
+                );
+            }
+        }
+    }
+    let _ = writeln!(page, "  access log: {}", access_log(server));
+    let silent = ["http", "https", "admin", "tls.certificate", "log."];
+    let unusual = unusual(
+        &rows_of(server, ""),
+        &rows_of(&Server::default(), ""),
+        &silent,
+    );
+    write_unusual("  ", &unusual, page);
+}
+
+fn access_log(server: &Server) -> String {
+    let log = &server.log;
+    let mut words = match (log.to, &log.path) {
+        (LogTarget::Off, _) => return "off".to_owned(),
+        (LogTarget::Stdout, _) => "standard output".to_owned(),
+        (LogTarget::File, Some(path)) => path.clone(),
+        (LogTarget::File, None) => "log/access.ndjson in the state folder".to_owned(),
+    };
+    if log.client_address == ClientAddress::Truncated {
+        words.push_str(", visitors' addresses cut to their network");
+    }
+    if log.query == Query::Redact {
+        words.push_str(", without query strings");
+    }
+    words
+}
+
+fn explain_site(site: &Site, page: &mut String) {
+    let hosts: Vec<String> = site
+        .hosts
+        .iter()
+        .map(|host| {
+            if host == "*" {
+                "any other host".to_owned()
+            } else {
+                host.clone()
+            }
+        })
+        .collect();
+    let _ = writeln!(page, "\nSite {}", site.name);
+    let _ = writeln!(page, "  hosts    {}", listed(&hosts));
+    if site.sample {
+        page.push_str("  content  the built-in sample site\n");
+    } else if let Some(respond) = &site.respond {
+        let _ = writeln!(
+            page,
+            "  content  answered here: {} with {} bytes of {}",
+            respond.status,
+            respond.body.len(),
+            respond.content_type
+        );
+    } else {
+        let total: u32 = site
+            .origins
+            .iter()
+            .map(|origin| u32::from(origin.weight))
+            .sum();
+        let share = |weight: u16| (u32::from(weight) * 100).checked_div(total).unwrap_or(0);
+        let several = site.origins.len() > 1;
+        let origin = |origin: &crate::Origin| {
+            if several {
+                format!("{} ({}%)", origin.url, share(origin.weight))
+            } else {
+                origin.url.clone()
+            }
+        };
+        let origins: Vec<String> = site.origins.iter().map(origin).collect();
+        let _ = writeln!(page, "  origins  {}", listed(&origins));
+        let host = match &site.origin.host {
+            HostPolicy::Preserve => "the client's, as it came".to_owned(),
+            HostPolicy::Origin => "the one in the origin's URL".to_owned(),
+            HostPolicy::Literal(name) => name.clone(),
+        };
+        let _ = writeln!(page, "  Host     {host}");
+        if site.path == PathPolicy::Normalized {
+            page.push_str("  path     in normal form\n");
+        }
+        if !site.origin.tls_verify {
+            page.push_str("  warning  origins' certificates are not verified: anyone between can read and change everything\n");
+        }
+    }
+    let silent = [
+        "name",
+        "hosts",
+        "origins",
+        "path",
+        "sample",
+        "respond.",
+        "origin.host",
+    ];
+    let unusual = unusual(&rows_of(site, ""), &rows_of(&Site::default(), ""), &silent);
+    write_unusual("  ", &unusual, page);
+}
+
+fn rows_of<T: Section>(section: &T, prefix: &str) -> Rows {
+    let mut rows = Rows::new();
+    section.show_fields(prefix, &mut rows);
+    rows
+}
+
+/// Settings that differ from their defaults, leaving out those that begin like one of `silent`.
+fn unusual(rows: &Rows, defaults: &Rows, silent: &[&str]) -> Rows {
+    let defaults: HashMap<&str, &str> = defaults
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    let quiet = |key: &str| {
+        silent.iter().any(|silent| {
+            key.strip_prefix(silent).is_some_and(|rest| {
+                rest.is_empty() || silent.ends_with('.') || rest.starts_with('[')
+            })
+        })
+    };
+    rows.iter()
+        .filter(|(key, value)| defaults.get(key.as_str()) != Some(&value.as_str()) && !quiet(key))
+        .cloned()
+        .collect()
+}
+
+fn write_unusual(indent: &str, rows: &Rows, page: &mut String) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "{indent}not the default:");
+    for (key, value) in rows {
+        let _ = writeln!(page, "{indent}  {key} = {value}");
+    }
+}
+
+fn differences(old: &Rows, new: &Rows, prefix: &str, lines: &mut Vec<String>) {
+    let before: HashMap<&str, &str> = old
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    let after: HashMap<&str, &str> = new
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    for (key, value) in old
+        .iter()
+        .filter(|(key, _)| !after.contains_key(key.as_str()))
+    {
+        lines.push(format!("- {prefix}{key} = {value}"));
+    }
+    for (key, value) in new {
+        match before.get(key.as_str()) {
+            None => lines.push(format!("+ {prefix}{key} = {value}")),
+            Some(old) if old != value => {
+                lines.push(format!("~ {prefix}{key} = {value}, was {old}"))
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn listed(items: &[String]) -> String {
+    let shown = items
+        .iter()
+        .take(LISTED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match items.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,144 @@
+//! Networks: ranges of addresses such as `10.0.0.0/8`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Addresses that share their first `prefix` bits, such as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` is inside. An IPv4 address in IPv6's clothing (`::ffff:a.b.c.d`) counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                mask4(own, self.prefix) == mask4(other, self.prefix)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                mask6(own, self.prefix) == mask6(other, self.prefix)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || "a network is written 10.0.0.0/8, 2001:db8::/32 or as one address".to_owned();
+        let (address, prefix) = text
+            .split_once('/')
+            .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let bits: u8 = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().map_err(|_| wrong())?
+            }
+            Some(_) => return Err(wrong()),
+        };
+        if prefix > bits {
+            return Err(format!("this kind of address has {bits} bits"));
+        }
+        let first = match address {
+            IpAddr::V4(address) => IpAddr::V4(mask4(address, prefix)),
+            IpAddr::V6(address) => IpAddr::V6(mask6(address, prefix)),
+        };
+        if first != address {
+            return Err(format!(
+                "{address} has bits set after the first {prefix}; the network is {first}/{prefix}"
+            ));
+        }
+        if address.to_canonical() != address {
+            return Err("write an IPv4 network as IPv4".to_owned());
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
+fn mask4(address: Ipv4Addr, prefix: u8) -> Ipv4Addr {
+    let mask = u32::MAX
+        .checked_shl(32 - u32::from(prefix.min(32)))
+        .unwrap_or(0);
+    Ipv4Addr::from_bits(address.to_bits() & mask)
+}
+
+fn mask6(address: Ipv6Addr, prefix: u8) -> Ipv6Addr {
+    let mask = u128::MAX
+        .checked_shl(128 - u32::from(prefix.min(128)))
+        .unwrap_or(0);
+    Ipv6Addr::from_bits(address.to_bits() & mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses_and_no_others() {
+        let inside = |net: &str, address: &str| network(net).contains(address.parse().unwrap());
+        assert!(inside("10.0.0.0/8", "10.255.255.255"));
+        assert!(!inside("10.0.0.0/8", "11.0.0.0"));
+        assert!(inside("0.0.0.0/0", "203.0.113.9"));
+        assert!(inside("2001:db8::/32", "2001:db8:ffff::1"));
+        assert!(!inside("::/0", "203.0.113.9"), "IPv6 networks hold no IPv4");
+        assert!(inside("127.0.0.1", "127.0.0.1"));
+        assert!(!inside("127.0.0.1", "127.0.0.2"));
+    }
+
+    #[test]
+    fn an_ipv4_client_on_an_ipv6_socket_is_still_ipv4() {
+        assert!(network("192.0.2.0/24").contains("::ffff:192.0.2.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_network_with_stray_bits_is_refused_and_the_right_one_named() {
+        let why = "10.1.2.3/8".parse::<Network>().unwrap_err();
+        assert!(why.contains("10.0.0.0/8"), "{why}");
+        for wrong in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "::/129",
+            "10.0.0/8",
+            "::ffff:10.0.0.0/104",
+            "a/8",
+        ] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,617 @@
+//! What can be the value of a setting: how it is read from a file, judged against its range, and shown.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use crate::fault::{Faults, Step};
+use crate::network::Network;
+use crate::reference;
+use crate::setting::{Setting, Unit};
+use crate::target::{HostPolicy, Origin, StatusRange};
+use crate::units;
+
+/// Settings by full key, with their values as written in a file.
+pub(crate) type Rows = Vec<(String, String)>;
+
+/// A value some setting can have.
+pub(crate) trait Value: Sized {
+    /// Reads what was written. What is wrong goes to `faults`, and then there is no value. A table of settings starts
+    /// from `base`, or from its defaults.
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        base: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self>;
+
+    /// Judges the value against the setting's range.
+    fn check(&self, setting: &Setting, faults: &mut Faults);
+
+    /// Adds the value to `rows` under `key`; nothing if it is unset.
+    fn show(&self, setting: &Setting, key: &str, rows: &mut Rows);
+}
+
+/// A table of settings, as `settings!` declares it.
+pub(crate) trait Section: Default + Clone {
+    const SETTINGS: &'static [Setting];
+    fn read_fields(&mut self, table: &DeTable<'_>, faults: &mut Faults);
+    fn check_fields(&self, faults: &mut Faults);
+    fn show_fields(&self, prefix: &str, rows: &mut Rows);
+}
+
+/// Reads one field of a table if it is there.
+pub(crate) fn read_field<T: Value>(
+    field: &mut T,
+    setting: &Setting,
+    table: &DeTable<'_>,
+    faults: &mut Faults,
+) {
+    if let Some(written) = table.get(setting.key) {
+        let step = Step::Key(setting.key);
+        if let Some(value) = faults.within(step, |faults| {
+            T::read(written.get_ref(), setting, Some(&*field), faults)
+        }) {
+            *field = value;
+        }
+    }
+}
+
+/// Reports keys of `table` that no setting has.
+pub(crate) fn refuse_strangers(
+    table: &DeTable<'_>,
+    settings: &[Setting],
+    allowed: &[&str],
+    faults: &mut Faults,
+) {
+    for key in table.keys() {
+        let name: &str = key.get_ref();
+        if settings.iter().any(|setting| setting.key == name) || allowed.contains(&name) {
+            continue;
+        }
+        let keys = || settings.iter().map(|setting| setting.key);
+        let meant = nearest(name, keys());
+        let help = match (meant, reference::home_of(name)) {
+            (Some(meant), None) => format!("did you mean `{meant}`?"),
+            (Some(meant), Some(home)) => {
+                format!("did you mean `{meant}`? (`{name}` belongs in {home})")
+            }
+            (None, Some(home)) => format!("`{name}` belongs in {home}"),
+            (None, None) => format!("the keys here are {}", one_of(keys())),
+        };
+        faults.refuse_stranger(
+            key.span(),
+            format!("there is no setting `{}`", name.escape_debug()),
+            help,
+            meant,
+        );
+    }
+}
+
+/// The one of `known` that `name` was probably meant to be.
+pub(crate) fn nearest(
+    name: &str,
+    known: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
+    /// Nobody mistypes something this long; comparing it would only cost time.
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let lower = name.to_ascii_lowercase().replace('-', "_");
+    known
+        .map(|known| {
+            (
+                strsim::damerau_levenshtein(&lower, &known.replace('-', "_")),
+                known,
+            )
+        })
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(3).min(3))
+        .min()
+        .map(|(_, known)| known)
+}
+
+fn one_of(words: impl Iterator<Item = &'static str>) -> String {
+    words
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Reports a value of the wrong kind.
+fn wrong_kind(written: &DeValue<'_>, setting: &Setting, wanted: &str, faults: &mut Faults) {
+    let is = match written {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    faults.refuse(
+        format!("`{}` cannot be {is}", setting.key),
+        Some(wanted.to_owned()),
+    );
+}
+
+fn number(written: &DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(written.as_str(), written.radix()).ok()
+}
+
+/// Reports a magnitude outside the setting's range.
+fn check_range(magnitude: u64, setting: &Setting, faults: &mut Faults) {
+    if magnitude < setting.minimum || magnitude > setting.maximum {
+        out_of_range(&units::show(setting.unit, magnitude), setting, faults);
+    }
+}
+
+fn out_of_range(is: &str, setting: &Setting, faults: &mut Faults) {
+    let show = |magnitude| units::show(setting.unit, magnitude);
+    let (minimum, maximum) = (show(setting.minimum), show(setting.maximum));
+    let key = setting.key;
+    let what = match setting.unit {
+        Unit::Text if setting.minimum == setting.maximum => {
+            format!("`{key}` has {minimum} bytes; here it has {is}")
+        }
+        Unit::Text => format!("`{key}` has from {minimum} to {maximum} bytes; here it has {is}"),
+        Unit::List => format!("`{key}` has at most {maximum} entries; here it has {is}"),
+        _ => format!("`{key}` is from {minimum} to {maximum}; here it is {is}"),
+    };
+    faults.refuse(what, None);
+}
+
+impl Value for Duration {
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        _: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let time = written.as_str().and_then(units::parse_time);
+        if time.is_none() {
+            match written {
+                DeValue::String(text) => {
+                    faults.refuse(
+                        format!("{text:?} is not a duration"),
+                        Some(units::TIME_FORM.to_owned()),
+                    );
+                }
+                DeValue::Integer(number) => faults.refuse(
+                    format!("`{}` needs a unit", setting.key),
+                    Some(format!("if you mean seconds, write \"{number}s\"")),
+                ),
+                _ => wrong_kind(written, setting, units::TIME_FORM, faults),
+            }
+        }
+        time
+    }
+
+    fn check(&self, setting: &Setting, faults: &mut Faults) {
+        check_range(
+            u64::try_from(self.as_millis()).unwrap_or(u64::MAX),
+            setting,
+            faults,
+        );
+    }
+
+    fn show(&self, setting: &Setting, key: &str, rows: &mut Rows) {
+        let milliseconds = u64::try_from(self.as_millis()).unwrap_or(u64::MAX);
+        rows.push((key.to_owned(), units::written(setting.unit, milliseconds)));
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty),*) => { $(
+        impl Value for $type {
+            fn read(written: &DeValue<'_>, setting: &Setting, _: Option<&Self>, faults: &mut Faults) -> Option<Self> {
+                let magnitude = read_number(written, setting, faults)?;
+                let value = Self::try_from(magnitude).ok();
+                if value.is_none() {
+                    check_range(magnitude, setting, faults);
+                }
+                value
+            }
+
+            fn check(&self, setting: &Setting, faults: &mut Faults) {
+                check_range(u64::from(*self), setting, faults);
+            }
+
+            fn show(&self, setting: &Setting, key: &str, rows: &mut Rows) {
+                rows.push((key.to_owned(), units::written(setting.unit, u64::from(*self))));
+            }
+        }
+    )* };
+}
+numbers!(u16, u32, u64);
+
+fn read_number(written: &DeValue<'_>, setting: &Setting, faults: &mut Faults) -> Option<u64> {
+    let sized = matches!(setting.unit, Unit::Bytes | Unit::Rate);
+    match written {
+        DeValue::Integer(integer) => {
+            let number = number(integer);
+            if number.is_none() {
+                out_of_range(&integer.to_string(), setting, faults);
+            }
+            number
+        }
+        DeValue::String(text) if sized => {
+            let size = units::parse_size(text.strip_suffix("/s").unwrap_or(text));
+            if size.is_none() {
+                faults.refuse(
+                    format!("{text:?} is not a size"),
+                    Some(units::SIZE_FORM.to_owned()),
+                );
+            }
+            size
+        }
+        _ => {
+            let wanted = if sized {
+                units::SIZE_FORM
+            } else {
+                "write a whole number, without quotes"
+            };
+            wrong_kind(written, setting, wanted, faults);
+            None
+        }
+    }
+}
+
+impl Value for bool {
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        _: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let flag = written.as_bool();
+        if flag.is_none() {
+            wrong_kind(
+                written,
+                setting,
+                "write true or false, without quotes",
+                faults,
+            );
+        }
+        flag
+    }
+
+    fn check(&self, _: &Setting, _: &mut Faults) {}
+
+    fn show(&self, _: &Setting, key: &str, rows: &mut Rows) {
+        rows.push((key.to_owned(), self.to_string()));
+    }
+}
+
+fn read_text<'a>(
+    written: &'a DeValue<'_>,
+    setting: &Setting,
+    faults: &mut Faults,
+) -> Option<&'a str> {
+    let text = written.as_str();
+    if text.is_none() {
+        wrong_kind(written, setting, "write a text, in quotes", faults);
+    }
+    text
+}
+
+impl Value for String {
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        _: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        read_text(written, setting, faults).map(str::to_owned)
+    }
+
+    fn check(&self, setting: &Setting, faults: &mut Faults) {
+        if self.is_empty() && setting.minimum > 0 {
+            faults.require(setting.key, None);
+        } else {
+            check_range(
+                u64::try_from(self.len()).unwrap_or(u64::MAX),
+                setting,
+                faults,
+            );
+        }
+    }
+
+    fn show(&self, _: &Setting, key: &str, rows: &mut Rows) {
+        rows.push((key.to_owned(), format!("{self:?}")));
+    }
+}
+
+/// Reads a text that has a grammar of its own.
+fn read_parsed<T>(
+    written: &DeValue<'_>,
+    setting: &Setting,
+    faults: &mut Faults,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let text = read_text(written, setting, faults)?;
+    match parse(text) {
+        Ok(value) => Some(value),
+        Err(why) => {
+            faults.refuse(format!("{} cannot be used: {why}", quoted(text)), None);
+            None
+        }
+    }
+}
+
+/// A text from outside in a message: quoted, escaped, and short.
+pub(crate) fn quoted(text: &str) -> String {
+    const SHOWN: usize = 80;
+    match text.char_indices().nth(SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// Values that are one text with a grammar of its own; a value that exists is right.
+macro_rules! parsed {
+    ($($type:ty => $parse:expr;)*) => { $(
+        impl Value for $type {
+            fn read(written: &DeValue<'_>, setting: &Setting, _: Option<&Self>, faults: &mut Faults) -> Option<Self> {
+                read_parsed(written, setting, faults, $parse)
+            }
+
+            fn check(&self, _: &Setting, _: &mut Faults) {}
+
+            fn show(&self, _: &Setting, key: &str, rows: &mut Rows) {
+                rows.push((key.to_owned(), format!("{:?}", self.to_string())));
+            }
+        }
+    )* };
+}
+parsed! {
+    SocketAddr => |text| text.parse().map_err(|_| {
+        "an address is written 127.0.0.1:8080 or [::1]:8080; [::]:8080 means every address of the machine".to_owned()
+    });
+    Network => str::parse;
+    StatusRange => str::parse;
+}
+
+impl Value for HostPolicy {
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        _: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        read_parsed(written, setting, faults, |text| {
+            Self::try_from(text.to_owned())
+        })
+    }
+
+    fn check(&self, setting: &Setting, faults: &mut Faults) {
+        if let Self::Literal(name) = self {
+            name.check(setting, faults);
+        }
+    }
+
+    fn show(&self, _: &Setting, key: &str, rows: &mut Rows) {
+        rows.push((key.to_owned(), format!("{:?}", String::from(self.clone()))));
+    }
+}
+
+impl Value for Origin {
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        _: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        match written {
+            DeValue::String(url) => read_parsed(written, setting, faults, |_| Self::parse(url, 1)),
+            DeValue::Table(table) => {
+                refuse_strangers(table, reference::ORIGIN_ENTRY, &[], faults);
+                let (mut url, mut weight) = (String::new(), 1);
+                for setting in reference::ORIGIN_ENTRY {
+                    match setting.key {
+                        "url" => read_field(&mut url, setting, table, faults),
+                        _ => read_field(&mut weight, setting, table, faults),
+                    }
+                }
+                let origin = Self::parse(&url, weight);
+                if let Err(why) = &origin {
+                    faults.refuse(format!("{} cannot be used: {why}", quoted(&url)), None);
+                }
+                origin.ok()
+            }
+            _ => {
+                let wanted = "an origin is \"http://host:port\" or { url = \"http://host:port\", weight = 2 }";
+                wrong_kind(written, setting, wanted, faults);
+                None
+            }
+        }
+    }
+
+    fn check(&self, _: &Setting, _: &mut Faults) {}
+
+    fn show(&self, _: &Setting, key: &str, rows: &mut Rows) {
+        let weight = if self.weight == 1 {
+            String::new()
+        } else {
+            format!(" weight {}", self.weight)
+        };
+        rows.push((key.to_owned(), format!("{:?}{weight}", self.url)));
+    }
+}
+
+/// Whether `"off"` was written where that stands for none.
+fn is_off(written: &DeValue<'_>, setting: &Setting) -> bool {
+    setting.minimum == 0 && setting.unit != Unit::Table && written.as_str() == Some("off")
+}
+
+impl<T: Value> Value for Option<T> {
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        base: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        if is_off(written, setting) {
+            return Some(None);
+        }
+        T::read(written, setting, base.and_then(Option::as_ref), faults).map(Some)
+    }
+
+    fn check(&self, setting: &Setting, faults: &mut Faults) {
+        if let Some(value) = self {
+            value.check(setting, faults);
+        }
+    }
+
+    fn show(&self, setting: &Setting, key: &str, rows: &mut Rows) {
+        if let Some(value) = self {
+            value.show(setting, key, rows);
+        }
+    }
+}
+
+/// Ranges of a list bound its length; its texts have this one.
+fn entry_of(setting: &Setting) -> Setting {
+    Setting {
+        unit: Unit::Text,
+        minimum: 1,
+        maximum: 4_096,
+        ..*setting
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    fn read(
+        written: &DeValue<'_>,
+        setting: &Setting,
+        _: Option<&Self>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        if is_off(written, setting) {
+            return Some(Self::new());
+        }
+        let off = if setting.minimum == 0 {
+            "; for none, write \"off\""
+        } else {
+            ""
+        };
+        let DeValue::Array(entries) = written else {
+            wrong_kind(
+                written,
+                setting,
+                &format!("write a list: [ … ]{off}"),
+                faults,
+            );
+            return None;
+        };
+        if entries.is_empty() {
+            let help = if setting.minimum == 0 {
+                "for none, write \"off\""
+            } else {
+                "list at least one, or leave the key out"
+            };
+            let what = format!(
+                "`{}` is an empty list, which is read neither as all nor as none",
+                setting.key
+            );
+            faults.refuse(what, Some(help.to_owned()));
+            return None;
+        }
+        let entry = entry_of(setting);
+        let mut values = Self::with_capacity(entries.len());
+        for (position, written) in entries.iter().enumerate() {
+            let step = Step::Entry(position);
+            values.extend(faults.within(step, |faults| {
+                T::read(written.get_ref(), &entry, None, faults)
+            }));
+        }
+        // With one left out, the others would be judged under wrong positions.
+        (values.len() == entries.len()).then_some(values)
+    }
+
+    fn check(&self, setting: &Setting, faults: &mut Faults) {
+        let length = u64::try_from(self.len()).unwrap_or(u64::MAX);
+        if length > setting.maximum {
+            out_of_range(&length.to_string(), setting, faults);
+            return;
+        }
+        let entry = entry_of(setting);
+        for (position, value) in self.iter().enumerate() {
+            faults.within(Step::Entry(position), |faults| value.check(&entry, faults));
+        }
+    }
+
+    fn show(&self, setting: &Setting, key: &str, rows: &mut Rows) {
+        let entry = entry_of(setting);
+        let mut texts = Vec::new();
+        for (position, value) in self.iter().enumerate() {
+            let mut entries = Rows::new();
+            value.show(&entry, "", &mut entries);
+            for (below, value) in entries {
+                // A list of tables has a row for each setting in them; a list of texts is one row.
+                if below.is_empty() {
+                    texts.push(value)
+                } else {
+                    rows.push((format!("{key}[{position}]{below}"), value))
+                }
+            }
+        }
+        if !texts.is_empty() {
+            rows.push((key.to_owned(), format!("[{}]", texts.join(", "))));
+        }
+    }
+}
+
+/// Reads a table of settings over `base`.
+pub(crate) fn read_section<T: Section>(
+    written: &DeValue<'_>,
+    setting: &Setting,
+    base: Option<&T>,
+    faults: &mut Faults,
+) -> Option<T> {
+    let DeValue::Table(table) = written else {
+        wrong_kind(written, setting, "it is a table of settings", faults);
+        return None;
+    };
+    let mut section = base.cloned().unwrap_or_default();
+    refuse_strangers(table, T::SETTINGS, &[], faults);
+    section.read_fields(table, faults);
+    Some(section)
+}
+
+/// Reads a choice of words.
+pub(crate) fn read_word<T>(
+    written: &DeValue<'_>,
+    setting: &Setting,
+    words: &'static [&'static str],
+    of_word: impl Fn(&str) -> Option<T>,
+    faults: &mut Faults,
+) -> Option<T> {
+    let DeValue::String(text) = written else {
+        let wanted = format!("write one of {}", quoted_words(words));
+        wrong_kind(written, setting, &wanted, faults);
+        return None;
+    };
+    let value = of_word(text);
+    if value.is_none() {
+        let help = match nearest(text, words.iter().copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("write one of {}", quoted_words(words)),
+        };
+        faults.refuse(
+            format!("`{}` cannot be {}", setting.key, quoted(text)),
+            Some(help),
+        );
+    }
+    value
+}
+
+fn quoted_words(words: &[impl Display]) -> String {
+    words
+        .iter()
+        .map(|word| format!("\"{word}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
