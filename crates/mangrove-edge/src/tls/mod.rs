@@ -1,0 +1,49 @@
+//! TLS: which certificate is shown to whom, how sessions resume, and how origins are trusted.
+//!
+//! * [`CertStore`] holds certificates read from files, chosen by server name; it is built whole and
+//!   swapped in a [`CertResolver`]. A bad pair keeps the old one, and a [`TlsProblem`] says why.
+//! * [`self_signed`] makes the pair of the first run.
+//! * [`TicketKeys`] seals session tickets with keys that all processes of an edge share.
+//! * [`server_config`] and [`client_config`] put them into rustls.
+//!
+//! At start and at each reload, off the request path:
+//!
+//! ```ignore
+//! let (store, problems) = CertStore::reload(&CertStore::default(), &files, now);
+//! let resolver = CertResolver::new(store);
+//! let (tickets, problem) = TicketKeys::open(&state, now);
+//! let config = server_config(resolver.clone(), tickets.clone(), MinVersion::Tls12, clock)?;
+//! // once a minute:       tickets.rotate(now)
+//! // when files change:   resolver.swap(CertStore::reload(&resolver.store(), &files, now).0)
+//! ```
+
+mod certificate;
+mod der;
+mod origin;
+mod private_file;
+mod problem;
+mod self_signed;
+mod server;
+mod staple;
+mod store;
+mod ticket_ring;
+mod tickets;
+
+#[cfg(test)]
+mod handshakes;
+#[cfg(test)]
+mod testing;
+
+use std::path::{Path, PathBuf};
+
+pub use origin::{OriginProtocol, OriginTrust, client_config};
+pub use problem::{TlsFault, TlsProblem};
+pub use self_signed::{SelfSigned, self_signed};
+pub use server::{MinVersion, server_config};
+pub use store::{CertFiles, CertResolver, CertStore};
+pub use tickets::TicketKeys;
+
+/// Where an edge keeps what it makes for TLS.
+fn folder(state: &Path) -> PathBuf {
+    state.join("edge").join("tls")
+}
