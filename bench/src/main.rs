@@ -1,1 +1,407 @@
-fn main() {}
+//! Mangrove beside nginx, HAProxy, Varnish and a bare epoll loop, in one run on one machine.
+//!
+//! ```text
+//! main ─ rows (what is asked) ─ run (who, when) ─┬─ peers (servers) ─ process
+//!                                                ├─ load  (requests) ─ tls
+//!                                                └─ cpu   (the account)
+//!        results ─ stats ─ gates ─ report, chart
+//! ```
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+
+use crate::instructions::Counter;
+use crate::load::Generator;
+use crate::machine::Machine;
+use crate::peers::Programs;
+use crate::results::{Outcome, Results, SPREAD_LIMIT};
+use crate::rows::{ROWS, Row};
+use crate::run::Bench;
+use crate::terminal::say;
+use crate::tls::Identity;
+
+mod bare;
+mod chart;
+mod clock;
+mod cpu;
+mod gates;
+mod instructions;
+mod load;
+mod machine;
+mod peers;
+mod process;
+mod report;
+mod results;
+mod rows;
+mod run;
+mod stats;
+mod terminal;
+mod tls;
+
+/// Exit status when the bare loop was too unsteady for any comparison.
+const VOID: u8 = 2;
+/// Exit status after a signal.
+const INTERRUPTED: i32 = 130;
+/// Rounds of a first look.
+const QUICK_ROUNDS: usize = 3;
+
+/// Compares Mangrove with nginx, HAProxy, Varnish and a bare epoll loop: CPU of a request, memory of a connection.
+#[derive(Parser)]
+#[command(
+    name = "mangrove-bench",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Action>,
+    #[command(flatten)]
+    compare: Compare,
+}
+
+#[derive(Args)]
+struct Compare {
+    /// How often every server takes its turn in each row.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(7..=99))]
+    rounds: u16,
+    /// Three short rounds, kept apart from the results: for a first look, not for a claim.
+    #[arg(long, conflicts_with = "rounds")]
+    quick: bool,
+    #[command(flatten)]
+    setting: Setting,
+}
+
+#[derive(Args)]
+struct Setting {
+    /// Only these rows, by name, separated by commas; `--list` shows them.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    rows: Vec<String>,
+    /// Show the rows and stop.
+    #[arg(long)]
+    list: bool,
+    /// The mangrove program to measure, or `none`. Unset, it is built first.
+    #[arg(long, value_name = "PATH")]
+    mangrove: Option<PathBuf>,
+    /// The core that the server under test runs on.
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// The core that generator and origin run on.
+    #[arg(long, default_value_t = 1)]
+    load_core: usize,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Count instructions for each request under callgrind.
+    Instructions {
+        /// N: each server is run with N and with 2 N requests.
+        #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        requests: u32,
+        #[command(flatten)]
+        setting: Setting,
+    },
+    /// Answer every request with the same bytes: the bare loop itself.
+    Bare {
+        /// Where to listen.
+        address: SocketAddr,
+        /// Bytes in the answer's head; a shorter one than possible gives the shortest.
+        head: usize,
+        /// Bytes in the answer's body.
+        body: usize,
+    },
+    /// Run a program on one core. Used for everything that is started here.
+    #[command(hide = true)]
+    Pinned {
+        /// Which core.
+        core: usize,
+        /// The program and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Some(Action::Bare {
+            address,
+            head,
+            body,
+        }) => bare::serve(address, &bare::response(head, body)).map(|()| ExitCode::SUCCESS),
+        Some(Action::Pinned { core, command }) => {
+            process::become_pinned(core, &command).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Action::Instructions { requests, setting }) => count(&setting, requests),
+        None => compare(&arguments.compare),
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("mangrove-bench: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn compare(arguments: &Compare) -> Result<ExitCode> {
+    let Some(stage) = Stage::set(&arguments.setting)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let machine = Machine::look(&stage.programs);
+    let bench = Bench {
+        generator: &stage.generator,
+        identity: &stage.identity,
+        programs: &stage.programs,
+        machine: &machine,
+        work: &stage.work,
+        server_core: arguments.setting.server_core,
+        load_core: arguments.setting.load_core,
+        rounds: if arguments.quick {
+            QUICK_ROUNDS
+        } else {
+            arguments.rounds.into()
+        },
+    };
+    let folder = if arguments.quick {
+        stage.work.join("quick")
+    } else {
+        own_folder().to_owned()
+    };
+    let mut results = if arguments.quick {
+        Results::default()
+    } else {
+        Results::load(&folder.join("results.json"))?
+    };
+    let (mut void, mut failed) = (Vec::new(), false);
+    for row in &stage.rows {
+        let measure = if arguments.quick {
+            row.measure.quick()
+        } else {
+            row.measure
+        };
+        let result = bench.row(row, measure)?;
+        say(&format!(
+            "\n{}\n\n{}",
+            result.title,
+            report::row_table(&result)
+        ));
+        failed |= result
+            .cells
+            .iter()
+            .any(|cell| matches!(cell.outcome, Outcome::Failed { .. }));
+        match result.void().filter(|_| !arguments.quick) {
+            Some(spread) => void.push((row.name, spread)),
+            None => {
+                results.replace(result);
+                // After each row: hours of measuring do not hang on the last one.
+                write_results(&folder, &results)?;
+            }
+        }
+    }
+    say(&report::gates_table(&results));
+    say_what_was_kept(&folder, &stage.rows, &results, &void);
+    Ok(match (void.is_empty(), failed) {
+        (false, _) => ExitCode::from(VOID),
+        (true, true) => ExitCode::FAILURE,
+        (true, false) => ExitCode::SUCCESS,
+    })
+}
+
+fn write_results(folder: &Path, results: &Results) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for (name, text) in [
+        (
+            "results.json",
+            serde_json::to_string_pretty(results)? + "\n",
+        ),
+        ("RESULTS.md", report::markdown(results)),
+        ("results.svg", chart::svg(results)),
+    ] {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn say_what_was_kept(folder: &Path, measured: &[&Row], results: &Results, void: &[(&str, f64)]) {
+    say(&format!(
+        "Written to {}: RESULTS.md, results.json, results.svg.",
+        folder.display()
+    ));
+    let is_new = |name: &str| {
+        measured.iter().any(|row| row.name == name) && !void.iter().any(|(void, _)| *void == name)
+    };
+    let old: Vec<_> = results
+        .rows
+        .iter()
+        .filter(|row| !is_new(&row.row))
+        .map(|row| row.row.as_str())
+        .collect();
+    if !old.is_empty() {
+        say(&format!(
+            "Kept as an earlier run left them, with their own dates: {}.",
+            old.join(", ")
+        ));
+    }
+    for (row, spread) in void {
+        say(&format!(
+            "VOID: {row}: the bare loop's own time spread by {:.0}% over the rounds; more than {:.0}% says that the \
+             machine was busy, not how fast a server is.",
+            spread * 100.0,
+            SPREAD_LIMIT * 100.0
+        ));
+    }
+    if !void.is_empty() {
+        let rows: Vec<_> = void.iter().map(|(row, _)| *row).collect();
+        say(&format!(
+            "Void rows were not written. Stop other work on this machine and measure them again: --rows {}",
+            rows.join(",")
+        ));
+    }
+}
+
+fn count(setting: &Setting, requests: u32) -> Result<ExitCode> {
+    let Some(mut stage) = Stage::set(setting)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    if setting.rows.is_empty() {
+        stage
+            .rows
+            .retain(|row| ["respond-1k", "pass-1k"].contains(&row.name));
+    }
+    let counter = Counter {
+        generator: &stage.generator,
+        identity: &stage.identity,
+        programs: &stage.programs,
+        work: &stage.work,
+        server_core: setting.server_core,
+        load_core: setting.load_core,
+        requests: usize::try_from(requests)?,
+    };
+    let mut all_well = true;
+    for row in &stage.rows {
+        all_well &= counter.row(row)?;
+    }
+    say(&format!(
+        "\nProfiles are below {}; callgrind_annotate reads them.",
+        stage.work.display()
+    ));
+    Ok(if all_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What both ways of measuring need.
+struct Stage {
+    rows: Vec<&'static Row>,
+    programs: Programs,
+    generator: Generator,
+    identity: Identity,
+    work: PathBuf,
+}
+
+impl Stage {
+    /// Prepares everything; nothing when only the list was asked for.
+    fn set(setting: &Setting) -> Result<Option<Self>> {
+        if setting.list {
+            for row in &ROWS {
+                say(&format!("{:<12} {}", row.name, row.title));
+            }
+            return Ok(None);
+        }
+        let rows = chosen(&setting.rows)?;
+        ensure!(
+            setting.server_core != setting.load_core,
+            "server and generator need a core each"
+        );
+        let mangrove = match setting.mangrove.as_deref() {
+            Some(path) if path == Path::new("none") => None,
+            Some(path) => Some(
+                path.canonicalize()
+                    .with_context(|| format!("looking for {}", path.display()))?,
+            ),
+            None => Some(build_mangrove()?),
+        };
+        let work = own_folder().join("work");
+        if work.exists() {
+            fs::remove_dir_all(&work).with_context(|| format!("emptying {}", work.display()))?;
+        }
+        fs::create_dir_all(&work)?;
+        let identity = Identity::create(&work)?;
+        process::raise_descriptor_limit();
+        process::adopt_orphans()?;
+        process::pin(setting.load_core)?;
+        stop_on_signal()?;
+        let generator = Generator::new()?;
+        Ok(Some(Self {
+            rows,
+            programs: Programs { mangrove },
+            generator,
+            identity,
+            work,
+        }))
+    }
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Row>> {
+    if names.is_empty() {
+        return Ok(ROWS.iter().collect());
+    }
+    let find = |name: &String| {
+        rows::find(name).with_context(|| format!("no row `{name}`; --list shows them"))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Builds the mangrove program beside this one and gives its path.
+fn build_mangrove() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("the folder of this program")?;
+    let target = folder.parent().context("the target folder")?;
+    say("building mangrove (--mangrove PATH measures another, --mangrove none leaves it out)");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "-p", "mangrove", "--target-dir"])
+        .arg(target)
+        .current_dir(own_folder())
+        .status()
+        .context("running cargo")?;
+    ensure!(status.success(), "mangrove did not build");
+    Ok(target.join("release").join("mangrove"))
+}
+
+/// Ends everything that was started when the benchmark is told to stop.
+fn stop_on_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        say("\nstopping everything that was started");
+        process::stop_everything();
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(())
+}
+
+fn own_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

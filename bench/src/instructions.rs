@@ -1,0 +1,179 @@
+//! Instructions for each request, counted by callgrind: slow, but the same on every run.
+//!
+//! A server is run twice, with N requests and with 2 N; the difference, divided by N, is free of start and end.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::load::{Generator, Target};
+use crate::peers::{self, Answer, Contender, Programs, Running, Server, Task};
+use crate::rows::Row;
+use crate::run::wait_for_answer;
+use crate::terminal::say;
+use crate::tls::Identity;
+
+/// Callgrind makes everything some fifty times slower.
+const START: Duration = Duration::from_secs(180);
+/// Connections that the requests come over.
+const CONNECTIONS: usize = 8;
+
+/// What all counts have in common.
+pub(crate) struct Counter<'a> {
+    pub(crate) generator: &'a Generator,
+    pub(crate) identity: &'a Identity,
+    pub(crate) programs: &'a Programs,
+    pub(crate) work: &'a Path,
+    pub(crate) server_core: usize,
+    pub(crate) load_core: usize,
+    /// N.
+    pub(crate) requests: usize,
+}
+
+impl Counter<'_> {
+    /// Counts each server's instructions in a row and says them; false if any server failed.
+    pub(crate) fn row(&self, row: &Row) -> Result<bool> {
+        ensure!(
+            Command::new("valgrind")
+                .arg("--version")
+                .output()
+                .is_ok_and(|output| output.status.success()),
+            "valgrind is not installed"
+        );
+        let origin = match row.from_origin {
+            true => Some(peers::start_origin(self.work, self.load_core, row.body)?),
+            false => None,
+        };
+        let answer = origin
+            .as_ref()
+            .map_or(Answer::Edge, |(_, address)| Answer::Origin(*address));
+        let task = Task {
+            answer,
+            body: row.body,
+            head: 0,
+            identity: self.identity,
+            core: self.server_core,
+        };
+        say(&format!(
+            "\n{}: {}, instructions for each request",
+            row.name, row.title
+        ));
+        let mut all_well = true;
+        for server in Server::ALL {
+            let contender = Contender {
+                server,
+                logs: server != Server::Bare,
+            };
+            if let Some(reason) = peers::not_applicable(server, row.wire, self.programs) {
+                say(&format!("  {contender:<20} n/a: {reason}"));
+                continue;
+            }
+            match self.by_difference(contender, row, &task) {
+                Ok(count) => say(&format!("  {:<20} {count:>9}", contender.to_string())),
+                Err(error) => {
+                    say(&format!(
+                        "  {:<20} failed: {error:#}",
+                        contender.to_string()
+                    ));
+                    all_well = false;
+                }
+            }
+        }
+        Ok(all_well)
+    }
+
+    fn by_difference(&self, contender: Contender, row: &Row, task: &Task<'_>) -> Result<u64> {
+        let once = self.count(contender, row, task, self.requests)?;
+        let twice = self.count(contender, row, task, 2 * self.requests)?;
+        let more = twice
+            .checked_sub(once)
+            .context("fewer instructions for more requests")?;
+        Ok(more / u64::try_from(self.requests.max(1))?)
+    }
+
+    /// Instructions of a server's whole life with this many requests.
+    fn count(
+        &self,
+        contender: Contender,
+        row: &Row,
+        task: &Task<'_>,
+        requests: usize,
+    ) -> Result<u64> {
+        let profiles = self
+            .work
+            .join(format!("callgrind-{}-{requests}", row.name))
+            .join(contender.server.name());
+        if profiles.exists() {
+            fs::remove_dir_all(&profiles)?;
+        }
+        fs::create_dir_all(&profiles)?;
+        let file = format!("--callgrind-out-file={}/%p.out", profiles.display());
+        let wrap = [
+            "valgrind",
+            "--tool=callgrind",
+            "--trace-children=yes",
+            "--quiet",
+            &file,
+        ]
+        .map(OsString::from);
+
+        let mut running = Running::start(contender, task, self.programs, self.work, &wrap)?;
+        let target = |running: &Running| Target {
+            address: running.address(row.wire),
+            wire: row.wire,
+            identity: self.identity,
+            body: row.body,
+        };
+        wait_for_answer(self.generator, &mut running, START, target)?;
+        let mut fleet = self.generator.open(&target(&running), CONNECTIONS)?;
+        self.generator.run(&mut fleet, requests)?;
+        drop(fleet);
+        running.stop()?;
+        instructions_in(&profiles)
+    }
+}
+
+/// The sum over all profiles in a folder: one for each process.
+fn instructions_in(folder: &Path) -> Result<u64> {
+    let mut total = 0_u64;
+    for entry in fs::read_dir(folder)? {
+        let text = fs::read(entry?.path())?;
+        total += summary(&String::from_utf8_lossy(&text)).unwrap_or(0);
+    }
+    ensure!(total > 0, "callgrind left no profile");
+    Ok(total)
+}
+
+/// The `summary:` or `totals:` line of a profile; the last counts, for it has everything up to the end.
+fn summary(profile: &str) -> Option<u64> {
+    profile
+        .lines()
+        .rev()
+        .find_map(|line| {
+            line.strip_prefix("totals:")
+                .or_else(|| line.strip_prefix("summary:"))
+        })?
+        .split_ascii_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_ends_in_its_total() {
+        assert_eq!(
+            summary("events: Ir\nsummary: 10\nfn=(1)\n1 10\ntotals: 12\n"),
+            Some(12)
+        );
+        assert_eq!(summary("events: Ir\nsummary: 10\nfn=(1)\n1 10\n"), Some(10));
+        assert_eq!(summary("events: Ir\n"), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! Varnish: a manager, its child, and varnishncsa beside them when a log is wanted.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Answer, Running, Setup, words};
+use crate::clock;
+
+pub(super) const PROGRAM: &str = "/usr/sbin/varnishd";
+const LOGGER: &str = "/usr/bin/varnishncsa";
+
+/// It compiles its configuration with a C compiler first.
+const START: Duration = Duration::from_secs(60);
+
+pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
+    let path = setup.write("varnish.vcl", &config(setup))?;
+    let instance = setup.folder.join("instance");
+    let listen = format!("{},HTTP", setup.doors.h1);
+    let mut command = words([
+        &PROGRAM,
+        &"-F",
+        &"-j",
+        &"none",
+        &"-n",
+        &instance,
+        &"-a",
+        &listen,
+        &"-f",
+        &path,
+        &"-s",
+        &"malloc,64m",
+    ]);
+    for parameter in [
+        "thread_pools=1",
+        "thread_pool_min=100",
+        "thread_pool_max=12000",
+        "thread_pool_add_delay=0",
+        "timeout_idle=600",
+        "listen_depth=4096",
+        "feature=+http2",
+    ] {
+        command.extend(words([&"-p", &parameter]));
+    }
+    let mut server = setup.program("varnishd", &command, None)?;
+    let mut programs = Vec::new();
+    let logger = if setup.logs {
+        clock::poll(START, || {
+            server.check_alive()?;
+            Ok(std::net::TcpStream::connect(setup.doors.h1).ok())
+        })
+        .context("waiting for varnishd")?;
+        let file = setup.folder.join("access.log");
+        let command = words([&LOGGER, &"-n", &instance, &"-w", &file]);
+        Some(setup.program("varnishncsa", &command, None)?)
+    } else {
+        None
+    };
+    programs.push(server);
+    programs.extend(logger);
+    let mut running = setup.running(programs);
+    // HTTP/1.1 and HTTP/2 with prior knowledge share its one door.
+    running.doors.h2 = running.doors.h1;
+    Ok(running)
+}
+
+fn config(setup: &Setup<'_>) -> String {
+    let (backend, action) = match setup.task.answer {
+        Answer::Edge => ("backend origin none;".to_owned(), "return (synth(200));"),
+        Answer::Origin(origin) => (
+            format!(
+                "backend origin {{ .host = \"{}\"; .port = \"{}\"; }}",
+                origin.ip(),
+                origin.port()
+            ),
+            "return (pass);",
+        ),
+    };
+    let content = setup.task.content();
+    // A synthetic body above a string's practical length is never asked for: rows of 100 KiB and more pass through.
+    let content = if matches!(setup.task.answer, Answer::Edge) {
+        content
+    } else {
+        String::new()
+    };
+    format!(
+        r#"vcl 4.1;
+{backend}
+sub vcl_recv {{ {action} }}
+sub vcl_deliver {{
+    unset resp.http.Via;
+    unset resp.http.X-Varnish;
+    unset resp.http.Age;
+}}
+sub vcl_synth {{
+    unset resp.http.X-Varnish;
+    unset resp.http.Server;
+    set resp.http.Content-Type = "text/plain";
+    set resp.body = {{"{content}"}};
+    return (deliver);
+}}
+"#
+    )
+}

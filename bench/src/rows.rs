@@ -1,0 +1,248 @@
+//! The rows of the table: what is asked of every server, and how often.
+
+use crate::load::Wire;
+use crate::tls::Group;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// One thing that is measured of every server.
+pub(crate) struct Row {
+    /// The name for `--rows`.
+    pub(crate) name: &'static str,
+    /// What a person calls it.
+    pub(crate) title: &'static str,
+    /// Whether the origin makes the answer, or the server itself.
+    pub(crate) from_origin: bool,
+    /// Bytes in each answer's body.
+    pub(crate) body: usize,
+    /// What goes over the wire.
+    pub(crate) wire: Wire,
+    /// What is counted.
+    pub(crate) measure: Measure,
+}
+
+/// What a row counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Measure {
+    /// CPU time of a request on connections that stay open.
+    KeepAlive {
+        /// Requests in each round.
+        requests: usize,
+    },
+    /// CPU time of a connection with one request.
+    NewConnection {
+        /// Connections in each round.
+        requests: usize,
+        /// Whether TLS sessions are resumed.
+        resume: bool,
+    },
+    /// Resident memory of a connection that has nothing to do.
+    IdleMemory {
+        /// Connections held at once.
+        connections: usize,
+    },
+}
+
+impl Measure {
+    /// Requests in each round.
+    pub(crate) fn requests(self) -> usize {
+        match self {
+            Self::KeepAlive { requests } | Self::NewConnection { requests, .. } => requests,
+            Self::IdleMemory { connections } => connections,
+        }
+    }
+
+    /// The same with fewer requests, for a first look.
+    pub(crate) fn quick(self) -> Self {
+        const SHARE: usize = 10;
+        match self {
+            Self::KeepAlive { requests } => Self::KeepAlive {
+                requests: requests.div_ceil(SHARE),
+            },
+            Self::NewConnection { requests, resume } => Self::NewConnection {
+                requests: requests.div_ceil(SHARE),
+                resume,
+            },
+            Self::IdleMemory { connections } => Self::IdleMemory {
+                connections: connections.div_ceil(SHARE),
+            },
+        }
+    }
+}
+
+/// Idle connections held by each server.
+const IDLE: usize = 10_000;
+
+/// All rows, in the order of the report.
+pub(crate) const ROWS: [Row; 15] = [
+    Row {
+        name: "respond-1k",
+        title: "1 KiB made at the edge, HTTP/1.1 keep-alive",
+        from_origin: false,
+        body: KIB,
+        wire: Wire::H1,
+        measure: Measure::KeepAlive { requests: 30_000 },
+    },
+    pass(
+        "pass-1k",
+        "1 KiB passed through, HTTP/1.1 keep-alive",
+        KIB,
+        Wire::H1,
+        20_000,
+    ),
+    pass(
+        "pass-100k",
+        "100 KiB passed through, HTTP/1.1 keep-alive",
+        100 * KIB,
+        Wire::H1,
+        5_000,
+    ),
+    pass(
+        "pass-1m",
+        "1 MiB passed through, HTTP/1.1 keep-alive",
+        MIB,
+        Wire::H1,
+        800,
+    ),
+    pass(
+        "tls-1k",
+        "1 KiB passed through, HTTP/1.1 over TLS, keep-alive",
+        KIB,
+        Wire::H1Tls(Group::X25519),
+        20_000,
+    ),
+    handshake(
+        "tls-new",
+        "TLS 1.3 handshake, new, and 1 KiB",
+        Group::X25519,
+        false,
+    ),
+    handshake(
+        "tls-resumed",
+        "TLS 1.3 handshake, resumed, and 1 KiB",
+        Group::X25519,
+        true,
+    ),
+    handshake(
+        "tls-mlkem",
+        "TLS 1.3 handshake, new, X25519MLKEM768, and 1 KiB",
+        Group::X25519MlKem768,
+        false,
+    ),
+    pass(
+        "h2c-1k",
+        "1 KiB passed through, HTTP/2 in cleartext",
+        KIB,
+        Wire::H2,
+        20_000,
+    ),
+    pass(
+        "h2-1k",
+        "1 KiB passed through, HTTP/2 over TLS",
+        KIB,
+        Wire::H2Tls(Group::X25519),
+        20_000,
+    ),
+    pass(
+        "h2-100k",
+        "100 KiB passed through, HTTP/2 over TLS",
+        100 * KIB,
+        Wire::H2Tls(Group::X25519),
+        3_000,
+    ),
+    idle(
+        "idle-h1",
+        "memory of an idle connection, HTTP/1.1",
+        Wire::H1,
+    ),
+    idle(
+        "idle-tls",
+        "memory of an idle connection, HTTP/1.1 over TLS",
+        Wire::H1Tls(Group::X25519),
+    ),
+    idle(
+        "idle-h2c",
+        "memory of an idle connection, HTTP/2 in cleartext",
+        Wire::H2,
+    ),
+    idle(
+        "idle-h2",
+        "memory of an idle connection, HTTP/2 over TLS",
+        Wire::H2Tls(Group::X25519),
+    ),
+];
+
+const fn pass(
+    name: &'static str,
+    title: &'static str,
+    body: usize,
+    wire: Wire,
+    requests: usize,
+) -> Row {
+    Row {
+        name,
+        title,
+        from_origin: true,
+        body,
+        wire,
+        measure: Measure::KeepAlive { requests },
+    }
+}
+
+const fn handshake(name: &'static str, title: &'static str, group: Group, resume: bool) -> Row {
+    let measure = Measure::NewConnection {
+        requests: 2_000,
+        resume,
+    };
+    Row {
+        name,
+        title,
+        from_origin: false,
+        body: KIB,
+        wire: Wire::H1Tls(group),
+        measure,
+    }
+}
+
+const fn idle(name: &'static str, title: &'static str, wire: Wire) -> Row {
+    let measure = Measure::IdleMemory { connections: IDLE };
+    Row {
+        name,
+        title,
+        from_origin: true,
+        body: KIB,
+        wire,
+        measure,
+    }
+}
+
+/// The row of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_by_its_own_name() {
+        for row in &ROWS {
+            assert!(std::ptr::eq(find(row.name).unwrap(), row));
+        }
+        assert!(find("").is_none());
+    }
+
+    #[test]
+    fn a_first_look_asks_for_less_but_never_for_nothing() {
+        assert_eq!(
+            Measure::KeepAlive { requests: 11 }.quick(),
+            Measure::KeepAlive { requests: 2 }
+        );
+        for row in &ROWS {
+            let quick = row.measure.quick().requests();
+            assert!((1..row.measure.requests()).contains(&quick), "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Measuring one row: start everyone, take turns round by round, stop everyone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Pid;
+
+use crate::cpu::{self, Usage};
+use crate::load::{CONNECTIONS, Fleet, Generator, Size, Target};
+use crate::machine::Machine;
+use crate::peers::{self, Answer, Contender, Programs, Running, Server, Task};
+use crate::results::{Cell, Outcome, RowResult, Unit};
+use crate::rows::{Measure, Row};
+use crate::terminal::say;
+use crate::tls::Identity;
+use crate::{clock, stats};
+
+/// How long a server may take from its start to its first answer.
+const START: Duration = Duration::from_secs(60);
+/// How long to wait for one answer while a server starts.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+/// How long a server may take to come to rest after a run.
+const REST: Duration = Duration::from_secs(3);
+/// A server that uses less than this in one look is at rest.
+const AT_REST_NS: u64 = 100_000;
+/// Memory is measured on a fresh server each time, and hardly differs: more rounds than this would teach nothing.
+const MEMORY_ROUNDS: usize = 3;
+/// The share of a round's requests that goes first, unmeasured.
+const WARM_UP_SHARE: usize = 5;
+/// Bytes in the bare loop's head when Mangrove is not there to give the length.
+const HEAD_WITHOUT_MANGROVE: usize = 200;
+
+/// What all rows of a run have in common.
+pub(crate) struct Bench<'a> {
+    pub(crate) generator: &'a Generator,
+    pub(crate) identity: &'a Identity,
+    pub(crate) programs: &'a Programs,
+    pub(crate) machine: &'a Machine,
+    pub(crate) work: &'a Path,
+    pub(crate) server_core: usize,
+    pub(crate) load_core: usize,
+    pub(crate) rounds: usize,
+}
+
+/// A contender that is ready to be measured in turns.
+struct Entrant {
+    contender: Contender,
+    state: State,
+}
+
+enum State {
+    Ready {
+        running: Running,
+        size: Size,
+        values: Vec<f64>,
+    },
+    Out(Outcome),
+}
+
+impl Bench<'_> {
+    /// Measures a row.
+    pub(crate) fn row(&self, row: &Row, measure: Measure) -> Result<RowResult> {
+        say(&format!("\n{}: {}", row.name, row.title));
+        let (cells, unit) = match measure {
+            Measure::IdleMemory { connections } => {
+                (self.memory(row, connections)?, Unit::ResidentBytes)
+            }
+            Measure::KeepAlive { .. } | Measure::NewConnection { .. } => {
+                (self.cpu(row, measure)?, Unit::CpuNanoseconds)
+            }
+        };
+        Ok(RowResult {
+            row: row.name.to_owned(),
+            title: row.title.to_owned(),
+            unit,
+            date: clock::date(),
+            machine: self.machine.clone(),
+            requests: measure.requests(),
+            cells,
+        })
+    }
+
+    /// CPU of a request: all servers stay up, and take turns in an order that moves on by one in each round.
+    fn cpu(&self, row: &Row, measure: Measure) -> Result<Vec<Cell>> {
+        let (_origin, answer) = self.origin(row)?;
+        let mut entrants = Vec::new();
+        let mut head = HEAD_WITHOUT_MANGROVE;
+        for contender in contenders(measure) {
+            let task = self.task(row, answer, head);
+            let state = self.enter(contender, row, &task);
+            if let (Server::Mangrove, true, State::Ready { size, .. }) =
+                (contender.server, contender.logs, &state)
+            {
+                // HTTP/2 heads have no length of their own.
+                head = if size.head > 0 { size.head } else { head };
+            }
+            entrants.push(Entrant { contender, state });
+        }
+        // The bare loop enters last, when Mangrove's length is known, and leads the table.
+        let bare = Contender {
+            server: Server::Bare,
+            logs: false,
+        };
+        let state = self.enter(bare, row, &self.task(row, answer, head));
+        entrants.insert(
+            0,
+            Entrant {
+                contender: bare,
+                state,
+            },
+        );
+
+        for round in 0..self.rounds {
+            say(&format!("  round {} of {}", round + 1, self.rounds));
+            let count = entrants.len();
+            for turn in 0..count {
+                let Some(entrant) = entrants.get_mut((round + turn) % count) else {
+                    continue;
+                };
+                self.turn(entrant, row, measure);
+            }
+        }
+        Ok(entrants.into_iter().map(Entrant::into_cell).collect())
+    }
+
+    /// Memory of a connection: each server is started anew, alone, in each round.
+    fn memory(&self, row: &Row, connections: usize) -> Result<Vec<Cell>> {
+        let (_origin, answer) = self.origin(row)?;
+        let task = self.task(row, answer, HEAD_WITHOUT_MANGROVE);
+        let mut cells = Vec::new();
+        let bare = Contender {
+            server: Server::Bare,
+            logs: false,
+        };
+        for contender in
+            std::iter::once(bare).chain(contenders(Measure::IdleMemory { connections }))
+        {
+            let outcome = self.memory_of(contender, row, &task, connections);
+            cells.push(Cell { contender, outcome });
+        }
+        Ok(cells)
+    }
+
+    fn memory_of(
+        &self,
+        contender: Contender,
+        row: &Row,
+        task: &Task<'_>,
+        connections: usize,
+    ) -> Outcome {
+        let mut kept = Outcome::Measured {
+            values: Vec::new(),
+            head: 0,
+            body: 0,
+        };
+        for _ in 0..self.rounds.min(MEMORY_ROUNDS) {
+            let state = self.enter(contender, row, task);
+            let State::Ready { running, size, .. } = state else {
+                return Entrant { contender, state }.into_cell().outcome;
+            };
+            let bytes = match self.memory_once(&running, row, connections) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    say(&format!("  {contender}: {error:#}"));
+                    return Outcome::Failed {
+                        reason: format!("{error:#}"),
+                    };
+                }
+            };
+            if let Outcome::Measured { values, head, body } = &mut kept {
+                values.push(bytes);
+                (*head, *body) = (size.head, size.body);
+            }
+        }
+        if let Outcome::Measured { values, .. } = &kept {
+            let bytes = stats::median(values).unwrap_or_default();
+            say(&format!(
+                "  {:<20} {bytes:>10.0} bytes",
+                contender.to_string()
+            ));
+        }
+        kept
+    }
+
+    fn memory_once(&self, running: &Running, row: &Row, connections: usize) -> Result<f64> {
+        let target = self.target(running, row);
+        let roots = running.roots()?;
+        // What a first few connections bring in once (code, pools) is not the price of the ten thousandth.
+        let mut few = self.generator.open(&target, CONNECTIONS)?;
+        self.generator.run(&mut few, 10 * CONNECTIONS)?;
+        rest(&roots)?;
+        let before = cpu::resident(&roots)?;
+        let mut fleet = self.generator.open(&target, connections)?;
+        rest(&roots)?;
+        let after = cpu::resident(&roots)?;
+        let ended = self.generator.ended(&mut fleet);
+        ensure!(
+            ended == 0,
+            "it ended {ended} of {connections} idle connections"
+        );
+        drop(few);
+        Ok(ratio(after.saturating_sub(before), connections))
+    }
+
+    fn enter(&self, contender: Contender, row: &Row, task: &Task<'_>) -> State {
+        if let Some(reason) = peers::not_applicable(contender.server, row.wire, self.programs) {
+            say(&format!("  {contender}: n/a: {reason}"));
+            return State::Out(Outcome::NotApplicable { reason });
+        }
+        match self.start(contender, row, task) {
+            Ok((running, size)) => State::Ready {
+                running,
+                size,
+                values: Vec::new(),
+            },
+            Err(error) => {
+                say(&format!("  {contender}: {error:#}"));
+                State::Out(Outcome::Failed {
+                    reason: format!("{error:#}"),
+                })
+            }
+        }
+    }
+
+    fn start(&self, contender: Contender, row: &Row, task: &Task<'_>) -> Result<(Running, Size)> {
+        let mut running = Running::start(contender, task, self.programs, self.work, &[])?;
+        let size = wait_for_answer(self.generator, &mut running, START, |running| {
+            self.target(running, row)
+        })?;
+        Ok((running, size))
+    }
+
+    fn turn(&self, entrant: &mut Entrant, row: &Row, measure: Measure) {
+        let State::Ready {
+            running, values, ..
+        } = &mut entrant.state
+        else {
+            return;
+        };
+        // One second chance, for a thread that ended in the middle and took its account along.
+        let once = || self.cpu_once(running, row, measure);
+        match once().or_else(|_| once()) {
+            Ok(value) => {
+                say(&format!(
+                    "    {:<20} {:>9.2} µs",
+                    entrant.contender.to_string(),
+                    value / 1000.0
+                ));
+                values.push(value);
+            }
+            Err(error) => {
+                say(&format!("    {}: {error:#}", entrant.contender));
+                entrant.state = State::Out(Outcome::Failed {
+                    reason: format!("{error:#}"),
+                });
+            }
+        }
+    }
+
+    fn cpu_once(&self, running: &Running, row: &Row, measure: Measure) -> Result<f64> {
+        let target = self.target(running, row);
+        let roots = running.roots()?;
+        let requests = measure.requests();
+        let warm_up = requests.div_ceil(WARM_UP_SHARE);
+        match measure {
+            Measure::NewConnection { resume, .. } => {
+                let mut callers = self.generator.callers(&target, resume)?;
+                self.generator.call(&mut callers, warm_up)?;
+                measured(&roots, requests, || {
+                    self.generator.call(&mut callers, requests)
+                })
+            }
+            Measure::KeepAlive { .. } | Measure::IdleMemory { .. } => {
+                let mut fleet: Fleet = self.generator.open(&target, CONNECTIONS)?;
+                self.generator.run(&mut fleet, warm_up)?;
+                measured(&roots, requests, || {
+                    self.generator.run(&mut fleet, requests)
+                })
+            }
+        }
+    }
+
+    fn target(&self, running: &Running, row: &Row) -> Target<'_> {
+        Target {
+            address: running.address(row.wire),
+            wire: row.wire,
+            identity: self.identity,
+            body: row.body,
+        }
+    }
+
+    fn task(&self, row: &Row, answer: Answer, head: usize) -> Task<'_> {
+        Task {
+            answer,
+            body: row.body,
+            head,
+            identity: self.identity,
+            core: self.server_core,
+        }
+    }
+
+    fn origin(&self, row: &Row) -> Result<(Option<crate::process::Program>, Answer)> {
+        if !row.from_origin {
+            return Ok((None, Answer::Edge));
+        }
+        let (program, address) = peers::start_origin(self.work, self.load_core, row.body)?;
+        Ok((Some(program), Answer::Origin(address)))
+    }
+}
+
+impl Entrant {
+    fn into_cell(self) -> Cell {
+        let outcome = match self.state {
+            State::Out(outcome) => outcome,
+            State::Ready {
+                running,
+                size,
+                values,
+            } => match running.stop() {
+                Ok(()) => Outcome::Measured {
+                    values,
+                    head: size.head,
+                    body: size.body,
+                },
+                Err(error) => Outcome::Failed {
+                    reason: format!("{error:#}"),
+                },
+            },
+        };
+        Cell {
+            contender: self.contender,
+            outcome,
+        }
+    }
+}
+
+/// Waits until a server that was just started gives one whole and right answer.
+pub(crate) fn wait_for_answer<'a>(
+    generator: &Generator,
+    running: &mut Running,
+    limit: Duration,
+    target: impl Fn(&Running) -> Target<'a>,
+) -> Result<Size> {
+    let mut last = None;
+    let answer = clock::poll(limit, || {
+        running.check_alive()?;
+        match generator.probe(&target(running), FIRST_ANSWER) {
+            Ok(size) => Ok(Some(size)),
+            Err(error) => {
+                last = Some(error);
+                Ok(None)
+            }
+        }
+    });
+    answer.with_context(|| match last {
+        Some(error) => format!("no right answer ({error:#})"),
+        None => "no answer".to_owned(),
+    })
+}
+
+/// Who takes part besides the bare loop.
+fn contenders(measure: Measure) -> impl Iterator<Item = Contender> {
+    let memory = matches!(measure, Measure::IdleMemory { .. });
+    Server::ALL
+        .into_iter()
+        .filter(|server| *server != Server::Bare)
+        .flat_map(|server| [true, false].map(|logs| Contender { server, logs }))
+        // A log costs idle connections nothing: Mangrove is taken as it comes, with a log, the peers at their best.
+        .filter(move |contender| {
+            !memory || contender.logs == (contender.server == Server::Mangrove)
+        })
+}
+
+fn measured(roots: &[Pid], requests: usize, run: impl FnOnce() -> Result<()>) -> Result<f64> {
+    rest(roots)?;
+    let before = Usage::of(roots)?;
+    run()?;
+    rest(roots)?;
+    Ok(ratio(Usage::of(roots)?.since(&before)?, requests))
+}
+
+/// Waits until the processes have come to rest, so that each one's account is complete; in vain, if they never do.
+fn rest(roots: &[Pid]) -> Result<()> {
+    let mut last = Usage::of(roots)?;
+    let quiet = clock::poll(REST, || {
+        let now = Usage::of(roots)?;
+        let used = now.since(&last).unwrap_or(0);
+        last = now;
+        Ok((used < AT_REST_NS).then_some(()))
+    });
+    // A server with housekeeping of its own is measured with it.
+    drop(quiet);
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+fn ratio(total: u64, count: usize) -> f64 {
+    total as f64 / count.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_takes_part_with_and_without_a_log() {
+        let all: Vec<_> = contenders(Measure::KeepAlive { requests: 1 }).collect();
+        assert_eq!(all.len(), 2 * (Server::ALL.len() - 1));
+    }
+
+    #[test]
+    fn memory_is_taken_of_mangrove_with_its_log_and_of_peers_without() {
+        for contender in contenders(Measure::IdleMemory { connections: 1 }) {
+            assert_eq!(contender.logs, contender.server == Server::Mangrove);
+        }
+    }
+}
