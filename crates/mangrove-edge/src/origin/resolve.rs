@@ -391,7 +391,8 @@ impl Resolver {
         Ok(Self(Source::Dns(Box::new(resolver))))
     }
 
-    /// One lookup, over within [`LOOKUP_DEADLINE`]. Needs a tokio runtime with time and I/O.
+    /// One lookup, over within [`LOOKUP_DEADLINE`]. Needs a tokio runtime with time and I/O, always the same one: connections
+    /// to the name servers are kept in its tasks.
     ///
     /// # Errors
     /// Why there is no address.
