@@ -81,3 +81,140 @@ fn parse_port(digits: &[u8]) -> Option<u16> {
         port.checked_mul(10)?.checked_add(u16::from(digit))
     })
 }
+
+/// Which hosts a site or a rule is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// `*`: any host.
+    Any,
+    /// `*.news.example`: any host under it, at any depth, but not itself. Kept as `.news.example`, in lower case.
+    Under(Box<str>),
+    /// `news.example`: that host. Kept in lower case without a trailing dot.
+    Exact(Box<str>),
+}
+
+impl HostPattern {
+    /// Reads a pattern; `None` when it is none. A star stands alone or for the first labels, nowhere else.
+    pub fn parse(text: &str) -> Option<HostPattern> {
+        if text == "*" {
+            return Some(HostPattern::Any);
+        }
+        let (under, name) = match text.strip_prefix("*.") {
+            Some(name) => (true, name),
+            None => (false, text),
+        };
+        let authority = Authority::parse(name.as_bytes())?;
+        let host = std::str::from_utf8(authority.host_without_dot())
+            .ok()?
+            .to_ascii_lowercase();
+        match (under, authority.port) {
+            (_, Some(_)) => None,
+            (true, None) if host.starts_with('[') => None,
+            (true, None) => Some(HostPattern::Under(format!(".{host}").into())),
+            (false, None) => Some(HostPattern::Exact(host.into())),
+        }
+    }
+
+    /// Whether `host`, as it came in a request, is meant.
+    pub fn matches(&self, host: &[u8]) -> bool {
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        match self {
+            HostPattern::Any => true,
+            HostPattern::Exact(name) => host.eq_ignore_ascii_case(name.as_bytes()),
+            HostPattern::Under(suffix) => {
+                let start = host.len().saturating_sub(suffix.len());
+                start > 0
+                    && host
+                        .get(start..)
+                        .is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
+            }
+        }
+    }
+
+    /// Greater is tried first: exact names, then the longest suffix, then any host.
+    pub fn precedence(&self) -> (u8, usize) {
+        match self {
+            HostPattern::Any => (0, 0),
+            HostPattern::Under(suffix) => (1, suffix.len()),
+            HostPattern::Exact(_) => (2, 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_an_authority() {
+        let parse =
+            |text: &'static str| Authority::parse(text.as_bytes()).map(|a| (a.host, a.port));
+        assert_eq!(parse("News.example"), Some((&b"News.example"[..], None)));
+        assert_eq!(
+            parse("news.example.:8080"),
+            Some((&b"news.example."[..], Some(8080)))
+        );
+        assert_eq!(
+            parse("[2001:db8::1]:443"),
+            Some((&b"[2001:db8::1]"[..], Some(443)))
+        );
+        assert_eq!(parse("127.0.0.1:0"), Some((&b"127.0.0.1"[..], Some(0))));
+        for wrong in [
+            "",
+            ":80",
+            ".",
+            "a..b",
+            ".a",
+            "a:",
+            "a:x",
+            "a:65536",
+            "a:000080",
+            "a:+80",
+            "a b",
+            "a,b",
+            "u@a",
+            "a/",
+            "a%41",
+            "[::1",
+            "[::1]x",
+            "[::1%eth0]",
+            "[1.2.3.4]",
+            "::1",
+            "a:80:80",
+            "\u{e9}.example",
+            "a\t",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+        let longest = "a".repeat(HOST_BYTES);
+        assert!(Authority::parse(longest.as_bytes()).is_some());
+        assert!(Authority::parse(format!("{longest}a").as_bytes()).is_none());
+    }
+
+    #[test]
+    fn patterns() {
+        let matches = |pattern: &str, host: &str| {
+            HostPattern::parse(pattern)
+                .unwrap()
+                .matches(host.as_bytes())
+        };
+        assert!(matches("*", "anything") && matches("*", ""));
+        assert!(matches("News.example", "news.EXAMPLE."));
+        assert!(!matches("news.example", "xnews.example"));
+        assert!(matches("*.news.example", "a.b.NEWS.example."));
+        assert!(
+            !matches("*.news.example", "news.example")
+                && !matches("*.news.example", ".news.example")
+        );
+        assert!(matches("[::1]", "[::1]"));
+        for wrong in ["", "**", "a.*", "*a", "*.", "a:80", "*.[::1]", "a b"] {
+            assert_eq!(HostPattern::parse(wrong), None, "{wrong}");
+        }
+        let precedence = |pattern| HostPattern::parse(pattern).unwrap().precedence();
+        assert!(precedence("a.b.example") > precedence("*.b.example"));
+        assert!(
+            precedence("*.b.example") > precedence("*.example")
+                && precedence("*.example") > precedence("*")
+        );
+    }
+}

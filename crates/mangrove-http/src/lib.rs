@@ -26,26 +26,37 @@
 //! # Ok::<(), Refusal>(())
 //! ```
 
+pub mod accept;
 mod body;
+pub mod cdn_loop;
+mod client;
 mod field;
 mod host;
 mod known;
 mod origin_fault;
+mod path;
+pub mod proxy_protocol;
+mod quoted;
 mod refusal;
 mod request;
 mod response;
-pub mod time;
+mod time;
+mod trace_context;
+pub mod websocket;
 
 pub use body::{
     BodyDecoder, BodyFault, CHUNK_EXTENSION_BYTES, CHUNK_EXTENSIONS_TOTAL, CHUNK_HEAD_BYTES,
     CHUNK_SIZE_DIGITS, Decoded, TRAILER_BYTES, TRAILER_FIELDS, Trailers, chunk_head, write_field,
     write_last_chunk,
 };
+pub use client::{FORWARDED_ELEMENTS, Prefix, PrefixFault, Prefixes, client_address};
 pub use field::{Field, HeadLimits, LENGTH_DIGITS, Version};
-pub use host::{Authority, HOST_BYTES};
+pub use host::{Authority, HOST_BYTES, HostPattern};
 pub use known::Known;
 pub use origin_fault::OriginFault;
+pub use path::{is_normal, normalize};
 pub use refusal::Refusal;
 pub use request::{BodyFraming, KEPT_OCTETS, METHOD_BYTES, Method, RequestHead, Scheme};
 pub use response::{ResponseFraming, ResponseHead};
-pub use time::{Moment, UnixMillis};
+pub use time::{LAST_DATE_SECS, Moment, UnixMillis, imf_fixdate, parse_http_date};
+pub use trace_context::{RequestId, TraceParent};
