@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::origin::Health;
 use crate::server::{ClientAddress, LogTarget, Query, Server};
 use crate::settled::Settled;
 use crate::site::{PathPolicy, Site};
@@ -196,7 +197,13 @@ fn explain_site(site: &Site, page: &mut String) {
         "respond.",
         "origin.host",
     ];
-    let unusual = unusual(&rows_of(site, ""), &rows_of(&Site::default(), ""), &silent);
+    let mut usual = Site::default();
+    // Having health checks is worth a line; each of their defaults is not.
+    usual.origin.health = site.origin.health.as_ref().map(|_| Health {
+        path: String::new(),
+        ..Health::default()
+    });
+    let unusual = unusual(&rows_of(site, ""), &rows_of(&usual, ""), &silent);
     write_unusual("  ", &unusual, page);
 }
 

@@ -1,4 +1,35 @@
 //! Settings: from what a person wrote to what an edge does.
+//!
+//! ```text
+//! mangrove.toml ── Draft::parse ──► Draft ── settle ──► Settled ── to_json ──► the edge's disk
+//!                                     │  lines, columns    │  complete, canonical   │
+//!                                     ▼                    ▼                        ▼
+//!                                  Problems           explain, diff         Settled::from_json
+//! ```
+//!
+//! A [`Draft`] is one file with its lines and columns. Settling it gives a [`Settled`] with every default filled in, or
+//! [`Problems`]: all of them at once, each with its line and what to do. What the edge stored is judged by the same rules
+//! when it is read back. Nothing here touches a file, a socket or a clock.
+//!
+//! Each setting is declared once, where its type is (`server.rs`, `limits.rs`, `site.rs`, `origin.rs`), with unit,
+//! default, range and reason. From that row come the field, its parsing, its check, its line in the reference pages
+//! ([`reference_markdown`], [`limits_markdown`]) and the suggestion for a mistyped key. Rules that span settings are in
+//! `validate.rs`.
+//!
+//! ```
+//! use mangrove_config::{Defaults, Draft};
+//!
+//! let text = r#"
+//!     [[site]]
+//!     name    = "news"
+//!     hosts   = ["news.example", "*.news.example"]
+//!     origins = ["http://127.0.0.1:3000"]
+//! "#;
+//! let settled = Draft::parse("mangrove.toml", text)?.settle(&Defaults::default())?.settled;
+//! assert_eq!(settled.sites[0].hosts[1], "*.news.example");
+//! assert!(settled.server.http[0].ip().is_loopback());
+//! # Ok::<(), mangrove_config::Problems>(())
+//! ```
 
 mod draft;
 mod explain;

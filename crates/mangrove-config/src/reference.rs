@@ -68,7 +68,7 @@ pub(crate) const SITE: Setting = table("site", "One tenant: hosts and policy.");
 pub(crate) const ROOT: &[Setting] = &[table("server", "What belongs to the machine."), SITE];
 
 /// An entry of `origins` written as a table.
-pub(crate) const ORIGIN_ENTRY: &[Setting] = &[
+pub(crate) const ORIGIN_ENTRY: &[Setting; 2] = &[
     Setting {
         key: "url",
         unit: Unit::Text,
@@ -302,7 +302,6 @@ fn default_of(setting: &Setting, defaults: &HashMap<String, String>) -> String {
         None if setting.unit == Unit::Table => String::new(),
         None => match setting.key {
             "hosts" => "must be given".to_owned(),
-            "status" => "off".to_owned(),
             "state" => "`\"./mangrove-state\"`".to_owned(),
             _ => "unset".to_owned(),
         },
@@ -317,6 +316,7 @@ fn values_of(setting: &Setting) -> String {
         }
         Unit::Text => format!("text, at most {} bytes", setting.maximum),
         Unit::List => format!("list, at most {} entries", setting.maximum),
+        Unit::Address => "an address and port".to_owned(),
         Unit::Flag => "`true` or `false`".to_owned(),
         Unit::Table => "table".to_owned(),
         Unit::Choice => {

@@ -13,9 +13,9 @@ settings! {
             "Addresses for cleartext HTTP/1.1 and HTTP/2 (by prior knowledge). `\"off\"` for none.";
         https: Vec<SocketAddr> = Vec::new(), List 0 ..= 64,
             "Addresses for HTTP/1.1 and HTTP/2 over TLS. Without a certificate a self-signed one is made and kept in the state folder. `\"off\"` for none.";
-        admin: Option<SocketAddr> = None, Text 0 ..= 64,
+        admin: Option<SocketAddr> = None, Address 0 ..= 1,
             "The operator's listener: the API by token, /metrics, /healthz and /readyz open on loopback. `\"off\"` for none.";
-        status: Option<SocketAddr> = None, Text 0 ..= 64,
+        status: Option<SocketAddr> = None, Address 0 ..= 1,
             "Where the status board will listen.";
         resolvers: Vec<SocketAddr> = Vec::new(), List 1 ..= 16,
             "Name servers that origin names are asked of, in order. Unset, the system's own are used.";

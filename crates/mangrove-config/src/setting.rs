@@ -18,6 +18,8 @@ pub enum Unit {
     Percent,
     /// A text; bounded in bytes.
     Text,
+    /// An IP address with a port. From 0 if it may be off.
+    Address,
     /// A list; bounded in entries.
     List,
     /// `true` or `false`.

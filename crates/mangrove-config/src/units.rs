@@ -32,13 +32,18 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 /// A magnitude as it is written in a file, without quotes.
 pub(crate) fn show(unit: Unit, magnitude: u64) -> String {
     match unit {
+        Unit::Time if magnitude == 0 => "0s".to_owned(),
         Unit::Time => with_unit(magnitude, &TIMES),
         Unit::Bytes => with_unit(magnitude, &SIZES),
         Unit::Rate => format!("{}/s", with_unit(magnitude, &SIZES)),
         Unit::Percent => format!("{magnitude}%"),
-        Unit::Count | Unit::Text | Unit::List | Unit::Flag | Unit::Choice | Unit::Table => {
-            magnitude.to_string()
-        }
+        Unit::Count
+        | Unit::Address
+        | Unit::Text
+        | Unit::List
+        | Unit::Flag
+        | Unit::Choice
+        | Unit::Table => magnitude.to_string(),
     }
 }
 

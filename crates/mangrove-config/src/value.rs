@@ -10,7 +10,7 @@ use crate::fault::{Faults, Step};
 use crate::network::Network;
 use crate::reference;
 use crate::setting::{Setting, Unit};
-use crate::target::{HostPolicy, Origin, StatusRange};
+use crate::target::{HostPolicy, ORIGIN_WEIGHT, Origin, StatusRange};
 use crate::units;
 
 /// Settings by full key, with their values as written in a file.
@@ -81,11 +81,13 @@ pub(crate) fn refuse_strangers(
             (None, Some(home)) => format!("`{name}` belongs in {home}"),
             (None, None) => format!("the keys here are {}", one_of(keys())),
         };
+        // What follows from its absence is then not reported too.
+        let absent = meant.filter(|meant| table.get(*meant).is_none());
         faults.refuse_stranger(
             key.span(),
             format!("there is no setting `{}`", name.escape_debug()),
             help,
-            meant,
+            absent,
         );
     }
 }
@@ -408,18 +410,21 @@ impl Value for Origin {
             DeValue::String(url) => read_parsed(written, setting, faults, |_| Self::parse(url, 1)),
             DeValue::Table(table) => {
                 refuse_strangers(table, reference::ORIGIN_ENTRY, &[], faults);
-                let (mut url, mut weight) = (String::new(), 1);
-                for setting in reference::ORIGIN_ENTRY {
-                    match setting.key {
-                        "url" => read_field(&mut url, setting, table, faults),
-                        _ => read_field(&mut weight, setting, table, faults),
+                let [url_setting, weight_setting] = reference::ORIGIN_ENTRY;
+                let (mut url, mut weight) = (String::new(), 1_u16);
+                read_field(&mut url, url_setting, table, faults);
+                read_field(&mut weight, weight_setting, table, faults);
+                faults.within(Step::Key(weight_setting.key), |faults| {
+                    weight.check(weight_setting, faults)
+                });
+                faults.within(Step::Key(url_setting.key), |faults| {
+                    url.check(url_setting, faults);
+                    let origin = Self::parse(&url, weight.clamp(1, ORIGIN_WEIGHT));
+                    if let Err(why) = &origin {
+                        faults.refuse(format!("{} cannot be used: {why}", quoted(&url)), None);
                     }
-                }
-                let origin = Self::parse(&url, weight);
-                if let Err(why) = &origin {
-                    faults.refuse(format!("{} cannot be used: {why}", quoted(&url)), None);
-                }
-                origin.ok()
+                    origin.ok()
+                })
             }
             _ => {
                 let wanted = "an origin is \"http://host:port\" or { url = \"http://host:port\", weight = 2 }";
@@ -441,9 +446,17 @@ impl Value for Origin {
     }
 }
 
+/// How none is written where there may be none.
+const OFF: &str = "\"off\"";
+
+/// Whether the setting may be `"off"`: its range begins at nothing.
+fn may_be_off(setting: &Setting) -> bool {
+    setting.minimum == 0 && setting.unit != Unit::Table
+}
+
 /// Whether `"off"` was written where that stands for none.
 fn is_off(written: &DeValue<'_>, setting: &Setting) -> bool {
-    setting.minimum == 0 && setting.unit != Unit::Table && written.as_str() == Some("off")
+    may_be_off(setting) && written.as_str() == Some("off")
 }
 
 impl<T: Value> Value for Option<T> {
@@ -466,8 +479,10 @@ impl<T: Value> Value for Option<T> {
     }
 
     fn show(&self, setting: &Setting, key: &str, rows: &mut Rows) {
-        if let Some(value) = self {
-            value.show(setting, key, rows);
+        match self {
+            Some(value) => value.show(setting, key, rows),
+            None if may_be_off(setting) => rows.push((key.to_owned(), OFF.to_owned())),
+            None => {}
         }
     }
 }
@@ -507,10 +522,10 @@ impl<T: Value> Value for Vec<T> {
             return None;
         };
         if entries.is_empty() {
-            let help = if setting.minimum == 0 {
-                "for none, write \"off\""
-            } else {
-                "list at least one, or leave the key out"
+            let help = match setting.key {
+                _ if may_be_off(setting) => "for none, write \"off\"",
+                "hosts" => "list at least one; \"*\" is any host",
+                _ => "list at least one, or leave the key out",
             };
             let what = format!(
                 "`{}` is an empty list, which is read neither as all nor as none",
@@ -560,6 +575,8 @@ impl<T: Value> Value for Vec<T> {
         }
         if !texts.is_empty() {
             rows.push((key.to_owned(), format!("[{}]", texts.join(", "))));
+        } else if self.is_empty() && may_be_off(setting) {
+            rows.push((key.to_owned(), OFF.to_owned()));
         }
     }
 }
@@ -590,7 +607,12 @@ pub(crate) fn read_word<T>(
     faults: &mut Faults,
 ) -> Option<T> {
     let DeValue::String(text) = written else {
-        let wanted = format!("write one of {}", quoted_words(words));
+        let wanted = match written {
+            DeValue::Float(number) if words.contains(&number.as_str()) => {
+                format!("write it in quotes: \"{}\"", number.as_str())
+            }
+            _ => format!("write one of {}", quoted_words(words)),
+        };
         wrong_kind(written, setting, &wanted, faults);
         return None;
     };

@@ -1,0 +1,190 @@
+//! Every limit: what is one past it is refused, with its name.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on should say so and stop"
+)]
+
+use std::fmt::Write;
+
+use mangrove_config::{
+    Defaults, Draft, FILE_BYTES, SETTLED_BYTES, SITES, Setting, Settled, TABLES, Unit, Unsettled,
+    limits_markdown, reference_markdown,
+};
+
+fn settle(text: &str) -> Result<Settled, String> {
+    let draft = Draft::parse("f", text).map_err(|problems| problems.to_string())?;
+    let settlement = draft
+        .settle(&Defaults::default())
+        .map_err(|problems| problems.to_string())?;
+    Ok(settlement.settled)
+}
+
+/// A file with `line` in the table that `header` names, and nothing else wrong.
+fn with_line(header: &str, line: &str) -> String {
+    let site = "[[site]]\nname = \"a\"\nhosts = [\"*\"]\n";
+    let origins = "origins = [\"http://b\"]\n";
+    match header {
+        "[[site]]" if line.starts_with("name") => {
+            format!("[[site]]\nhosts = [\"*\"]\n{origins}{line}\n")
+        }
+        "[[site]]" if line.starts_with("hosts") => {
+            format!("[[site]]\nname = \"a\"\n{origins}{line}\n")
+        }
+        "[[site]]" if line.starts_with("origins") => format!("{site}{line}\n"),
+        "[[site]]" => format!("{site}{origins}{line}\n"),
+        "[site.respond]" => format!("{site}{header}\n{line}\n"),
+        "[[server.tls.certificate]]" => {
+            let other = ["cert = \"c\"\n", "key = \"k\"\n"]
+                .into_iter()
+                .filter(|other| !line.starts_with(other.split(' ').next().unwrap()));
+            format!(
+                "{site}{origins}{header}\n{}{line}\n",
+                other.collect::<String>()
+            )
+        }
+        _ => format!("{site}{origins}{header}\n{line}\n"),
+    }
+}
+
+/// A line that gives `setting` this magnitude, if one number alone can say it.
+fn line_of(setting: &Setting, magnitude: u64) -> Option<String> {
+    let key = setting.key;
+    let length = usize::try_from(magnitude).unwrap();
+    match setting.unit {
+        Unit::Time => Some(format!("{key} = \"{magnitude}ms\"")),
+        Unit::Bytes | Unit::Rate | Unit::Count | Unit::Percent => {
+            Some(format!("{key} = {magnitude}"))
+        }
+        Unit::Text => Some(format!("{key} = \"{}\"", "a".repeat(length))),
+        Unit::List if key == "certificate" => None,
+        Unit::List => {
+            let entries: Vec<String> = (0..length)
+                .map(|n| match key {
+                    "http" | "https" | "resolvers" => format!("\"127.0.0.1:{}\"", 10_000 + n),
+                    "trusted_proxies" | "proxy_protocol" => {
+                        format!("\"10.{}.{}.0/24\"", n / 256, n % 256)
+                    }
+                    "origins" => format!("\"http://127.0.0.1:{}\"", 10_000 + n),
+                    _ => format!("\"a{n}\""),
+                })
+                .collect();
+            Some(format!("{key} = [{}]", entries.join(", ")))
+        }
+        Unit::Address | Unit::Flag | Unit::Choice | Unit::Table => None,
+    }
+}
+
+#[test]
+fn every_setting_one_past_its_range_is_refused_by_name() {
+    let mut tried = 0;
+    for table in TABLES {
+        for setting in table.settings {
+            // Texts with a grammar are never as long as their ceiling; their grammar refuses them first.
+            let grammar = ["expect_status", "host"].contains(&setting.key);
+            let beyond = [
+                setting.maximum.checked_add(1),
+                setting.minimum.checked_sub(1),
+            ];
+            for magnitude in beyond.into_iter().flatten().filter(|_| !grammar) {
+                let Some(line) = line_of(setting, magnitude) else {
+                    continue;
+                };
+                let problems = settle(&with_line(table.header, &line)).unwrap_err();
+                let named = problems.contains(&format!("`{}`", setting.key));
+                assert!(named, "{} {line:.60}: {problems:.2000}", table.header);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "only {tried} were tried");
+}
+
+#[test]
+fn every_number_at_the_ends_of_its_range_is_accepted() {
+    for table in TABLES {
+        for setting in table.settings {
+            let number = matches!(
+                setting.unit,
+                Unit::Time | Unit::Bytes | Unit::Rate | Unit::Count | Unit::Percent | Unit::List
+            );
+            // These must fit with another setting as well; `problems.rs` tells their stories.
+            let bound = [
+                "target_bytes",
+                "head_bytes",
+                "response_head_bytes",
+                "connection_buffer_bytes",
+                "timeout",
+                "interval",
+            ];
+            for magnitude in [setting.minimum, setting.maximum] {
+                if !number
+                    || bound.contains(&setting.key)
+                    || (setting.unit == Unit::List && magnitude == 0)
+                {
+                    continue;
+                }
+                let Some(line) = line_of(setting, magnitude) else {
+                    continue;
+                };
+                if let Err(problems) = settle(&with_line(table.header, &line)) {
+                    panic!("{} {line:.60}: {problems:.2000}", table.header);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_one_byte_too_long_is_not_read() {
+    let mut text = with_line("[server.limits]", "");
+    text.push_str(&"#".repeat(FILE_BYTES - text.len()));
+    assert!(settle(&text).is_ok());
+    text.push('#');
+    assert!(settle(&text).unwrap_err().contains(&FILE_BYTES.to_string()));
+}
+
+#[test]
+fn one_site_too_many_is_refused() {
+    let sites = |count: usize| {
+        (0..count).fold(String::from("site=["), |mut text, n| {
+            let _ = write!(text, "{{name='{n}',hosts=['a{n}'],origins=['http://b']}},");
+            text
+        }) + "]"
+    };
+    assert!(settle(&sites(SITES)).is_ok());
+    assert!(
+        settle(&sites(SITES + 1))
+            .unwrap_err()
+            .contains(&SITES.to_string())
+    );
+}
+
+#[test]
+fn a_stored_form_one_byte_too_long_is_not_read() {
+    let bytes = vec![b' '; SETTLED_BYTES + 1];
+    assert!(
+        matches!(Settled::from_json(&bytes), Err(Unsettled::TooLarge(length)) if length == bytes.len())
+    );
+}
+
+/// The committed pages say what the table says. `MANGROVE_WRITE_DOCS=1` writes them anew.
+#[test]
+fn the_reference_pages_are_up_to_date() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    for (name, page) in [
+        ("configuration.md", reference_markdown()),
+        ("limits.md", limits_markdown()),
+    ] {
+        let path = docs.join(name);
+        if std::env::var_os("MANGROVE_WRITE_DOCS").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == page,
+            "docs/{name} is out of date: run this test with MANGROVE_WRITE_DOCS=1"
+        );
+    }
+}
