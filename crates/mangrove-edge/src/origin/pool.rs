@@ -56,8 +56,8 @@ mod verdict;
 pub use explain::{MemberReport, Standing};
 pub use member::MemberId;
 use member::{Groups, Member, WEIGHT_UNIT};
-use queue::Queue;
 pub use queue::Ticket;
+use queue::{Queue, Tried};
 pub use settings::{Address, Endpoint, Origin, PoolSettings, Target};
 pub use verdict::{Acquired, Choice, Probe, Reason, Turn};
 
@@ -70,8 +70,8 @@ pub const TRIAL_EVERY: Duration = Duration::from_secs(1);
 /// How long a visitor's success stands against a probe's failure.
 pub const EVIDENCE_FOR: Duration = Duration::from_secs(30);
 
-/// A free place is offered to at most this many waiters, in order. Only a waiter that already tried the free member is
-/// passed over, so more than one or two is rare.
+/// A free place is offered to the waiters in order, to at most this many that have tried different members. One who came
+/// without having tried any decides for all behind it, so more than two is rare.
 const OFFERS: usize = 16;
 
 /// The members of one site on one core. See the module's words.
@@ -296,7 +296,8 @@ impl Pool {
         deadline.into_iter().chain(probe).min()
     }
 
-    /// What became of a request at a member. Once for each attempt, before its release.
+    /// What became of a request at a member, before its release; at most once for each attempt, and not at all when the end
+    /// was not the member's doing: the visitor left, or this machine had no descriptor or port for a connection.
     pub fn report(&mut self, member: MemberId, outcome: Outcome, now: Moment) {
         let may_eject = outcome.evidence() == Some(false) && self.can_spare_one(now);
         let Some(found) = self.members.iter().find(|m| m.id == member) else {
@@ -487,17 +488,17 @@ impl Pool {
 
     /// Offers what is free to those who wait, in their order; at most one turn.
     fn offer(&mut self, now: Moment) -> Option<Turn> {
-        let offers: SmallVec<[(Ticket, SmallVec<[MemberId; 2]>); 1]> = self
-            .queue
-            .iter()
-            .take(OFFERS)
-            .map(|waiter| (waiter.ticket, waiter.tried.clone()))
-            .collect();
-        for (ticket, tried) in offers {
+        let mut in_vain: SmallVec<[Tried; 2]> = SmallVec::new();
+        while in_vain.len() < OFFERS {
+            // Nothing was free for one who tried less than this one did.
+            let hopeless = |tried: &[MemberId]| {
+                let covers = |less: &Tried| less.iter().all(|member| tried.contains(member));
+                in_vain.iter().any(covers)
+            };
+            let next = self.queue.iter().find(|waiter| !hopeless(&waiter.tried));
+            let (ticket, tried) = next.map(|waiter| (waiter.ticket, waiter.tried.clone()))?;
             let Ok(member) = self.find(now, &tried) else {
-                if tried.is_empty() {
-                    return None; // Nothing is free for one who takes anything.
-                }
+                in_vain.push(tried);
                 continue;
             };
             let waiter = self.queue.remove(ticket)?;

@@ -12,6 +12,9 @@ use super::{MemberId, Reason};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
 
+/// Members that a request has been to. Few: each is one attempt.
+pub(super) type Tried = SmallVec<[MemberId; 2]>;
+
 /// One waiting request.
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -21,7 +24,7 @@ pub(super) struct Waiter {
     /// What it waits for: a place, or an address.
     pub(super) reason: Reason,
     /// Members it must not be given, because it tried them before.
-    pub(super) tried: SmallVec<[MemberId; 2]>,
+    pub(super) tried: Tried,
 }
 
 /// The waiters in order of arrival. Every wait is equally long, so this is also the order of their deadlines.

@@ -225,6 +225,19 @@ fn a_waiting_retry_is_not_given_the_member_it_tried() {
 }
 
 #[test]
+fn a_free_place_reaches_one_who_can_use_it_past_any_number_who_cannot() {
+    let mut pool = pool(2, small(1, 99));
+    let a = granted(pool.acquire(at(0), &[]));
+    granted(pool.acquire(at(0), &[]));
+    for _ in 0..50 {
+        queued(pool.acquire(at(0), &[a]));
+    }
+    let ticket = queued(pool.acquire(at(0), &[]));
+    let turn = pool.release(a, at(1));
+    assert_eq!(turn, Some(Turn::Granted { ticket, member: a }));
+}
+
+#[test]
 fn newcomers_do_not_overtake_those_who_wait() {
     let mut pool = Pool::new(small(1, 9), vec![named("app")], 1, at(0));
     pool.resolved("app", &[ip(1)]);
