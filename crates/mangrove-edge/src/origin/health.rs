@@ -230,11 +230,6 @@ impl Health {
         true
     }
 
-    /// Probes are no longer asked for: what they last said counts no longer.
-    pub fn forget_probes(&mut self) {
-        self.probes = Probes::default();
-    }
-
     fn eject(&mut self, settings: &PassiveSettings, now: Moment) -> Moment {
         let long_ago = self
             .ejected_until
