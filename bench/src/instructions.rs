@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::load::{Generator, Target};
+use crate::load::{Generator, Target, Wire};
 use crate::peers::{self, Answer, Contender, Programs, Running, Server, Task};
 use crate::rows::Row;
 use crate::run::wait_for_answer;
@@ -122,9 +122,14 @@ impl Counter<'_> {
         .map(OsString::from);
 
         let mut running = Running::start(contender, task, self.programs, self.work, &wrap)?;
+        let wire = if contender.server == Server::Bare {
+            Wire::H1
+        } else {
+            row.wire
+        };
         let target = |running: &Running| Target {
-            address: running.address(row.wire),
-            wire: row.wire,
+            address: running.address(wire),
+            wire,
             identity: self.identity,
             body: row.body,
         };

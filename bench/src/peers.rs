@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +153,8 @@ struct Doors {
 pub(crate) struct Running {
     programs: Vec<Program>,
     doors: Doors,
+    /// The access log that it was told to write.
+    log: Option<PathBuf>,
 }
 
 impl Running {
@@ -211,9 +213,17 @@ impl Running {
         self.programs.iter_mut().try_for_each(Program::check_alive)
     }
 
-    /// Ends it, log helpers first.
+    /// Ends it, log helpers first; an error if it was to write a log and wrote none.
     pub(crate) fn stop(mut self) -> Result<()> {
-        self.programs.iter_mut().rev().try_for_each(Program::stop)
+        self.programs.iter_mut().rev().try_for_each(Program::stop)?;
+        let Some(log) = &self.log else { return Ok(()) };
+        let written = fs::metadata(log).map_or(0, |file| file.len());
+        ensure!(
+            written > 0,
+            "{} is empty: nothing was logged",
+            log.display()
+        );
+        Ok(())
     }
 }
 
@@ -280,10 +290,11 @@ impl Setup<'_> {
         )
     }
 
-    fn running(&self, programs: Vec<Program>) -> Running {
+    fn running(&self, programs: Vec<Program>, log: &str) -> Running {
         Running {
             programs,
             doors: self.doors,
+            log: self.logs.then(|| self.folder.join(log)),
         }
     }
 
@@ -299,6 +310,7 @@ impl Setup<'_> {
         Ok(Running {
             programs: vec![self.program("bare", &command, None)?],
             doors,
+            log: None,
         })
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn row_table(row: &RowResult) -> String {
         Unit::CpuNanoseconds => cpu_line(row, cell),
         Unit::ResidentBytes => memory_line(cell),
     }));
-    table(&lines)
+    table(1, &lines)
 }
 
 /// The budgets and how they fared.
@@ -74,7 +74,7 @@ pub(crate) fn gates_table(results: &Results) -> String {
             judged.verdict.word().to_owned(),
         ]
     }));
-    table(&lines)
+    table(2, &lines)
 }
 
 fn cpu_line(row: &RowResult, cell: &Cell) -> Vec<String> {
@@ -118,43 +118,42 @@ fn memory_line(cell: &Cell) -> Vec<String> {
     }
 }
 
-/// Lines of cells as a Markdown table with aligned columns; the first line is its head, missing cells are empty.
-fn table(lines: &[Vec<String>]) -> String {
+/// Lines of cells as a Markdown table; the first line is its head, the first `left` columns are words and the others
+/// numbers. A line with fewer cells than the head may run over its column.
+fn table(left: usize, lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
-    let cell = |line: &Vec<String>, column: usize| -> String {
-        line.get(column)
-            .map_or_else(String::new, |text| text.replace(['|', '\n'], " "))
-    };
-    let width = |column| {
-        lines
-            .iter()
-            .filter(|line| line.len() == columns)
-            .map(move |line| cell(line, column).chars().count())
-            .max()
-    };
+    let clean = |text: &String| text.replace(['|', '\n'], " ");
     let widths: Vec<usize> = (0..columns)
-        .map(|column| width(column).unwrap_or(0).max(3))
+        .map(|column| {
+            let counts = lines
+                .iter()
+                .filter(|line| line.len() == columns || column == 0);
+            let width = |line: &Vec<String>| {
+                line.get(column)
+                    .map_or(0, |text| clean(text).chars().count())
+            };
+            counts.map(width).max().unwrap_or(0).max(3)
+        })
         .collect();
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {
         for (column, width) in widths.iter().enumerate() {
-            let content = cell(line, column);
-            let _ = if column == 0 {
-                write!(text, "| {content:<width$} ")
+            let cell = line.get(column).map(clean).unwrap_or_default();
+            let _ = if column < left {
+                write!(text, "| {cell:<width$} ")
             } else {
-                write!(text, "| {content:>width$} ")
+                write!(text, "| {cell:>width$} ")
             };
         }
         text.push_str("|\n");
         if number == 0 {
             for (column, width) in widths.iter().enumerate() {
                 let dashes = "-".repeat(width.saturating_sub(1));
-                let _ = write!(
-                    text,
-                    "| {}{dashes}{} ",
-                    if column == 0 { ":" } else { "" },
-                    if column == 0 { "" } else { ":" }
-                );
+                let _ = if column < left {
+                    write!(text, "| :{dashes} ")
+                } else {
+                    write!(text, "| {dashes}: ")
+                };
             }
             text.push_str("|\n");
         }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Pid;
 
 use crate::cpu::{self, Usage};
-use crate::load::{CONNECTIONS, Fleet, Generator, Size, Target};
+use crate::load::{CONNECTIONS, Fleet, Generator, Size, Target, Wire};
 use crate::machine::Machine;
 use crate::peers::{self, Answer, Contender, Programs, Running, Server, Task};
 use crate::results::{Cell, Outcome, RowResult, Unit};
@@ -159,7 +159,7 @@ impl Bench<'_> {
             let State::Ready { running, size, .. } = state else {
                 return Entrant { contender, state }.into_cell().outcome;
             };
-            let bytes = match self.memory_once(&running, row, connections) {
+            let bytes = match self.memory_once(contender, &running, row, connections) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     say(&format!("  {contender}: {error:#}"));
@@ -183,8 +183,14 @@ impl Bench<'_> {
         kept
     }
 
-    fn memory_once(&self, running: &Running, row: &Row, connections: usize) -> Result<f64> {
-        let target = self.target(running, row);
+    fn memory_once(
+        &self,
+        contender: Contender,
+        running: &Running,
+        row: &Row,
+        connections: usize,
+    ) -> Result<f64> {
+        let target = self.target(contender, running, row);
         let roots = running.roots()?;
         // What a first few connections bring in once (code, pools) is not the price of the ten thousandth.
         let mut few = self.generator.open(&target, CONNECTIONS)?;
@@ -226,7 +232,7 @@ impl Bench<'_> {
     fn start(&self, contender: Contender, row: &Row, task: &Task<'_>) -> Result<(Running, Size)> {
         let mut running = Running::start(contender, task, self.programs, self.work, &[])?;
         let size = wait_for_answer(self.generator, &mut running, START, |running| {
-            self.target(running, row)
+            self.target(contender, running, row)
         })?;
         Ok((running, size))
     }
@@ -239,7 +245,8 @@ impl Bench<'_> {
             return;
         };
         // One second chance, for a thread that ended in the middle and took its account along.
-        let once = || self.cpu_once(running, row, measure);
+        let contender = entrant.contender;
+        let once = || self.cpu_once(contender, running, row, measure);
         match once().or_else(|_| once()) {
             Ok(value) => {
                 say(&format!(
@@ -258,8 +265,14 @@ impl Bench<'_> {
         }
     }
 
-    fn cpu_once(&self, running: &Running, row: &Row, measure: Measure) -> Result<f64> {
-        let target = self.target(running, row);
+    fn cpu_once(
+        &self,
+        contender: Contender,
+        running: &Running,
+        row: &Row,
+        measure: Measure,
+    ) -> Result<f64> {
+        let target = self.target(contender, running, row);
         let roots = running.roots()?;
         let requests = measure.requests();
         let warm_up = requests.div_ceil(WARM_UP_SHARE);
@@ -281,10 +294,16 @@ impl Bench<'_> {
         }
     }
 
-    fn target(&self, running: &Running, row: &Row) -> Target<'_> {
+    fn target(&self, contender: Contender, running: &Running, row: &Row) -> Target<'_> {
+        // The yardstick is the same in all rows: it knows neither TLS nor HTTP/2.
+        let wire = if contender.server == Server::Bare {
+            Wire::H1
+        } else {
+            row.wire
+        };
         Target {
-            address: running.address(row.wire),
-            wire: row.wire,
+            address: running.address(wire),
+            wire,
             identity: self.identity,
             body: row.body,
         }

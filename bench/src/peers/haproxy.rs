@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{Answer, Running, Setup, words};
 
 pub(super) const PROGRAM: &str = "/usr/sbin/haproxy";
+const LOG: &str = "access.log";
 
 pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
     let action = match setup.task.answer {
@@ -20,8 +21,11 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
     let path = setup.write("haproxy.cfg", &config(setup, &action))?;
     let command = words([&PROGRAM, &"-db", &"-f", &path]);
     // It writes no files: a log on standard output, put into one, is the cheapest that it has.
-    let output = setup.folder.join("access.log");
-    Ok(setup.running(vec![setup.program("haproxy", &command, Some(&output))?]))
+    let output = setup.folder.join(LOG);
+    Ok(setup.running(
+        vec![setup.program("haproxy", &command, Some(&output))?],
+        LOG,
+    ))
 }
 
 fn config(setup: &Setup<'_>, action: &str) -> String {
@@ -43,6 +47,7 @@ fn config(setup: &Setup<'_>, action: &str) -> String {
         r"global
     nbthread 1
     maxconn 20000
+    no strict-limits
     {log}
     ssl-default-bind-options ssl-min-ver TLSv1.3
     ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256

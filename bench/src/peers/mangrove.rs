@@ -8,10 +8,13 @@ use super::{Answer, Running, Setup, words};
 use crate::process::free_address;
 use crate::tls::HOST;
 
+/// Below its state folder, where it writes without being told where.
+const LOG: &str = "state/log/access.ndjson";
+
 pub(super) fn start(setup: &Setup<'_>, program: &Path) -> Result<Running> {
     let path = setup.write("mangrove.toml", &config(setup)?)?;
     let command = words([&program, &"serve", &"--config", &path]);
-    let mut running = setup.running(vec![setup.program("mangrove", &command, None)?]);
+    let mut running = setup.running(vec![setup.program("mangrove", &command, None)?], LOG);
     // HTTP/1.1 and HTTP/2 with prior knowledge share its cleartext door.
     running.doors.h2 = running.doors.h1;
     Ok(running)

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{Answer, Running, Setup, words};
 
 pub(super) const PROGRAM: &str = "/usr/sbin/nginx";
+const LOG: &str = "access.log";
 
 pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
     let path = setup.write("nginx.conf", &config(setup))?;
@@ -17,7 +18,7 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
         &"-c",
         &path,
     ]);
-    Ok(setup.running(vec![setup.program("nginx", &command, None)?]))
+    Ok(setup.running(vec![setup.program("nginx", &command, None)?], LOG))
 }
 
 fn config(setup: &Setup<'_>) -> String {
@@ -25,9 +26,9 @@ fn config(setup: &Setup<'_>) -> String {
     let doors = setup.doors;
     // A buffered log is the cheapest that nginx has; its own default writes each line apart.
     let log = if setup.logs {
-        "access.log combined buffer=64k flush=1s"
+        format!("{LOG} combined buffer=64k flush=1s")
     } else {
-        "off"
+        "off".to_owned()
     };
     let (upstream, action) = match setup.task.answer {
         Answer::Edge => (

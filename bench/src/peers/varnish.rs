@@ -9,6 +9,7 @@ use crate::clock;
 
 pub(super) const PROGRAM: &str = "/usr/sbin/varnishd";
 const LOGGER: &str = "/usr/bin/varnishncsa";
+const LOG: &str = "access.log";
 
 /// It compiles its configuration with a C compiler first.
 const START: Duration = Duration::from_secs(60);
@@ -50,7 +51,7 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
             Ok(std::net::TcpStream::connect(setup.doors.h1).ok())
         })
         .context("waiting for varnishd")?;
-        let file = setup.folder.join("access.log");
+        let file = setup.folder.join(LOG);
         let command = words([&LOGGER, &"-n", &instance, &"-w", &file]);
         Some(setup.program("varnishncsa", &command, None)?)
     } else {
@@ -58,7 +59,7 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
     };
     programs.push(server);
     programs.extend(logger);
-    let mut running = setup.running(programs);
+    let mut running = setup.running(programs, LOG);
     // HTTP/1.1 and HTTP/2 with prior knowledge share its one door.
     running.doors.h2 = running.doors.h1;
     Ok(running)
