@@ -1,0 +1,203 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::source;
+
+/// Where state is kept when nobody says otherwise.
+const USUAL_STATE: &str = "./mangrove-state";
+
+/// Mangrove: a fast, strict front for web sites that anyone can run.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mangrove",
+    version = version(),
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Try it now:\n  \
+        mangrove serve                                   a sample site on http://127.0.0.1:8080\n  \
+        mangrove serve --origin http://127.0.0.1:3000    the same in front of your own site\n  \
+        mangrove check mangrove.toml                     what a configuration means, or what is wrong with it"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let kind = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    let commit = option_env!("MANGROVE_COMMIT").map(|commit| format!(", commit {commit}"));
+    let commit = commit.unwrap_or_default();
+    format!("{} ({kind} build{commit})", env!("CARGO_PKG_VERSION"))
+});
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve: listen, start the edge, keep it running until told to stop
+    #[command(after_help = "Examples:\n  \
+        mangrove serve\n  \
+        mangrove serve --origin http://127.0.0.1:3000 --listen 80\n  \
+        mangrove serve --config /etc/mangrove/mangrove.toml --state /var/lib/mangrove\n\n\
+        Signals: HUP reads the configuration again, USR1 opens the log files again, TERM or INT finish \
+        the requests under way and stop; a second one stops at once.")]
+    Serve(Serve),
+
+    /// Say what a configuration means, or point at what is wrong with it
+    #[command(after_help = "Examples:\n  \
+        mangrove check mangrove.toml\n  \
+        generate-config | mangrove check -\n\n\
+        Exits with 0 if the configuration can be used, with 1 if not. Nothing is started or changed.")]
+    Check(Check),
+
+    /// Make the running Mangrove read its configuration again
+    #[command(
+        after_help = "If anything is wrong, it is told here, the exit code is 1, and what served before serves on."
+    )]
+    Reload(Reload),
+
+    /// Replace the running Mangrove by another binary without refusing a connection
+    #[command(after_help = "Examples:\n  \
+        mangrove upgrade                        the file that Mangrove was started from, now newer\n  \
+        mangrove upgrade ./mangrove-next\n\n\
+        Steps: 1 the binary runs, 2 it understands the configuration in force, 3 its edge is ready and the old \
+        edge finishes its requests, 4 the supervisor itself is replaced. A step that fails is named, and what \
+        served before serves on.")]
+    Upgrade(Upgrade),
+
+    /// The data plane; started by `serve`
+    #[command(hide = true)]
+    Edge {
+        /// The edge's number, for whoever reads the list of processes
+        #[arg(long)]
+        generation: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Configuration file; without one, and without --origin, a sample site is served
+    #[arg(long, value_name = "FILE", conflicts_with = "origin")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Serve this one origin for every host
+    #[arg(long, value_name = "URL")]
+    pub(crate) origin: Option<String>,
+
+    /// Listen here instead, in cleartext: ADDRESS:PORT, or a port alone for every address of this machine
+    #[arg(long, value_name = "ADDRESS", value_parser = listen)]
+    pub(crate) listen: Vec<Listen>,
+
+    #[command(flatten)]
+    pub(crate) state: State,
+
+    /// Go on from the supervisor that became this process
+    #[arg(long, hide = true)]
+    pub(crate) resume: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Configuration file, or - for standard input
+    #[arg(value_name = "FILE", required_unless_present = "settled")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Check a settled configuration instead
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "file")]
+    pub(crate) settled: Option<PathBuf>,
+
+    /// Also check that this build can go on from a supervisor that writes this form
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub(crate) resume_format: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// Wait until the configuration is settled
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    /// The new binary [default: the file that the running Mangrove was started from]
+    #[arg(value_name = "PATH")]
+    pub(crate) program: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    /// State folder: sockets, certificates, logs, the operator's token [default: ./mangrove-state]
+    #[arg(long = "state", value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// One `--listen`: a port alone stands for two addresses.
+#[derive(Clone, Debug)]
+pub(crate) struct Listen(pub(crate) Vec<SocketAddr>);
+
+/// Version, kind of build, and the commit if the build was told of one.
+pub(crate) fn version() -> &'static str {
+    VERSION.as_str()
+}
+
+impl State {
+    /// Whether it was given on the command line.
+    pub(crate) fn is_typed(&self) -> bool {
+        self.dir.is_some()
+    }
+
+    /// The folder: as typed, else as `configured`, else systemd's (`$STATE_DIRECTORY`), else the usual one.
+    pub(crate) fn folder(&self, configured: Option<PathBuf>) -> PathBuf {
+        let typed = self.dir.clone().or(configured);
+        let systemd = || {
+            let folders = std::env::var("STATE_DIRECTORY").ok()?;
+            folders.split(':').next().map(PathBuf::from)
+        };
+        typed
+            .or_else(systemd)
+            .unwrap_or_else(|| PathBuf::from(USUAL_STATE))
+    }
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    source::parse_listen(text).map(Listen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_and_an_origin_exclude_each_other() {
+        let typed = ["mangrove", "serve", "--config", "a", "--origin", "http://b"];
+        assert!(Arguments::try_parse_from(typed).is_err());
+    }
+
+    #[test]
+    fn the_short_help_has_no_internal_commands() {
+        let help = Arguments::command().render_help().to_string();
+        assert!(help.contains("serve") && !help.contains("edge "), "{help}");
+    }
+}

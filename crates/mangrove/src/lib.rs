@@ -1,0 +1,74 @@
+//! The `mangrove` program: arguments, supervisor, start-up.
+//!
+//! [`run`] reads the command line and becomes what it asks for. `serve` is the supervisor: it binds the listening
+//! sockets, starts an edge with them, and from then on only watches, so that whatever happens to the edge, its
+//! configuration or its binary, no connection is refused. No request passes through it.
+//!
+//! ```text
+//! serve ──▶ Shell: sockets, processes, files ◀──events / actions──▶ supervisor::Supervisor (pure)
+//!   │                   │
+//!   │                   └─ edge_process: `mangrove edge`, given its sockets over standard input
+//!   └─ source: file, origin or sample, settled by mangrove-config
+//! ```
+//!
+//! The data plane is a parameter, so that the tests can put one that misbehaves in its place:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     mangrove::run(|edge| {
+//!         println!("edge {} has {} sockets", edge.generation, edge.listeners.len());
+//!         std::process::ExitCode::SUCCESS
+//!     })
+//! }
+//! ```
+
+mod adoption;
+mod arguments;
+mod binary_check;
+mod check;
+mod clock;
+mod control;
+mod edge_call;
+mod edge_process;
+#[path = "../../mangrove-edge/src/handover.rs"]
+pub mod handover;
+mod listeners;
+mod privileges;
+mod resume;
+mod serve;
+mod shell;
+mod signals;
+mod source;
+mod state;
+mod supervisor;
+mod systemd;
+mod terminal;
+mod trial;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use edge_process::{EdgeArgs, EdgeEntry};
+pub use privileges::Account;
+
+use arguments::{Arguments, Command};
+use control::Request;
+
+/// Reads the command line and does what it says; `edge` is the data plane that `mangrove edge` becomes.
+#[must_use]
+pub fn run(edge: EdgeEntry) -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Edge { .. } => return edge_process::run(edge),
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Reload(arguments) => control::ask(&arguments.state.folder(None), &Request::Reload),
+        Command::Upgrade(arguments) => serve::absolute(arguments.program).and_then(|program| {
+            control::ask(&arguments.state.folder(None), &Request::Upgrade { program })
+        }),
+    };
+    outcome.unwrap_or_else(|error| {
+        terminal::warn(format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
