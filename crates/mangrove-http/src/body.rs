@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use crate::field::{Field, HeadFault, Lines, Span, read_field_line};
 use crate::known::Known;
+use crate::message::BodyFraming;
 use crate::origin_fault::OriginFault;
 use crate::refusal::Refusal;
-use crate::request::BodyFraming;
 use crate::response::ResponseFraming;
 
 /// Digits of a chunk size: as many as a 64-bit number has.

@@ -1,6 +1,7 @@
 //! Header lines: where they lie in a head's octets, and how one is read.
 
 use crate::known::{Known, KnownSet};
+use crate::message::Version;
 
 /// A header field line, borrowed from its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,68 +14,6 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// Whether it concerns this connection only, and is not forwarded: see `is_hop_by_hop`.
     pub hop_by_hop: bool,
-}
-
-/// How much of a head is read (RFC 9110 section 5.4 asks every recipient to set such limits).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadLimits {
-    /// Bytes of a whole head with its first line and line endings. In HTTP/2: names, values and four bytes a line.
-    pub head_bytes: usize,
-    /// Header lines.
-    pub fields: usize,
-    /// Bytes of the request target (`:path` in HTTP/2).
-    pub target_bytes: usize,
-}
-
-impl HeadLimits {
-    /// The most a head may ever hold, whatever is set: positions in a head are kept in 32 bits, and the list of lines is
-    /// kept with every connection.
-    pub const CEILING: HeadLimits = HeadLimits {
-        head_bytes: 1 << 20,
-        fields: 1000,
-        target_bytes: 1 << 19,
-    };
-
-    /// These limits, none above [`HeadLimits::CEILING`].
-    pub(crate) fn capped(self) -> HeadLimits {
-        HeadLimits {
-            head_bytes: self.head_bytes.min(HeadLimits::CEILING.head_bytes),
-            fields: self.fields.min(HeadLimits::CEILING.fields),
-            target_bytes: self.target_bytes.min(HeadLimits::CEILING.target_bytes),
-        }
-    }
-}
-
-impl Default for HeadLimits {
-    fn default() -> Self {
-        HeadLimits {
-            head_bytes: 32 * 1024,
-            fields: 100,
-            target_bytes: 8 * 1024,
-        }
-    }
-}
-
-/// A version of HTTP that this program speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
-    /// HTTP/1.0
-    Http10,
-    /// HTTP/1.1
-    Http11,
-    /// HTTP/2
-    Http2,
-}
-
-impl Version {
-    /// As logs and metrics write it (`network.protocol.version` of OpenTelemetry): `1.0`, `1.1` or `2`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-            Version::Http2 => "2",
-        }
-    }
 }
 
 /// What can be wrong with the lines of any head; requests and responses give it their own name.

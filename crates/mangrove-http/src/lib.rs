@@ -33,6 +33,7 @@ mod client;
 mod field;
 mod host;
 mod known;
+mod message;
 mod origin_fault;
 mod path;
 pub mod proxy_protocol;
@@ -50,13 +51,14 @@ pub use body::{
     write_last_chunk,
 };
 pub use client::{FORWARDED_ELEMENTS, Prefix, PrefixFault, Prefixes, client_address};
-pub use field::{Field, HeadLimits, LENGTH_DIGITS, Version};
+pub use field::{Field, LENGTH_DIGITS};
 pub use host::{Authority, HOST_BYTES, HostPattern};
 pub use known::Known;
+pub use message::{BodyFraming, HeadLimits, METHOD_BYTES, Method, Scheme, Version};
 pub use origin_fault::OriginFault;
 pub use path::{is_normal, normalize};
 pub use refusal::Refusal;
-pub use request::{BodyFraming, KEPT_OCTETS, METHOD_BYTES, Method, RequestHead, Scheme};
+pub use request::{KEPT_OCTETS, RequestHead};
 pub use response::{ResponseFraming, ResponseHead};
 pub use time::{LAST_DATE_SECS, Moment, UnixMillis, imf_fixdate, parse_http_date};
 pub use trace_context::{RequestId, TraceParent};

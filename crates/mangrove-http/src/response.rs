@@ -1,12 +1,13 @@
 //! The head of a response: what an origin sent, or what the edge is about to say, under the same laws as requests.
 
 use crate::field::{
-    Connection, Field, Framing, HeadFault, HeadLimits, LineScan, Lines, Span, Version,
-    control_fault, is_token, read_field_line, trim,
+    Connection, Field, Framing, HeadFault, LineScan, Lines, Span, control_fault, is_token,
+    read_field_line, trim,
 };
 use crate::known::Known;
+use crate::message::{HeadLimits, Method, Version};
 use crate::origin_fault::OriginFault;
-use crate::request::{KEPT_OCTETS, Method};
+use crate::request::KEPT_OCTETS;
 
 /// How the end of a response's body is found (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

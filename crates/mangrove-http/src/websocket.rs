@@ -2,10 +2,10 @@
 
 use sha1::{Digest, Sha1};
 
-use crate::field::Version;
 use crate::known::Known;
+use crate::message::{BodyFraming, Method, Version};
 use crate::refusal::Refusal;
-use crate::request::{BodyFraming, Method, RequestHead};
+use crate::request::RequestHead;
 
 /// Characters of a `Sec-WebSocket-Key`: 16 bytes in base64.
 pub const KEY_LENGTH: usize = 24;
@@ -100,7 +100,7 @@ fn base64(input: &[u8], out: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::HeadLimits;
+    use crate::message::HeadLimits;
 
     const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: a.example\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
