@@ -9,17 +9,20 @@
 //! At start and at each reload, off the request path:
 //!
 //! ```ignore
+//! let now = unix_time(clock.wall());
 //! let (store, problems) = CertStore::reload(&CertStore::default(), &files, now);
 //! let resolver = CertResolver::new(store);
 //! let (tickets, problem) = TicketKeys::open(&state, now);
-//! let config = server_config(resolver.clone(), tickets.clone(), MinVersion::Tls12, clock)?;
+//! let config = server_config(resolver.clone(), tickets.clone(), MinVersion::Tls12, Arc::new(clock))?;
 //! // once a minute:       tickets.rotate(now)
 //! // when files change:   resolver.swap(CertStore::reload(&resolver.store(), &files, now).0)
 //! ```
 
 mod certificate;
+mod clock;
 mod der;
 mod origin;
+mod pair;
 mod private_file;
 mod problem;
 mod self_signed;
@@ -36,11 +39,13 @@ mod testing;
 
 use std::path::{Path, PathBuf};
 
+pub use clock::unix_time;
 pub use origin::{OriginProtocol, OriginTrust, client_config};
+pub use pair::CertFiles;
 pub use problem::{TlsFault, TlsProblem};
 pub use self_signed::{SelfSigned, self_signed};
 pub use server::{MinVersion, server_config};
-pub use store::{CertFiles, CertResolver, CertStore};
+pub use store::{CertResolver, CertStore};
 pub use tickets::TicketKeys;
 
 /// Where an edge keeps what it makes for TLS.

@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use super::pair::read_certificates;
 use super::problem::{TlsFault, TlsProblem};
-use super::store::read_certificates;
 
 /// Sessions remembered for resumption by one configuration; rustls keeps up to 8 for each server
 /// name, so this is for 128 names. Beyond it the oldest name is forgotten.
@@ -138,5 +138,17 @@ impl ServerCertVerifier for TakesAnybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_authority_at_all_is_an_error_and_never_means_all() {
+        let problem =
+            by_roots(RootCertStore::empty(), Path::new("system authorities")).unwrap_err();
+        assert_eq!(problem.fault, TlsFault::NoAuthorities);
     }
 }

@@ -54,6 +54,9 @@ pub enum TlsFault {
     /// PEM, but no private key section that we can read.
     #[error("there is no private key in the file")]
     NoPrivateKey,
+    /// A passphrase would be needed, and nobody is there to type it.
+    #[error("the private key is encrypted")]
+    EncryptedKey,
     /// More certificates than a chain may have.
     #[error("the chain has more than {limit} certificates")]
     ChainTooLong {
@@ -123,6 +126,7 @@ impl TlsFault {
             Self::NotPem(_) => "not-pem",
             Self::NoCertificate => "no-certificate",
             Self::NoPrivateKey => "no-private-key",
+            Self::EncryptedKey => "encrypted-key",
             Self::ChainTooLong { .. } => "chain-too-long",
             Self::BadCertificate => "bad-certificate",
             Self::BadPrivateKey(_) => "bad-private-key",
@@ -150,7 +154,8 @@ impl TlsFault {
             Self::Unreadable(_) => "give the edge's user the right to read it",
             Self::TooLarge { .. } | Self::NotPem(_) => "check that it is the file you meant",
             Self::NoCertificate => "put the certificate first, then its intermediates, as PEM",
-            Self::NoPrivateKey => "put an unencrypted PKCS#8, SEC1 or PKCS#1 key here, as PEM",
+            Self::NoPrivateKey => "put a PKCS#8, SEC1 or PKCS#1 key here, as PEM",
+            Self::EncryptedKey => "decrypt it, for example with `openssl pkey`",
             Self::ChainTooLong { .. } => "keep the certificate and its intermediates only",
             Self::BadCertificate => "fetch the certificate again from its issuer",
             Self::BadPrivateKey(_) => "use an ECDSA, Ed25519 or RSA (2048 bits or more) key",

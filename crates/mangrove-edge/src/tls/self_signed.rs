@@ -14,9 +14,9 @@ use rcgen::{
 use rustls::pki_types::UnixTime;
 
 use super::certificate::{CertificateFacts, dns_name};
+use super::pair::{CertFiles, read_facts};
 use super::private_file;
 use super::problem::{TlsFault, TlsProblem};
-use super::store::{CertFiles, read_facts};
 
 const DAY: u64 = 86_400;
 /// Longest validity that Safari takes, even for a certificate its owner trusts: 398 days.

@@ -1,39 +1,16 @@
 //! The certificates an edge can show, chosen by the name the client asks for.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, SignatureAlgorithm, SignatureScheme};
+use rustls::{SignatureAlgorithm, SignatureScheme};
 
-use super::certificate::CertificateFacts;
-use super::private_file;
-use super::problem::{TlsFault, TlsProblem};
-use super::staple::check_staple;
-
-/// Largest certificate, key or bundle file that is read. A chain is some 10 KB; what is far larger
-/// is the wrong file.
-const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Most certificates in one chain, which is sent whole in every full handshake.
-const MAX_CHAIN: usize = 16;
-/// Largest OCSP response; real ones are 0.5 to 3 KB, and each full handshake carries it.
-const MAX_STAPLE_BYTES: u64 = 16 << 10;
-
-/// Where one certificate is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CertFiles {
-    /// PEM: the certificate, then its intermediates.
-    pub cert: PathBuf,
-    /// PEM: the private key, unencrypted.
-    pub key: PathBuf,
-    /// DER: an OCSP response to staple, if any.
-    pub ocsp: Option<PathBuf>,
-}
+use super::pair::{CertFiles, Pair};
+use super::problem::TlsProblem;
 
 /// Certificates and keys, read, checked and indexed by name. Built whole, never changed.
 #[derive(Debug, Default)]
@@ -48,15 +25,6 @@ pub struct CertStore {
 /// Certificates for the same name, cheapest signature first; with RSA beside ECDSA, a client gets
 /// the first that it can verify.
 type Candidates = Vec<Arc<CertifiedKey>>;
-
-/// One certificate with its key, as it was good when read.
-#[derive(Debug)]
-struct Pair {
-    files: CertFiles,
-    certified: Arc<CertifiedKey>,
-    facts: CertificateFacts,
-    staple_end: Option<UnixTime>,
-}
 
 impl CertStore {
     /// Reads everything; any problem at all, a bad staple included, refuses the whole.
@@ -87,13 +55,13 @@ impl CertStore {
         let mut problems = Vec::new();
         // Sites may share a pair: each is read once.
         for files in files.iter().filter(|files| seen.insert(*files)) {
-            match Pair::read(files, now, &mut problems) {
+            let kept = earlier.get(files.cert.as_path()).copied();
+            match Pair::read(files, kept.map(Arc::as_ref), now, &mut problems) {
                 Ok(pair) => pairs.push(Arc::new(pair)),
                 Err(mut problem) => {
-                    let kept = earlier.get(files.cert.as_path());
                     problem.kept = kept.is_some();
                     problems.push(problem);
-                    pairs.extend(kept.map(|pair| Arc::clone(pair)));
+                    pairs.extend(kept.cloned());
                 }
             }
         }
@@ -180,98 +148,6 @@ impl CertStore {
     }
 }
 
-impl Pair {
-    /// `Err` when it cannot serve; a staple that cannot be sent is only told of.
-    fn read(
-        files: &CertFiles,
-        now: UnixTime,
-        problems: &mut Vec<TlsProblem>,
-    ) -> Result<Self, TlsProblem> {
-        let in_cert = |fault| TlsProblem::new(&files.cert, fault);
-        let in_key = |fault| TlsProblem::new(&files.key, fault);
-        let chain = read_chain(&files.cert).map_err(in_cert)?;
-        let leaf = chain
-            .first()
-            .ok_or(TlsFault::NoCertificate)
-            .map_err(in_cert)?;
-        let facts = CertificateFacts::read(leaf)
-            .ok_or(TlsFault::BadCertificate)
-            .map_err(in_cert)?;
-        facts.check_dates(now).map_err(in_cert)?;
-        if facts.dns_names.is_empty() && facts.ip_addresses.is_empty() {
-            return Err(in_cert(TlsFault::NoNames));
-        }
-        let key = read_key(&files.key).map_err(in_key)?;
-        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
-        let mut certified = certified.map_err(|error| match error {
-            Error::InconsistentKeys(_) => in_key(TlsFault::KeyMismatch {
-                certificate: files.cert.clone(),
-            }),
-            Error::InvalidCertificate(_) => in_cert(TlsFault::BadCertificate),
-            error => in_key(TlsFault::BadPrivateKey(error.to_string())),
-        })?;
-        let mut staple_end = None;
-        if let Some(path) = &files.ocsp {
-            match read_staple(path, &facts, now) {
-                Ok((staple, end)) => {
-                    certified.ocsp = Some(staple);
-                    staple_end = end;
-                }
-                Err(fault) => problems.push(TlsProblem::new(path, fault)),
-            }
-        }
-        Ok(Self {
-            files: files.clone(),
-            certified: Arc::new(certified),
-            facts,
-            staple_end,
-        })
-    }
-}
-
-/// Reads a pair with the same eyes as the store, for what its certificate says.
-pub(super) fn read_facts(files: &CertFiles, now: UnixTime) -> Result<CertificateFacts, TlsProblem> {
-    Pair::read(files, now, &mut Vec::new()).map(|pair| pair.facts)
-}
-
-/// All certificates of a PEM file.
-pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let bytes = private_file::read(path, MAX_FILE_BYTES)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let found = found.map_err(|error| TlsFault::NotPem(error.to_string()))?;
-    if found.is_empty() {
-        Err(TlsFault::NoCertificate)
-    } else {
-        Ok(found)
-    }
-}
-
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let chain = read_certificates(path)?;
-    if chain.len() > MAX_CHAIN {
-        return Err(TlsFault::ChainTooLong { limit: MAX_CHAIN });
-    }
-    Ok(chain)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFault> {
-    let bytes = private_file::read(path, MAX_FILE_BYTES)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        pem::Error::NoItemsFound => TlsFault::NoPrivateKey,
-        error => TlsFault::NotPem(error.to_string()),
-    })
-}
-
-fn read_staple(
-    path: &Path,
-    facts: &CertificateFacts,
-    now: UnixTime,
-) -> Result<(Vec<u8>, Option<UnixTime>), TlsFault> {
-    let staple = private_file::read(path, MAX_STAPLE_BYTES)?;
-    let end = check_staple(&staple, &facts.serial, now)?;
-    Ok((staple, end))
-}
-
 /// Order of preference: an ECDSA P-256 signature costs a twentieth of an RSA 2048 one, and the few
 /// clients without ECDSA say so. Ed25519 is as cheap, but no public authority issues it.
 fn signing_cost(certified: &CertifiedKey) -> u8 {
@@ -324,6 +200,8 @@ impl ResolvesServerCert for CertResolver {
 mod tests {
     use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 
+    use super::super::pair::MAX_CHAIN;
+    use super::super::problem::TlsFault;
     use super::super::testing::{
         DAY, Issued, NOW, SERIAL, STAPLE_END, at, issue, issue_by, staple,
     };
@@ -422,6 +300,8 @@ mod tests {
         std::fs::write(&mismatch.key, issue(&["good.example"]).key).unwrap();
         let keyless = good.write(folder, "keyless");
         std::fs::write(&keyless.key, &good.cert).unwrap();
+        let encrypted = good.write(folder, "encrypted");
+        std::fs::write(&encrypted.key, good.key.replace("BEGIN", "BEGIN ENCRYPTED")).unwrap();
         let certless = good.write(folder, "certless");
         std::fs::write(&certless.cert, &good.key).unwrap();
         let absent = good.write(folder, "absent");
@@ -444,8 +324,8 @@ mod tests {
         std::fs::write(&longest.cert, good.cert.repeat(MAX_CHAIN)).unwrap();
 
         let files = [
-            expired, early, nameless, mismatch, keyless, certless, absent, garbled, hollow, long,
-            longest,
+            expired, early, nameless, mismatch, keyless, encrypted, certless, absent, garbled,
+            hollow, long, longest,
         ];
         let problems = CertStore::load(&files, at(NOW)).unwrap_err();
         assert_eq!(
@@ -456,6 +336,7 @@ mod tests {
                 ("nameless.crt", "no-names", false),
                 ("mismatch.key", "key-mismatch", false),
                 ("keyless.key", "no-private-key", false),
+                ("encrypted.key", "encrypted-key", false),
                 ("certless.crt", "no-certificate", false),
                 ("absent.crt", "missing", false),
                 ("garbled.crt", "not-pem", false),
@@ -498,6 +379,23 @@ mod tests {
         assert_eq!(problems, []);
         assert_eq!(shown(&store, Some("b.example"), &all), "new b");
         assert!(!store.covers("a.example"), "what is no longer listed goes");
+    }
+
+    #[test]
+    fn an_unchanged_pair_takes_over_its_parsed_key_but_not_its_dates() {
+        let folder = tempfile::tempdir().unwrap();
+        let issued = issue(&["a.example"]);
+        let files = [issued.write(folder.path(), "a")];
+        let old = CertStore::load(&files, at(NOW)).unwrap();
+        let (new, problems) = CertStore::reload(&old, &files, at(NOW));
+        assert_eq!(problems, []);
+        assert!(Arc::ptr_eq(
+            &old.pairs[0].certified.key,
+            &new.pairs[0].certified.key
+        ));
+        let (late, problems) = CertStore::reload(&new, &files, at(issued.not_after + 1));
+        assert_eq!(faults(&problems), [("a.crt", "expired", true)]);
+        assert!(late.covers("a.example"));
     }
 
     #[test]

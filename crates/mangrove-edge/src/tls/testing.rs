@@ -11,7 +11,7 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
 use super::der;
-use super::store::CertFiles;
+use super::pair::CertFiles;
 
 /// A day in 2027 on which all issued pairs are valid.
 pub(super) const NOW: u64 = 1_800_000_000;

@@ -270,20 +270,18 @@ mod tests {
 
     #[test]
     fn a_process_knows_the_others_next_key_before_it_seals() {
-        let (mut old, mut new, mut file) = (Process::new(0), Process::new(100), vec![]);
-        let mut now = 0;
-        while now < 5 * OPENS_FOR {
-            old.tick(&mut file, now);
-            now += 45;
+        let (mut one, mut other, mut file) = (Process::new(0), Process::new(100), vec![]);
+        one.tick(&mut file, 0);
+        other.tick(&mut file, 0);
+        for now in (0..5 * OPENS_FOR).step_by(30) {
+            one.tick(&mut file, now);
             assert!(
-                old.opens(new.ring.sealing_at(now).map_or(1, |key| key.id[0])),
-                "at {now}"
+                other.opens(one.sealing(now)),
+                "at {now}, before the other has read the file"
             );
-            new.tick(&mut file, now);
-            now += 45;
-            assert!(new.opens(old.sealing(now)), "at {now}");
-            assert_eq!(old.sealing(now), new.sealing(now), "at {now}");
+            std::mem::swap(&mut one, &mut other);
         }
+        assert_eq!(one.sealing(5 * OPENS_FOR), other.sealing(5 * OPENS_FOR));
     }
 
     #[test]
