@@ -40,6 +40,7 @@ mod network;
 mod origin;
 mod problem;
 mod reference;
+mod scalar;
 mod server;
 mod setting;
 mod settled;

@@ -38,15 +38,11 @@ settings! {
         head_bytes: u32 = 32_768, Bytes 4_096 ..= 262_144,
             "A whole request head, request line and fields. Answered with 431 above it (RFC 6585 section 5).";
         head_fields: u32 = 100, Count 16 ..= 1_000,
-            "Field lines in a request head, and again in its trailers. Answered with 431 above it.";
+            "Field lines in a request head. Answered with 431 above it.";
         target_bytes: u32 = 16_384, Bytes 8_000 ..= 65_536,
             "The request target. RFC 9112 section 3 asks for at least 8000; answered with 414 above it.";
         request_body_bytes: u64 = 1_073_741_824, Bytes 1 ..= 1_099_511_627_776,
             "A request body; answered with 413 above it. Bodies are passed on as they arrive, so this protects the origin; a site may set its own.";
-        trailer_bytes: u32 = 8_192, Bytes 256 ..= 65_536,
-            "The trailer section of a message, either way.";
-        chunk_extension_bytes: u32 = 4_096, Bytes 0 ..= 65_536,
-            "Chunk extensions in one message, all together. They carry nothing anyone uses, and make a body of one byte cost thousands (RFC 9112 section 7.1.1).";
         response_head_bytes: u32 = 65_536, Bytes 4_096 ..= 1_048_576,
             "A response head from an origin; one above it is the origin's error and becomes a 502.";
         response_head_fields: u32 = 256, Count 16 ..= 2_000,

@@ -192,6 +192,13 @@ mod tests {
 
     proptest! {
         #[test]
+        fn what_is_a_host_here_is_a_host_to_http(text in "\\*?\\.?[a-z0-9:.\\[\\]_-]{0,20}") {
+            if let Ok(canonical) = host_pattern(&text) {
+                prop_assert!(mangrove_http::HostPattern::parse(&canonical).is_some(), "{canonical}");
+            }
+        }
+
+        #[test]
         fn the_canonical_form_of_a_host_is_its_own(text in "[*.a-zA-Z0-9:\\[\\]_-]{0,20}") {
             if let Ok(canonical) = host_pattern(&text) {
                 prop_assert_eq!(host_pattern(&canonical), Ok(canonical));

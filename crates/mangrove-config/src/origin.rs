@@ -71,21 +71,21 @@ settings! {
     /// What failures of real requests mean.
     Passive {
         failures: u32 = 5, Count 1 ..= 1_000,
-            "Connection errors, timeouts and broken responses in a row before an origin is left out. When all are out, all are tried.";
+            "Connection errors, timeouts, broken responses and 502, 503 or 504 in a row before an origin is left out. A plain 500 says nothing: it may be one bad page.";
         unhealthy_for: Duration = seconds(10), Time 100 ..= 3_600_000,
-            "How long it is left out before one request tries it again.";
+            "How long it is left out the first time; doubled each further time, up to five minutes or this if longer.";
     }
 }
 
 settings! {
-    /// Circuit breaking by concurrency and queue time.
+    /// Circuit breaking: how much may be on its way, and when waiting is over.
     Breaker {
         concurrency: u32 = 1_024, Count 1 ..= 1_000_000,
-            "Requests in flight to one origin; above it the breaker opens.";
+            "Requests in flight to one origin; further ones wait. Over HTTP/1.1 `max_connections` bounds them too.";
         queue_time: Duration = seconds(2), Time 10 ..= 60_000,
-            "When requests have waited this long for a connection throughout a second, the breaker opens: a queue that does not drain only adds delay.";
+            "A wait for a free connection longer than this is a bad sign. When half of recent waits are, further requests are answered 503 instead of waiting: a queue that does not drain only adds delay.";
         open_for: Duration = seconds(5), Time 100 ..= 600_000,
-            "How long an open breaker answers 503 at once before one request tries again.";
+            "How long an open breaker refuses before a few requests try again; doubled while they fail, up to sixteen times this.";
     }
 }
 

@@ -3,6 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use mangrove_http::accept::ACCEPT_ELEMENTS;
+use mangrove_http::cdn_loop::CDN_LOOP_ELEMENTS;
+use mangrove_http::proxy_protocol::{V1_BYTES, V2_BYTES};
+use mangrove_http::{
+    CHUNK_EXTENSION_BYTES, CHUNK_EXTENSIONS_TOTAL, FORWARDED_ELEMENTS, HOST_BYTES, METHOD_BYTES,
+    TRAILER_BYTES, TRAILER_FIELDS,
+};
+
 use crate::draft::FILE_BYTES;
 use crate::fault::PROBLEMS;
 use crate::limits::Limits;
@@ -149,7 +157,7 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         header: "[site.origin.breaker]",
-        about: "Circuit breaking by concurrency and queue time.",
+        about: "Circuit breaking: how much may be on its way, and when waiting is over.",
         settings: Breaker::SETTINGS,
         defaults: defaults_of::<Breaker>,
     },
@@ -263,6 +271,35 @@ const FIXED: &[(&str, usize)] = &[
     ("bytes of an origin's URL", ORIGIN_URL_BYTES),
     ("bytes of a Unix socket's path", SOCKET_PATH_BYTES),
     ("problems reported about one file", PROBLEMS),
+    ("bytes of a method", METHOD_BYTES),
+    (
+        "bytes of a host name in a request, a final dot included",
+        HOST_BYTES,
+    ),
+    (
+        "bytes of one chunk's extensions (RFC 9112 section 7.1.1)",
+        CHUNK_EXTENSION_BYTES as usize,
+    ),
+    (
+        "bytes of all chunk extensions of one body",
+        CHUNK_EXTENSIONS_TOTAL as usize,
+    ),
+    ("bytes of a trailer section", TRAILER_BYTES),
+    ("fields of a trailer section", TRAILER_FIELDS),
+    ("bytes of a PROXY header, version 1", V1_BYTES),
+    ("bytes of a PROXY header, version 2", V2_BYTES),
+    (
+        "proxies of X-Forwarded-For and Forwarded looked at, nearest first",
+        FORWARDED_ELEMENTS,
+    ),
+    (
+        "networks a request may have passed (CDN-Loop, RFC 8586)",
+        CDN_LOOP_ELEMENTS,
+    ),
+    (
+        "entries of Accept and Accept-Language looked at",
+        ACCEPT_ELEMENTS,
+    ),
 ];
 
 const INTRODUCTION: &str = "\

@@ -162,6 +162,19 @@ fn one_site_too_many_is_refused() {
 }
 
 #[test]
+fn one_site_too_many_is_refused_in_a_stored_form_too() {
+    let mut settled = settle(&with_line("[server.limits]", "")).unwrap();
+    settled.sites = vec![settled.sites.first().unwrap().clone(); SITES + 1];
+    assert!(
+        settled
+            .check()
+            .unwrap_err()
+            .to_string()
+            .contains(&SITES.to_string())
+    );
+}
+
+#[test]
 fn a_stored_form_one_byte_too_long_is_not_read() {
     let bytes = vec![b' '; SETTLED_BYTES + 1];
     assert!(

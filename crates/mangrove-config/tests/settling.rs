@@ -128,7 +128,9 @@ fn where_state_is_kept_is_known_before_anything_is_settled() {
 
 #[test]
 fn a_file_says_what_it_does() {
-    assert_snapshot!(explain(&settled(FULL)), @r#"
+    let settled = settled(FULL);
+    let said = explain(&settled).replace(&settled.digest(), "0123…");
+    assert_snapshot!(said, @r#"
     Listening
       http     [::]:8080
       https    [::]:8443
@@ -156,7 +158,7 @@ fn a_file_says_what_it_does() {
       not the default:
         upgrade = "off"
 
-    2 sites, digest f0b26793a1b25eedcf42fce66945b48913fbc8a7985c720861444387f7d969a8
+    2 sites, digest 0123…
     "#);
 }
 
@@ -222,7 +224,11 @@ fn a_stored_form_is_judged_like_a_file() {
     assert_snapshot!(refused("\"name\":\"chat\"", "\"name\":\"news\""), @r#"the settled form cannot be used: site[1].name: there already is a site named "news""#);
     assert_snapshot!(refused("\"format\":1", "\"format\":2"), @r#"the settled form is of format 2; this build reads 1"#);
     assert_snapshot!(refused("\"format\":1", "\"format\":1,\"extra\":1"), @r#"the settled form cannot be read: unknown field `extra`, expected one of `format`, `server`, `sites` at line 1 column 19"#);
-    assert_snapshot!(refused("unix:/run/news.sock", "unix:news.sock"), @r#"the settled form cannot be read: a Unix socket is written unix:/absolute/path at line 1 column 1253"#);
+    let origin = refused("unix:/run/news.sock", "unix:news.sock");
+    assert!(
+        origin.contains("a Unix socket is written unix:/absolute/path"),
+        "{origin}"
+    );
     assert_snapshot!(Settled::from_json(b"").unwrap_err(), @r#"the settled form cannot be read: EOF while parsing a value at line 1 column 0"#);
 }
 
