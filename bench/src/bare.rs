@@ -3,7 +3,6 @@
 //! One thread, one epoll, one `read` and one `write` per request, one prepared answer. It knows no pipelining and reads
 //! no field: a request is over at its empty line. The same program on the other core is the origin of the pass-through rows.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -51,7 +50,7 @@ pub(crate) fn serve(address: SocketAddr, response: &[u8]) -> Result<()> {
     let poller = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&poller, &listener, token(&listener)?, EventFlags::IN)?;
 
-    let mut clients: HashMap<u64, Client> = HashMap::new();
+    let mut clients = Clients(Vec::new());
     let mut buffer = vec![0; HEAD_LIMIT];
     let mut events = Vec::with_capacity(EVENTS);
     loop {
@@ -61,14 +60,14 @@ pub(crate) fn serve(address: SocketAddr, response: &[u8]) -> Result<()> {
         }
         for event in events.drain(..) {
             let key = event.data.u64();
-            let Some(client) = clients.get_mut(&key) else {
+            let Some(client) = clients.at(key) else {
                 accept_all(&listener, &poller, &mut clients)?;
                 continue;
             };
             match client.advance(&poller, &mut buffer, response) {
                 Ok(true) => {}
                 // The descriptor's closing takes it out of the epoll set.
-                Ok(false) | Err(_) => drop(clients.remove(&key)),
+                Ok(false) | Err(_) => clients.remove(key),
             }
         }
     }
@@ -91,7 +90,7 @@ fn listen(address: SocketAddr) -> Result<OwnedFd> {
 fn accept_all(
     listener: &OwnedFd,
     poller: &OwnedFd,
-    clients: &mut HashMap<u64, Client>,
+    clients: &mut Clients,
 ) -> Result<()> {
     loop {
         match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
@@ -99,15 +98,12 @@ fn accept_all(
                 sockopt::set_tcp_nodelay(&socket, true)?;
                 let key = token(&socket)?;
                 epoll::add(poller, &socket, key, EventFlags::IN)?;
-                clients.insert(
-                    key.u64(),
-                    Client {
-                        socket,
-                        key,
-                        head: Vec::new(),
-                        sent: None,
-                    },
-                );
+                clients.insert(Client {
+                    socket,
+                    key,
+                    head: Vec::new(),
+                    sent: None,
+                });
             }
             Err(Errno::AGAIN) => return Ok(()),
             Err(Errno::INTR | Errno::CONNABORTED) => {}
@@ -118,6 +114,32 @@ fn accept_all(
 
 fn token(socket: &OwnedFd) -> Result<EventData> {
     Ok(EventData::new_u64(u64::try_from(socket.as_raw_fd())?))
+}
+
+/// Clients by the number of their descriptor, which the kernel keeps as small as it can.
+struct Clients(Vec<Option<Client>>);
+
+impl Clients {
+    fn at(&mut self, key: u64) -> Option<&mut Client> {
+        self.0.get_mut(usize::try_from(key).ok()?)?.as_mut()
+    }
+
+    fn insert(&mut self, client: Client) {
+        let Ok(place) = usize::try_from(client.key.u64()) else { return };
+        if self.0.len() <= place {
+            self.0.resize_with(place + 1, || None);
+        }
+        if let Some(free) = self.0.get_mut(place) {
+            *free = Some(client);
+        }
+    }
+
+    fn remove(&mut self, key: u64) {
+        let place = usize::try_from(key).ok().and_then(|place| self.0.get_mut(place));
+        if let Some(taken) = place {
+            *taken = None;
+        }
+    }
 }
 
 struct Client {

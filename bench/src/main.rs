@@ -196,7 +196,7 @@ fn compare(arguments: &Compare) -> Result<ExitCode> {
             Some(spread) => void.push((row.name, spread)),
             None => {
                 results.replace(result);
-                // After each row: hours of measuring do not hang on the last one.
+                // After each row: what was measured does not hang on what comes after it.
                 write_results(&folder, &results)?;
             }
         }

@@ -7,9 +7,9 @@ use super::{Size, check_content};
 use crate::tls::HOST;
 
 /// Bytes read at once: large enough that a large body costs the generator little.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 64 * 1024;
 /// Bytes read first: a head, and all of a small body.
-const FIRST_READ: usize = 16 * 1024;
+const FIRST_READ: usize = 4 * 1024;
 /// Fields in an answer; more is an error.
 const FIELDS: usize = 64;
 
