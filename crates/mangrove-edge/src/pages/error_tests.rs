@@ -1,0 +1,228 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::reason::Reason;
+
+fn page(fault: Fault, status: u16, reason: &'static str) -> ErrorPage<'static> {
+    ErrorPage {
+        fault,
+        status,
+        reason,
+        explain: "The origin refused the connection.",
+        request_id: "01JD9ZK3Q8W4V7N2",
+        host: b"news.example",
+        time_unix: 1_795_372_913,
+    }
+}
+
+fn rendered(page: &ErrorPage<'_>, format: Format, language: Language) -> String {
+    let mut out = Vec::new();
+    Pages::new().render(page, format, language, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+const FORMATS: [Format; 3] = [Format::Html, Format::Text, Format::Problem];
+
+/// One page of every kind.
+const EVERY_KIND: [(Fault, u16, &str); 17] = [
+    (Fault::Visitor, 400, "bare-lf"),
+    (Fault::Visitor, 403, "not-allowed"),
+    (Fault::Visitor, 404, "no-such-file"),
+    (Fault::Visitor, 405, "method-not-allowed"),
+    (Fault::Visitor, 408, "head-timeout"),
+    (Fault::Visitor, 431, "head-too-large"),
+    (Fault::Visitor, 421, "unknown-host"),
+    (Fault::Visitor, 429, "rate-limited"),
+    (Fault::Visitor, 508, "loop-detected"),
+    (Fault::Edge, 500, "module-panicked"),
+    (Fault::Edge, 503, "too-many-connections"),
+    (Fault::Edge, 508, "loop-detected"),
+    (Fault::Origin, 502, "connect-refused"),
+    (Fault::Origin, 504, "first-byte-timeout"),
+    (Fault::Origin, 503, "no-healthy-origin"),
+    (Fault::Origin, 502, "malformed-chunk-size"),
+    (Fault::Origin, 508, "loop-detected"),
+];
+
+#[test]
+fn every_sentence_exists_in_every_language() {
+    let pages = Pages::new();
+    assert_eq!(EVERY_KIND.len(), Kind::ALL.len());
+    for (fault, status, reason) in EVERY_KIND {
+        for language in Language::ALL {
+            for format in FORMATS {
+                let mut out = Vec::new();
+                pages.render(&page(fault, status, reason), format, language, &mut out);
+                let text = String::from_utf8(out).unwrap();
+                assert!(
+                    text.contains(reason) && !text.contains("[["),
+                    "{reason} {language:?} {format:?}: {text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn any_status_at_all_gets_a_page() {
+    let pages = Pages::new();
+    for fault in [Fault::Visitor, Fault::Edge, Fault::Origin] {
+        for status in 0..=1000 {
+            let asked = page(fault, status, "some-reason");
+            assert!(
+                pages.sheet(&asked, Language::Bengali).is_some(),
+                "{asked:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn one_glance_tells_whose_trouble_it_is() {
+    let states = |fault, status| {
+        let html = rendered(
+            &page(fault, status, "some-reason"),
+            Format::Html,
+            Language::English,
+        );
+        html.split("<li class=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(Fault::Visitor, 400), ["bad", "ok", "idle"]);
+    assert_eq!(states(Fault::Edge, 500), ["ok", "bad", "idle"]);
+    assert_eq!(states(Fault::Origin, 502), ["ok", "ok", "bad"]);
+}
+
+#[test]
+fn no_page_is_over_six_kibibytes_or_asks_for_anything_else() {
+    const SIX_KIB: usize = 6 * 1024;
+    let mut largest = 0;
+    for (fault, status, reason) in EVERY_KIND {
+        for language in Language::ALL {
+            let html = rendered(&page(fault, status, reason), Format::Html, language);
+            for outside in [
+                "<script", "http://", "https://", "src=", "href=", "url(", "@import",
+            ] {
+                assert!(!html.contains(outside), "{outside} in {reason}");
+            }
+            largest = largest.max(html.len());
+        }
+    }
+    assert!(largest < SIX_KIB, "{largest}");
+}
+
+#[test]
+fn a_hostile_host_cannot_leave_its_place() {
+    let mut asked = page(Fault::Origin, 502, "connect-refused");
+    asked.host = b"<img src=x onerror=alert(1)>\"\\\x1b[31m\xff";
+    let html = rendered(&asked, Format::Html, Language::English);
+    assert!(html.contains("&lt;img?src=x?onerror=alert(1)&gt;&quot;\\?[31m?"));
+    let text = rendered(&asked, Format::Text, Language::English);
+    assert!(!text.contains('\x1b'));
+    let problem = rendered(&asked, Format::Problem, Language::English);
+    let parsed: serde_json::Value = serde_json::from_str(&problem).unwrap();
+    assert_eq!(parsed["host"], "<img?src=x?onerror=alert(1)>\"\\?[31m?");
+}
+
+#[test]
+fn a_host_one_past_the_limit_is_cut() {
+    let mut asked = page(Fault::Visitor, 421, "unknown-host");
+    let long = [b'a'; HOST_SHOWN + 1];
+    asked.host = long.as_slice();
+    let text = rendered(&asked, Format::Text, Language::English);
+    let shown = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Host: "))
+        .unwrap();
+    assert_eq!(shown, format!("{}…", "a".repeat(HOST_SHOWN)));
+}
+
+#[test]
+fn a_program_gets_the_members_of_rfc_9457() {
+    let problem = rendered(
+        &page(Fault::Origin, 502, "connect-refused"),
+        Format::Problem,
+        Language::English,
+    );
+    let parsed: serde_json::Value = serde_json::from_str(&problem).unwrap();
+    assert_eq!(parsed["type"], "urn:mangrove:reason:connect-refused");
+    assert_eq!(parsed["title"], "The website is not answering");
+    assert_eq!(parsed["status"], 502);
+    assert_eq!(parsed["fault"], "origin");
+    assert_eq!(parsed["reason"], "connect-refused");
+    assert_eq!(parsed["request_id"], "01JD9ZK3Q8W4V7N2");
+    assert_eq!(parsed["time"], "2026-11-22T18:41:53Z");
+}
+
+#[test]
+fn a_terminal_gets_the_same_story_in_words() {
+    let text = rendered(
+        &page(Fault::Origin, 502, "connect-refused"),
+        Format::Text,
+        Language::English,
+    );
+    assert!(text.starts_with("502 The website is not answering\n\n[ok] You: Connected\n"));
+    assert!(text.contains("[ok] Mangrove edge: Working\n[!!] Website: Problem here\n"));
+    assert!(text.contains("Time: 2026-11-22 18:41:53 UTC\n"));
+}
+
+#[test]
+fn bengali_says_the_reason_itself_and_falls_back_to_english() {
+    let own = rendered(
+        &page(Fault::Origin, 502, "connect-refused"),
+        Format::Html,
+        Language::Bengali,
+    );
+    assert!(own.contains("<html lang=\"bn\" dir=\"ltr\">"));
+    assert!(!own.contains("The origin refused"));
+    let fallback = rendered(
+        &page(Fault::Origin, 502, "a-reason-made-tomorrow"),
+        Format::Html,
+        Language::Bengali,
+    );
+    assert!(fallback.contains("The origin refused the connection."));
+}
+
+#[test]
+fn bengali_has_a_sentence_for_every_reason_and_for_no_other() {
+    let pages = Pages::new();
+    let mut missing = Vec::new();
+    let mut unused: HashSet<String> = pages.bengali.of_anyone.keys().cloned().collect();
+    for reason in Reason::all() {
+        unused.remove(reason.name());
+        let asked = ErrorPage {
+            fault: reason.fault(),
+            reason: reason.name(),
+            ..page(Fault::Edge, 500, "")
+        };
+        if pages.bengali.of(&asked).is_none() {
+            missing.push(reason.name());
+        }
+    }
+    assert!(
+        missing.is_empty() && unused.is_empty(),
+        "bn.ftl lacks {missing:?}, and has {unused:?} too many"
+    );
+}
+
+#[test]
+fn a_name_with_two_meanings_is_told_apart_by_whose_it_is() {
+    let pages = Pages::new();
+    let visitors = page(Fault::Visitor, 405, "connect-refused");
+    let origins = page(Fault::Origin, 502, "connect-refused");
+    assert_ne!(pages.bengali.of(&visitors), pages.bengali.of(&origins));
+}
+
+#[test]
+fn the_calendar_knows_its_corners() {
+    let date = |unix| utc(unix, "T", "Z");
+    assert_eq!(date(0), "1970-01-01T00:00:00Z");
+    assert_eq!(date(951_782_400), "2000-02-29T00:00:00Z");
+    assert_eq!(date(951_868_799), "2000-02-29T23:59:59Z");
+    assert_eq!(date(1_709_164_800), "2024-02-29T00:00:00Z");
+    assert_eq!(date(1_735_689_599), "2024-12-31T23:59:59Z");
+    assert_eq!(date(4_107_542_400), "2100-03-01T00:00:00Z");
+    assert_eq!(date(u64::MAX), "9999-12-31T23:59:59Z");
+}
