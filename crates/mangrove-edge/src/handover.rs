@@ -121,22 +121,36 @@ pub fn serve_fds<'a>(
     send(stream, &notes, &fds)
 }
 
-/// Asks the edge behind `path` for all its listening sockets.
+/// What an edge handed over.
+#[derive(Debug)]
+pub struct Handed {
+    /// The edge's process.
+    pub pid: rustix::process::Pid,
+    /// Its listening sockets; none when it is draining.
+    pub listeners: Vec<PassedListener>,
+}
+
+/// Asks the edge behind `path` for all its listening sockets. Beside root and our own user, the edge may run as
+/// `edge_uid`.
 ///
 /// # Errors
-/// When nobody answers, when the peer is neither root nor our own user, or when what came is not a list of listeners
-/// with exactly one descriptor each.
-pub fn receive_fds(path: &Path) -> io::Result<Vec<PassedListener>> {
+/// When nobody answers, when the peer is a stranger, or when what came is not a list of listeners with exactly one
+/// descriptor each.
+pub fn receive_fds(path: &Path, edge_uid: Option<u32>) -> io::Result<Handed> {
     let stream = UnixStream::connect(path)?;
     with_patience(&stream)?;
-    if !is_trusted_peer(&stream)? {
+    let peer = rustix::net::sockopt::socket_peercred(&stream)?;
+    if !is_trusted_peer(&stream)? && edge_uid != Some(peer.uid.as_raw()) {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "the process behind the socket is neither root nor our own user",
+            "the process behind the socket is neither root's nor ours",
         ));
     }
     let (notes, fds) = receive::<Vec<ListenerNote>>(&stream)?;
-    pair(notes, fds)
+    Ok(Handed {
+        pid: peer.pid,
+        listeners: pair(notes, fds)?,
+    })
 }
 
 /// Puts each description beside its descriptor.
@@ -332,10 +346,11 @@ mod tests {
             serve_fds(&stream, [((&passed).into(), passed.fd.as_fd())]).unwrap();
         });
         let _waiting = TcpStream::connect(addr).unwrap();
-        let mut adopted = receive_fds(&path).unwrap();
+        let mut handed = receive_fds(&path, None).unwrap();
         edge.join().unwrap(); // the first owner's descriptor is closed by now
 
-        let adopted = adopted.pop().unwrap();
+        assert_eq!(handed.pid, rustix::process::getpid());
+        let adopted = handed.listeners.pop().unwrap();
         assert_eq!((adopted.core, adopted.addr), (3, addr));
         TcpListener::from(adopted.fd).accept().unwrap();
     }

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_a_dead_edge_left_is_cleared_away_but_its_number_is_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::open(folder.path(), None).unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
         let left = folder.path().join("edge/edge-41.sock");
         drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
         let survivors = find(&state, None);

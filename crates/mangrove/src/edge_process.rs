@@ -203,6 +203,7 @@ mod tests {
     use super::*;
 
     /// How a shell that ran `script` ended.
+    #[allow(clippy::zombie_processes, reason = "it is waited for by pid")]
     fn end_of(script: &str) -> Exit {
         let child = Command::new("/bin/sh")
             .args(["-c", script])

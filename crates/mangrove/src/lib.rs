@@ -25,6 +25,7 @@
 mod adoption;
 mod arguments;
 mod binary_check;
+mod certificates;
 mod check;
 mod clock;
 mod control;

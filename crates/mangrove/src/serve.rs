@@ -73,8 +73,7 @@ fn started(arguments: Serve, spare: Sockets) -> Result<Shell> {
         listen: arguments.listen.into_iter().flat_map(|one| one.0).collect(),
     };
     let folder = folder(&source)?;
-    let owner = usual_owner()?;
-    let state = StateDir::open(&folder, owner.as_ref())?;
+    let state = StateDir::open(&folder)?;
     let lock = lock(&state)?;
 
     let before = last_settled(&state).filter(|_| was_started_with(&state, &source));
@@ -116,9 +115,7 @@ fn started(arguments: Serve, spare: Sockets) -> Result<Shell> {
     };
     if adopt(&mut shell, survivors) {
         let in_force = shell.wholes.settled().map(|settled| settled.digest());
-        if in_force == Some(wanted.settled.digest()) {
-            terminal::say(welcome(&shell));
-        } else {
+        if in_force != Some(wanted.settled.digest()) {
             terminal::say("The configuration is another one than it serves; applying it.");
             shell.reload(Asker::Startup);
         }
@@ -166,6 +163,7 @@ fn resumed() -> Result<Shell> {
         duties: Duties::default(),
         state,
     };
+    shell.duties.welcomed = true;
     shell.wholes.in_force = Some(Whole { settled, sockets });
     for edge in note.edges {
         let Some(pid) = Pid::from_raw(edge.pid) else {
@@ -237,10 +235,18 @@ pub(crate) fn welcome(shell: &Shell) -> String {
             places.push((socket.kind, socket.addr));
         }
     }
+    let self_signed = match shell.wholes.settled() {
+        Some(settled) if !settled.server.tls.certificates.is_empty() => "",
+        _ => "    with a certificate of its own making, which browsers warn of",
+    };
     for (kind, addr) in places {
         let _ = match kind {
             ListenerKind::Http => writeln!(text, "  look at   http://{}/", reachable(addr)),
-            ListenerKind::Https => writeln!(text, "  look at   https://{}/", reachable(addr)),
+            ListenerKind::Https => writeln!(
+                text,
+                "  look at   https://{}/{self_signed}",
+                reachable(addr)
+            ),
             ListenerKind::Admin => {
                 writeln!(
                     text,
@@ -305,14 +311,6 @@ fn was_started_with(state: &StateDir, source: &Source) -> bool {
     let read = state.read(STARTED).ok().flatten();
     read.and_then(|bytes| serde_json::from_slice::<Source>(&bytes).ok())
         .is_some_and(|started| started == *source)
-}
-
-fn usual_owner() -> Result<Option<privileges::Account>> {
-    if privileges::are_root() {
-        Ok(privileges::account(privileges::USUAL_USER)?)
-    } else {
-        Ok(None)
-    }
 }
 
 fn warn_of_root(wanted: &Wanted) -> Result<()> {

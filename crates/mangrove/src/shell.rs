@@ -23,7 +23,7 @@ use crate::serve::STARTED;
 use crate::signals::{Asked, Signals};
 use crate::source::Source;
 use crate::state::{Lock, StateDir};
-use crate::supervisor::{Action, Asker, Call, Event, Exit, Generation, Stop, Supervisor};
+use crate::supervisor::{Action, Asker, Call, Event, Exit, Generation, Status, Stop, Supervisor};
 use crate::systemd::Notify;
 use crate::terminal;
 use crate::trial::{Wholes, edge_account};
@@ -31,6 +31,8 @@ use crate::trial::{Wholes, edge_account};
 /// This very program, also when the file it came from was replaced: a crash is no reason to run a build that nobody
 /// has checked.
 pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
+/// How often certificates that only root can read are looked at for a change.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(30);
 /// When an edge hangs up in the middle of an answer, its exit is waited for so long, to learn whether it was killed.
 const EXIT_FOLLOWS: Duration = Duration::from_millis(500);
 
@@ -63,8 +65,11 @@ pub(crate) struct Duties {
     cut: Vec<(Instant, Event)>,
     check: Option<BinaryCheck>,
     next_caller: u64,
+    certificates_at: Option<Instant>,
     /// What a change is about, told when it is done.
     difference: Option<String>,
+    /// Whether the person was told where to look.
+    pub(crate) welcomed: bool,
     exit: Option<u8>,
 }
 
@@ -89,7 +94,12 @@ impl Shell {
                     self.act(action);
                 }
             }
-            self.notify.status(self.supervisor.status());
+            let status = self.supervisor.status();
+            self.notify.status(status);
+            if status == Status::Serving && !self.duties.welcomed {
+                self.duties.welcomed = true;
+                terminal::say(crate::serve::welcome(&self));
+            }
             if let Some(code) = self.duties.exit {
                 return code;
             }
@@ -167,6 +177,7 @@ impl Shell {
             Action::Answer(asker, outcome) => self.answer(asker, outcome),
             Action::Say(text) => terminal::warn(text),
             Action::Become { program, asker } => self.become_program(&program, asker),
+            Action::Close => self.wholes.close(),
             Action::Exit(code) => self.duties.exit = Some(code),
         }
     }
@@ -227,18 +238,38 @@ impl Shell {
             Err(error) => terminal::warn(format_args!("{error:#}")),
         }
         self.notify.forget(&spare);
+        let copied = self.wholes.copies_certificates();
+        self.duties.certificates_at = copied.then(|| now() + CERTIFICATES_INTERVAL);
         if let Some(whole) = &self.wholes.in_force {
             self.notify.keep(&whole.sockets);
+        }
+    }
+
+    /// An edge that is not root watches copies; this keeps them like the files they were made from.
+    fn renew_certificates(&mut self, now: Instant) {
+        self.duties.certificates_at = Some(now + CERTIFICATES_INTERVAL);
+        match self.wholes.renew_certificates(&self.state) {
+            Ok(false) => {}
+            Ok(true) => {
+                if let Some(serving) = self.supervisor.serving() {
+                    self.call(serving, Call::Certificates);
+                }
+            }
+            Err(error) => terminal::warn(format_args!(
+                "a certificate could not be read again; the older one serves on: {error:#}"
+            )),
         }
     }
 
     fn answer(&mut self, asker: Asker, outcome: Result<String, String>) {
         let difference = self.duties.difference.take().unwrap_or_default();
         match asker {
-            Asker::Startup => match outcome {
-                Ok(_) => terminal::say(crate::serve::welcome(self)),
-                Err(why) => terminal::warn(why),
-            },
+            // What serves after a start is told by the welcome.
+            Asker::Startup => {
+                if let Err(why) = outcome {
+                    terminal::warn(why);
+                }
+            }
             Asker::Signal => match outcome {
                 Ok(told) => terminal::say(format_args!("{told}\n{difference}")),
                 Err(why) => terminal::warn(why),
@@ -357,6 +388,7 @@ impl Shell {
             .chain(self.duties.calls.iter().map(|call| call.deadline))
             .chain(self.duties.cut.iter().map(|(until, _)| *until))
             .chain(self.duties.check.iter().map(|check| check.deadline))
+            .chain(self.duties.certificates_at)
             .min()?;
         // One millisecond more than due, so that rounding never wakes us just before.
         let left = due.saturating_duration_since(now()) + Duration::from_millis(1);
@@ -481,6 +513,9 @@ impl Shell {
         for call in self.duties.calls.extract_if(.., late) {
             let event = Event::Answered(call.generation, call.call, call.late());
             self.events.push_back(event);
+        }
+        if self.duties.certificates_at.is_some_and(|at| at <= now) {
+            self.renew_certificates(now);
         }
         let due = self.duties.cut.extract_if(.., |(until, _)| *until <= now);
         self.events.extend(due.map(|(_, event)| event));

@@ -6,7 +6,8 @@
 //! STATE/settled.json             the configuration in force, and .previous before it
 //! STATE/started.json             what the last `serve` was told to serve
 //! STATE/admin.token              the operator's secret; the edge knows only its SHA-256
-//! STATE/edge/                    the edge's own: its copy of settled.json, sockets, certificates, keys
+//! STATE/certificates/            copies of certificates for an edge that is not root
+//! STATE/edge/                    the edge's own: its copy of settled.json, sockets, ticket keys
 //! STATE/log/                     access logs
 //! ```
 //!
@@ -24,7 +25,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{FlockOperation, Gid, Uid, flock};
 use sha2::{Digest as _, Sha256};
 
-use crate::privileges::Account;
+use crate::privileges::{Account, are_root};
 
 /// Linux takes socket paths of at most 107 bytes (`sun_path`).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -43,23 +44,24 @@ pub(crate) struct StateDir {
 pub(crate) struct Lock(pub(crate) OwnedFd);
 
 impl StateDir {
-    /// Opens `path`, making what is missing. `owner` is whom the edge's folders belong to.
-    pub(crate) fn open(path: &Path, owner: Option<&Account>) -> Result<Self> {
-        let made = |path: &Path, mode| {
-            DirBuilder::new().recursive(true).mode(mode).create(path)?;
-            fs::set_permissions(path, Permissions::from_mode(mode))
-        };
-        let problem = || format!("the state folder {} cannot be made", path.display());
-        // The edge's user must be able to pass through, not to look around.
-        let mode = if owner.is_some() { 0o711 } else { 0o700 };
-        made(path, mode).with_context(problem)?;
+    /// Opens `path`, making what is missing.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        // An edge with a user of its own must be able to pass through, not to look around.
+        let mode = if are_root() { 0o711 } else { 0o700 };
+        make(path, mode)
+            .with_context(|| format!("the state folder {} cannot be made", path.display()))?;
         let state = Self::existing(path)?;
         for name in ["edge", "log"] {
             let folder = state.path.join(name);
-            made(&folder, 0o700).with_context(problem)?;
-            give(&folder, owner).with_context(problem)?;
+            make(&folder, 0o700).with_context(|| format!("{} cannot be made", folder.display()))?;
         }
         Ok(state)
+    }
+
+    /// Makes a folder of ours that the edge can pass through.
+    pub(crate) fn folder(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        make(&path, 0o711).with_context(|| format!("{} cannot be made", path.display()))
     }
 
     /// Opens `path` only if it is there.
@@ -152,6 +154,11 @@ pub(crate) fn give(path: &Path, owner: Option<&Account>) -> io::Result<()> {
     Ok(rustix::fs::chown(path, Some(uid), Some(gid))?)
 }
 
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
 fn replace(target: &Path, content: &[u8], owner: Option<&Account>) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     let mut temporary = target.as_os_str().to_owned();
@@ -195,7 +202,7 @@ mod tests {
     #[test]
     fn only_one_supervisor_holds_a_state_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::open(folder.path(), None).unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
         let first = state.lock().unwrap().unwrap();
         let holder = state.lock().unwrap().unwrap_err();
         assert_eq!(holder, std::process::id().to_string());
@@ -206,7 +213,7 @@ mod tests {
     #[test]
     fn a_file_is_replaced_as_a_whole_and_only_for_its_owner() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::open(folder.path(), None).unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
         assert_eq!(state.read("settled.json").unwrap(), None);
         state.write("settled.json", b"first", None).unwrap();
         // What a power cut may have left behind is no obstacle.
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn the_token_is_made_once_and_the_edge_gets_its_hash() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::open(folder.path(), None).unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
         state.admin_token(None).unwrap();
         let token = state.read("admin.token").unwrap().unwrap();
         state.admin_token(None).unwrap();
@@ -238,7 +245,7 @@ mod tests {
     fn a_deep_folder_still_has_a_socket() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("d".repeat(150));
-        let state = StateDir::open(&deep, None).unwrap();
+        let state = StateDir::open(&deep).unwrap();
         let path = state.socket("supervisor.sock");
         std::os::unix::net::UnixListener::bind(path).unwrap();
         assert!(deep.join("supervisor.sock").exists());

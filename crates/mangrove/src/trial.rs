@@ -3,13 +3,10 @@
 //! `STATE/settled.json` is what was last seen to work and changes only when a trial ends well; the edge's own copy
 //! under `STATE/edge/` is what an edge starts from and changes when a trial begins and when it is taken back.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result};
 use mangrove_config::Settled;
 
+use crate::certificates::Copies;
 use crate::listeners::{self, Sockets};
 use crate::privileges::{self, Account};
 use crate::state::StateDir;
@@ -31,6 +28,8 @@ pub(crate) struct Whole {
 pub(crate) struct Wholes {
     pub(crate) in_force: Option<Whole>,
     on_trial: Option<Whole>,
+    /// Of the configuration that the edge was given last.
+    copies: Copies,
 }
 
 impl Wholes {
@@ -55,7 +54,7 @@ impl Wholes {
     ) -> Result<bool> {
         let held = self.in_force.as_ref().map_or(spare, |whole| &whole.sockets);
         let (sockets, changed) = open(held, &settled)?;
-        give_to_edge(state, &settled)?;
+        self.copies = give_to_edge(state, &settled)?;
         self.on_trial = Some(Whole { settled, sockets });
         Ok(changed)
     }
@@ -90,7 +89,26 @@ impl Wholes {
         if whole.sockets.is_empty() {
             whole.sockets = open(&failed.sockets, &whole.settled)?.0;
         }
-        give_to_edge(state, &whole.settled)
+        self.copies = give_to_edge(state, &whole.settled)?;
+        Ok(())
+    }
+
+    /// Stops listening.
+    pub(crate) fn close(&mut self) {
+        self.on_trial = None;
+        if let Some(whole) = &mut self.in_force {
+            whole.sockets.clear();
+        }
+    }
+
+    /// Whether the edge reads copies of its certificates.
+    pub(crate) fn copies_certificates(&self) -> bool {
+        !self.copies.is_empty()
+    }
+
+    /// Copies the certificates that have changed; tells whether any had.
+    pub(crate) fn renew_certificates(&mut self, state: &StateDir) -> Result<bool> {
+        self.copies.renew(state)
     }
 }
 
@@ -132,8 +150,8 @@ fn open(held: &Sockets, settled: &Settled) -> Result<(Sockets, bool)> {
     }
 }
 
-/// Writes the edge's copy. Keys that only root can read are copied for an edge that runs as somebody else.
-fn give_to_edge(state: &StateDir, settled: &Settled) -> Result<()> {
+/// Writes the edge's copy of the configuration.
+fn give_to_edge(state: &StateDir, settled: &Settled) -> Result<Copies> {
     let owner = edge_account(settled)?;
     let owner = owner.as_ref();
     for folder in ["edge", "log"] {
@@ -141,28 +159,12 @@ fn give_to_edge(state: &StateDir, settled: &Settled) -> Result<()> {
     }
     state.admin_token(owner)?;
     let mut copy = settled.clone();
-    if let Some(owner) = owner {
-        let folder = state.path().join("edge/certificates");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
-        crate::state::give(&folder, Some(owner))?;
-        for (index, certificate) in copy.server.tls.certificates.iter_mut().enumerate() {
-            let mut files = vec![
-                (&mut certificate.cert, "crt"),
-                (&mut certificate.key, "key"),
-            ];
-            files.extend(certificate.ocsp.as_mut().map(|ocsp| (ocsp, "ocsp")));
-            for (path, kind) in files {
-                let content = fs::read(&*path).with_context(|| format!("{path} cannot be read"))?;
-                let name = format!("edge/certificates/{index}.{kind}");
-                state.write(&name, &content, Some(owner))?;
-                *path = PathBuf::from(state.path()).join(name).display().to_string();
-            }
-        }
-    }
-    state.write(EDGE_COPY, copy.to_json().as_bytes(), owner)
+    let copies = match owner {
+        Some(owner) => Copies::make(state, &mut copy.server.tls.certificates, owner)?,
+        None => Copies::default(),
+    };
+    state.write(EDGE_COPY, copy.to_json().as_bytes(), owner)?;
+    Ok(copies)
 }
 
 fn only_in(sockets: &Sockets, others: Option<&Sockets>) -> Sockets {

@@ -16,10 +16,10 @@ mod restart;
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub(crate) use restart::{Exit, LONGEST_PAUSE, RestartPolicy};
+pub(crate) use restart::{Exit, RestartPolicy};
 
 /// How long an edge may take from its start until every core accepts.
 pub(crate) const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -123,6 +123,8 @@ pub(crate) enum Action {
     Say(String),
     /// Replace the supervisor's own program, keeping everything it holds; `asker` is told by the new one.
     Become { program: PathBuf, asker: Asker },
+    /// Stop listening: close every listening socket.
+    Close,
     /// Leave with this exit code.
     Exit(u8),
 }
@@ -292,12 +294,6 @@ impl Supervisor {
     #[must_use]
     pub(crate) fn next_generation(&self) -> Generation {
         self.next_generation
-    }
-
-    /// The program the next edge would be started from.
-    #[must_use]
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
     }
 
     fn boot(&mut self, program: PathBuf, fallback: bool, now: Instant) -> Vec<Action> {
@@ -524,7 +520,12 @@ impl Supervisor {
             way: Way::InPlace,
         }) = self.change
         else {
-            return Vec::new();
+            return match answer {
+                Ok(_) => Vec::new(),
+                Err(why) => vec![Action::Say(format!(
+                    "Edge {generation} keeps an older certificate: {why}."
+                ))],
+            };
         };
         if self.serving() != Some(generation) {
             return Vec::new(); // its exit is told by another event, or was
@@ -646,6 +647,7 @@ impl Supervisor {
             actions.push(Action::TakeBack);
             actions.push(Action::Answer(change.asker, Err(told)));
         }
+        actions.push(Action::Close);
         let generations: Vec<_> = self.edges.keys().copied().collect();
         for generation in generations {
             let phase = self.edges.get(&generation).map(|edge| edge.phase);

@@ -1,5 +1,7 @@
 //! Stories of the supervisor, told without processes.
 
+use std::path::Path;
+
 use super::*;
 
 const RELEASED: &str = "/opt/mangrove";
@@ -58,7 +60,7 @@ fn starts(actions: &[Action]) -> Vec<Generation> {
 
 #[test]
 fn an_edge_killed_from_outside_is_replaced_in_the_same_breath() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     for generation in 1..20 {
         let actions = supervisor.on(killed(generation), now);
@@ -71,7 +73,7 @@ fn an_edge_killed_from_outside_is_replaced_in_the_same_breath() {
 
 #[test]
 fn an_edge_that_crashes_at_once_is_given_a_pause_and_the_person_is_told() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     assert_eq!(starts(&supervisor.on(crashed(1), now)), [2]);
 
@@ -87,7 +89,7 @@ fn an_edge_that_crashes_at_once_is_given_a_pause_and_the_person_is_told() {
 
 #[test]
 fn a_reload_is_applied_in_place_then_the_certificates_then_answered() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     let ok = |call| Event::Answered(1, call, Ok(String::new()));
 
@@ -104,7 +106,7 @@ fn a_reload_is_applied_in_place_then_the_certificates_then_answered() {
 
 #[test]
 fn a_refused_configuration_is_taken_back_before_it_is_answered() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(false), now);
     let refused = Event::Answered(1, Call::Apply, Err("no such file".into()));
@@ -116,7 +118,7 @@ fn a_refused_configuration_is_taken_back_before_it_is_answered() {
 
 #[test]
 fn a_configuration_that_crashes_the_edge_is_blamed_and_taken_back() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(false), now);
     let actions = supervisor.on(crashed(1), now);
@@ -127,7 +129,7 @@ fn a_configuration_that_crashes_the_edge_is_blamed_and_taken_back() {
 
 #[test]
 fn a_kill_in_the_middle_of_a_reload_does_not_blame_the_configuration() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(false), now);
     let actions = supervisor.on(killed(1), now);
@@ -138,7 +140,7 @@ fn a_kill_in_the_middle_of_a_reload_does_not_blame_the_configuration() {
 
 #[test]
 fn other_sockets_mean_another_edge_and_the_old_one_drains_once_it_is_ready() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     assert_eq!(supervisor.on(reload(true), now), [start(2)]);
     assert_eq!(supervisor.serving(), Some(1));
@@ -152,7 +154,7 @@ fn other_sockets_mean_another_edge_and_the_old_one_drains_once_it_is_ready() {
 
 #[test]
 fn a_new_edge_that_never_becomes_ready_leaves_the_old_one_serving() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(true), now);
     let late = now + READY_LIMIT;
@@ -167,7 +169,7 @@ fn a_new_edge_that_never_becomes_ready_leaves_the_old_one_serving() {
 
 #[test]
 fn a_new_edge_killed_from_outside_is_tried_again_so_many_times() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(true), now);
     assert_eq!(starts(&supervisor.on(killed(2), now)), [3]);
@@ -177,7 +179,7 @@ fn a_new_edge_killed_from_outside_is_tried_again_so_many_times() {
 
 #[test]
 fn both_edges_lost_in_a_failed_change_bring_back_what_served_before() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(true), now);
     assert_eq!(starts(&supervisor.on(killed(1), now)), [0; 0]);
@@ -188,7 +190,7 @@ fn both_edges_lost_in_a_failed_change_bring_back_what_served_before() {
 
 #[test]
 fn an_upgrade_starts_the_new_program_and_then_becomes_it() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     let asker = Asker::Caller(1);
     let program = PathBuf::from("/opt/mangrove-2");
@@ -213,7 +215,7 @@ fn an_upgrade_starts_the_new_program_and_then_becomes_it() {
 
 #[test]
 fn a_failed_upgrade_goes_on_with_the_old_program() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     let upgrade = Event::Upgrade {
         asker: Asker::Caller(1),
@@ -221,13 +223,13 @@ fn a_failed_upgrade_goes_on_with_the_old_program() {
     };
     supervisor.on(upgrade, now);
     assert_eq!(told(&supervisor.on(crashed(2), now)), Some(false));
-    assert_eq!(supervisor.program(), Path::new(RELEASED));
+    assert_eq!(supervisor.program.as_path(), Path::new(RELEASED));
     assert_eq!(supervisor.on(killed(1), now)[0], start(3));
 }
 
 #[test]
 fn one_change_at_a_time() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(true), now);
     assert_eq!(told(&supervisor.on(reload(false), now)), Some(false));
@@ -236,7 +238,7 @@ fn one_change_at_a_time() {
 
 #[test]
 fn a_first_start_that_fails_says_so_and_leaves() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = Supervisor::new(1);
     let boot = |fallback| Event::Boot {
         program: RELEASED.into(),
@@ -256,12 +258,12 @@ fn a_first_start_that_fails_says_so_and_leaves() {
 
 #[test]
 fn stopping_drains_every_edge_and_waits_for_the_last() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(true), now);
     supervisor.on(Event::Ready(2), now);
     let actions = supervisor.on(Event::Terminate, now);
-    assert_eq!(actions, [Action::Call(2, Call::Drain)]);
+    assert_eq!(actions, [Action::Close, Action::Call(2, Call::Drain)]);
     assert_eq!(supervisor.on(Event::Exited(2, Exit::Clean), now), []);
     let actions = supervisor.on(Event::Exited(1, Exit::Clean), now);
     assert_eq!(actions, [Action::Exit(0)]);
@@ -269,7 +271,7 @@ fn stopping_drains_every_edge_and_waits_for_the_last() {
 
 #[test]
 fn a_drain_that_takes_too_long_is_ended_and_a_second_signal_waits_for_nothing() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(Event::Terminate, now);
     assert_eq!(supervisor.deadline(), Some(now + DRAIN_LIMIT));
@@ -284,7 +286,7 @@ fn a_drain_that_takes_too_long_is_ended_and_a_second_signal_waits_for_nothing() 
 
 #[test]
 fn an_adopted_edge_serves_on_and_its_end_brings_a_child_of_our_own() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = Supervisor::new(1);
     let adopted = |generation, serves| Event::Adopted {
         generation,
@@ -301,7 +303,7 @@ fn an_adopted_edge_serves_on_and_its_end_brings_a_child_of_our_own() {
 
 #[test]
 fn an_edge_deaf_to_its_health_questions_is_ended_one_past_the_limit() {
-    let mut now = Instant::now();
+    let mut now = crate::clock::now();
     let mut supervisor = serving(now);
     let deaf = Event::Answered(1, Call::Health, Err("no answer".into()));
     for _ in 1..HEALTH_FAILURES {
@@ -317,7 +319,7 @@ fn an_edge_deaf_to_its_health_questions_is_ended_one_past_the_limit() {
 
 #[test]
 fn an_edge_that_does_not_take_the_drain_call_is_asked_by_signal() {
-    let now = Instant::now();
+    let now = crate::clock::now();
     let mut supervisor = serving(now);
     supervisor.on(reload(true), now);
     supervisor.on(Event::Ready(2), now);

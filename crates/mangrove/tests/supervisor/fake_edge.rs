@@ -11,12 +11,12 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
 use mangrove::EdgeArgs;
-use mangrove::handover::{ListenerNote, PassedListener, serve_fds};
+use mangrove::handover::{PassedListener, serve_fds};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const TURN: Duration = Duration::from_millis(10);
@@ -54,9 +54,8 @@ pub fn run(args: EdgeArgs) -> ExitCode {
         thread::spawn(move || edge.accept(&listener));
     }
     {
-        let edge = Arc::clone(&edge);
-        let listeners = listeners.clone();
-        thread::spawn(move || edge.give(&given, &listeners));
+        let listeners = listeners.iter().map(Arc::downgrade).collect::<Vec<_>>();
+        thread::spawn(move || FakeEdge::give(&given, &listeners));
     }
     {
         let edge = Arc::clone(&edge);
@@ -65,6 +64,7 @@ pub fn run(args: EdgeArgs) -> ExitCode {
     std::fs::File::from(args.ready_fd)
         .write_all(b"ready\n")
         .unwrap();
+    drop(listeners); // the acceptors have them now, and close them when draining
     while !(edge.draining.load(SeqCst)
         && edge.requests.load(SeqCst) == 0
         && edge.acceptors.load(SeqCst) == 0)
@@ -139,15 +139,10 @@ impl FakeEdge {
         }
     }
 
-    fn give(&self, door: &UnixListener, listeners: &[Arc<PassedListener>]) {
+    fn give(door: &UnixListener, listeners: &[Weak<PassedListener>]) {
         for stream in door.incoming().flatten() {
-            let note = |listener: &Arc<PassedListener>| ListenerNote::from(&**listener);
-            let open = if self.draining.load(SeqCst) {
-                &[]
-            } else {
-                listeners
-            };
-            let given = open.iter().map(|one| (note(one), one.fd.as_fd()));
+            let open: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
+            let given = open.iter().map(|one| ((&**one).into(), one.fd.as_fd()));
             let _ = serve_fds(&stream, given);
         }
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
@@ -49,17 +50,35 @@ impl Running {
 
     /// Starts `serve` and waits until it has said that it serves, or until it has left.
     pub fn serve(&mut self) {
-        self.serves += 1;
-        let log = File::create(self.log_path()).unwrap();
-        let child = self
-            .command("serve")
+        let mut serve = self.command("serve");
+        serve.arg("--config").arg(self.config());
+        self.spawn(serve);
+    }
+
+    /// The same, with a socket named as systemd names what it kept.
+    pub fn serve_as_systemd(&mut self, kept: OwnedFd, name: &str) {
+        let mut serve = Command::new("/bin/sh");
+        let script = "LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 </dev/null";
+        serve
+            .args(["-c", script])
+            .arg(std::env::current_exe().unwrap())
+            .arg("serve")
             .arg("--config")
             .arg(self.config())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
+            .arg("--state")
+            .arg(self.state())
+            .env("NOTIFY_SOCKET", self.notify_socket())
+            .env("LISTEN_FDS", "1")
+            .env("LISTEN_FDNAMES", name)
+            .stdin(kept);
+        self.spawn(serve);
+    }
+
+    fn spawn(&mut self, mut serve: Command) {
+        self.serves += 1;
+        let log = File::create(self.log_path()).unwrap();
+        let child = serve.stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        self.child = Some(child.unwrap());
         wait_for("it serves or leaves", || {
             self.log().contains("Ctrl-C")
                 || self.child.as_mut().unwrap().try_wait().unwrap().is_some()
@@ -93,6 +112,10 @@ impl Running {
 
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
+    }
+
+    pub fn notify_socket(&self) -> PathBuf {
+        self.folder.path().join("notify")
     }
 
     fn log_path(&self) -> PathBuf {
@@ -168,11 +191,11 @@ impl Running {
 impl Drop for Running {
     /// Ends what a story left running.
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            if child.try_wait().unwrap().is_none() {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
+        if let Some(child) = &mut self.child
+            && child.try_wait().unwrap().is_none()
+        {
+            let _ = child.kill();
+            let _ = child.wait();
         }
         for pid in edges_in(&self.state()) {
             kill(pid, Signal::KILL);

@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
 
 use crate::running::{Running, is_alive, kill, read_answer, wait_for};
 
@@ -78,6 +82,14 @@ pub const ALL: &[Story] = &[
     (
         "an_upgrade_to_something_else_is_refused_by_step",
         an_upgrade_to_something_else_is_refused_by_step,
+    ),
+    (
+        "root_is_given_up_and_cannot_be_taken_back",
+        root_is_given_up_and_cannot_be_taken_back,
+    ),
+    (
+        "sockets_that_systemd_kept_are_used_again",
+        sockets_that_systemd_kept_are_used_again,
     ),
     (
         "reload_without_a_mangrove_says_how_to_start_one",
@@ -169,13 +181,16 @@ fn an_edge_that_cannot_start_ends_serve() {
 fn a_killed_edge_is_replaced_and_nobody_is_refused() {
     let running = Running::serving("hello");
     let mut before = running.ask();
+    let mut quickest = Duration::MAX;
     for _ in 0..5 {
         let killed = Instant::now();
         kill(before.pid, Signal::KILL);
         let after = running.ask_until(|answer| answer.generation > before.generation);
-        println!("serving again after {} ms", killed.elapsed().as_millis());
+        quickest = quickest.min(killed.elapsed());
         before = after;
     }
+    // The machine may be busy with other tests, but not every time.
+    assert!(quickest < Duration::from_millis(250), "{quickest:?}");
 }
 
 fn an_edge_that_keeps_crashing_does_not_take_its_sockets_along() {
@@ -240,7 +255,7 @@ fn a_new_address_brings_a_new_edge_and_the_old_one_drains() {
     running.configure_with("hello", &format!("http = [\"{kept}\", \"[::1]:0\"]"));
     let reload = running.reload();
     assert!(reload.status.success(), "{}", words(&reload));
-    assert_eq!(running.ask().generation, old.generation + 1);
+    running.ask_until(|answer| answer.generation == old.generation + 1);
     slow.write_all(b"go").unwrap();
     assert_eq!(read_answer(slow).generation, old.generation);
     wait_for("the old edge leaves", || !is_alive(old.pid));
@@ -263,6 +278,9 @@ fn term_lets_requests_finish() {
     running.ask();
     running.ask();
     running.signal(Signal::TERM);
+    // Who comes now is refused at once, not left waiting in a queue that nobody serves.
+    let addr = running.addrs()[0].clone();
+    wait_for("the door closes", || TcpStream::connect(&addr).is_err());
     slow.write_all(b"go").unwrap();
     assert_eq!(read_answer(slow).body, "hello");
     assert_eq!(running.left().code(), Some(0));
@@ -345,8 +363,7 @@ fn an_upgrade_replaces_supervisor_and_edge_under_a_request() {
     assert!(words(&upgrade).contains("Upgraded"), "{}", words(&upgrade));
     let program = fs::read_link(format!("/proc/{}/exe", running.pid())).unwrap();
     assert_eq!(program, next);
-    let after = running.ask();
-    assert_eq!(after.generation, before.generation + 1);
+    let after = running.ask_until(|answer| answer.generation == before.generation + 1);
 
     slow.write_all(b"go").unwrap();
     assert_eq!(read_answer(slow).pid, before.pid);
@@ -384,4 +401,67 @@ fn reload_without_a_mangrove_says_how_to_start_one() {
         "{}",
         words(&reload)
     );
+}
+
+fn root_is_given_up_and_cannot_be_taken_back() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root has something to give up
+    }
+    let mut running = Running::prepared("hello");
+    running.configure_with("hello", "http = [\"127.0.0.1:0\"]\nuser = \"nobody\"");
+    running.serve();
+    let edge = running.ask();
+    let status = fs::read_to_string(format!("/proc/{}/status", edge.pid)).unwrap();
+    let field = |name| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_ascii_whitespace().skip(1).collect::<Vec<_>>()
+    };
+    assert_eq!(field("Uid:"), ["65534"; 4]);
+    assert_eq!(field("CapEff:"), ["0000000000000000"]);
+    assert_eq!(field("CapPrm:"), ["0000000000000000"]);
+    assert_eq!(field("NoNewPrivs:"), ["1"]);
+
+    let owner = |name| fs::metadata(running.state().join(name)).unwrap().uid();
+    assert_eq!(owner("admin.token"), 0);
+    assert_eq!(owner("edge/admin.token.sha256"), 65534);
+    // It still reloads, is replaced, and is adopted.
+    kill(edge.pid, Signal::KILL);
+    running.ask_until(|answer| answer.generation > edge.generation);
+    running.signal(Signal::KILL);
+    running.left();
+    running.serve();
+    assert!(running.log().contains("Adopted"), "{}", running.log());
+    let settled = fs::read_to_string(running.config()).unwrap();
+    fs::write(running.config(), settled.replace("hello", "newer")).unwrap();
+    assert!(running.reload().status.success());
+    assert_eq!(running.ask().body, "newer");
+}
+
+fn sockets_that_systemd_kept_are_used_again() {
+    let mut running = Running::prepared("hello");
+    let notified = UnixDatagram::bind(running.notify_socket()).unwrap();
+    let kept = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    kept.set_reuse_port(true).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    kept.bind(&any.into()).unwrap();
+    kept.listen(16).unwrap();
+    let addr = kept.local_addr().unwrap().as_socket().unwrap();
+    let mut waiting = TcpStream::connect(addr).unwrap(); // while nothing ran
+    waiting.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+
+    running.serve_as_systemd(kept.into(), "http-0-kept");
+    assert_eq!(running.addrs(), [addr.to_string()], "{}", running.log());
+    assert_eq!(read_answer(waiting).body, "hello");
+    let mut told = Vec::new();
+    notified.set_nonblocking(true).unwrap();
+    let mut message = [0; 256];
+    while let Ok(count) = notified.recv(&mut message) {
+        told.push(String::from_utf8_lossy(&message[..count]).into_owned());
+    }
+    assert!(
+        told.iter().any(|one| one.starts_with("READY=1\n")),
+        "{told:?}"
+    );
+    let stored = told.iter().filter(|one| one.starts_with("FDSTORE=1\n"));
+    assert_eq!(stored.count(), 2, "one socket for each core: {told:?}");
 }
