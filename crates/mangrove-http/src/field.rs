@@ -82,6 +82,9 @@ pub(crate) struct Line {
     pub(crate) hop_by_hop: bool,
 }
 
+/// Lines whose memory, 20 bytes each, stays with a connection for its next head: the default limit of fields.
+pub(crate) const KEPT_LINES: usize = 100;
+
 /// The field lines of one message, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
@@ -90,8 +93,10 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// Keeps memory for [`KEPT_LINES`].
     pub(crate) fn clear(&mut self) {
         self.lines.clear();
+        self.lines.shrink_to(KEPT_LINES);
         self.present = KnownSet::default();
     }
 

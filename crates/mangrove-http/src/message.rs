@@ -22,7 +22,7 @@ impl Version {
     }
 }
 
-/// The longest method read, in bytes; the longest registered one has 16 (`BASELINE-CONTROL`, RFC 3253).
+/// The longest method read, in bytes; the longest registered one has 17 (`UPDATEREDIRECTREF`, RFC 4437).
 pub const METHOD_BYTES: usize = 32;
 
 /// A request method (RFC 9110 section 9); case matters, so `get` is [`Method::Other`].

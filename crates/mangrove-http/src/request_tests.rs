@@ -1,31 +1,87 @@
 use super::*;
 
-fn parse(text: &str) -> Result<RequestHead, Refusal> {
+fn parse(text: &str) -> RequestHead {
     let mut head = RequestHead::new();
     head.octets_mut().extend_from_slice(text.as_bytes());
-    assert!(head.parse_h1(&HeadLimits::default())?.is_some());
-    Ok(head)
+    assert_eq!(head.parse_h1(&HeadLimits::default()), Ok(Some(text.len())));
+    head
+}
+
+/// A GET in HTTP/1.1 with these lines.
+fn with(lines: &str) -> RequestHead {
+    parse(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"))
 }
 
 #[test]
-fn absolute_form() {
-    let head = parse("GET http://A.example:80/x?y HTTP/1.1\r\nHost: a.example\r\nConnection: x-mine, close\r\nX-Mine: 1\r\n\r\n").unwrap();
+fn absolute_form_names_the_host() {
+    let head = parse("GET http://A.example:80/x?y HTTP/1.1\r\nHost: a.example\r\n\r\n");
     assert_eq!(
         (head.authority(), head.host(), head.port()),
         (&b"A.example:80"[..], &b"A.example"[..], Some(80))
     );
-    assert_eq!((head.path(), head.query()), (&b"/x"[..], Some(&b"y"[..])));
-    assert!(!head.persistent());
-    let kept: Vec<_> = head
+    assert_eq!(
+        (head.target(), head.path(), head.query()),
+        (&b"/x?y"[..], &b"/x"[..], Some(&b"y"[..]))
+    );
+    assert_eq!(head.scheme(), Some(Scheme::Http));
+    assert_eq!(parse("GET https://a HTTP/1.0\r\n\r\n").target(), b"/");
+    assert_eq!(
+        parse("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n").target(),
+        b"*"
+    );
+    assert_eq!(parse("GET / HTTP/1.0\r\n\r\n").authority(), b"");
+}
+
+#[test]
+fn connection_nominates_fields_that_are_not_forwarded() {
+    let head = with(
+        "X-Mine: 1\r\nTE: trailers\r\nx-MINE: 2\r\nTrailer: b\r\nConnection: x-mine\r\nConnection: close\r\nKeep-Alive: 5\r\n",
+    );
+    let forwarded: Vec<_> = head
         .fields()
         .filter(|field| !head.is_hop_by_hop(field))
         .map(|field| field.known)
         .collect();
-    assert_eq!(kept, [Known::Host]);
+    assert_eq!(forwarded, [Known::Host, Known::Trailer]);
+    assert!(!head.persistent() && head.wants_trailers());
 }
 
 #[test]
-fn http2() {
+fn persistence_follows_the_version() {
+    assert!(with("").persistent());
+    assert!(!with("Connection: x, CLOSE\r\n").persistent());
+    assert!(!parse("GET / HTTP/1.0\r\n\r\n").persistent());
+    assert!(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").persistent());
+    assert!(!parse("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n").persistent());
+}
+
+#[test]
+fn only_a_client_with_a_body_waits_for_100() {
+    assert!(with("Expect: 100-Continue\r\nContent-Length: 5\r\n").expects_continue());
+    assert!(!with("Expect: 100-continue\r\n").expects_continue());
+    assert!(!with("Expect: 100-continue\r\nContent-Length: 0\r\n").expects_continue());
+    assert!(!parse("PUT / HTTP/1.0\r\nExpect: ?\r\nContent-Length: 5\r\n\r\n").expects_continue());
+}
+
+#[test]
+fn an_upgrade_must_be_nominated() {
+    assert_eq!(
+        with("Connection: Upgrade\r\nUpgrade: websocket\r\n").upgrade(),
+        Some(&b"websocket"[..])
+    );
+    assert_eq!(with("Upgrade: websocket\r\n").upgrade(), None);
+    assert_eq!(
+        with("Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n").upgrade(),
+        None
+    );
+    assert_eq!(
+        parse("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n").upgrade(),
+        None
+    );
+}
+
+#[test]
+fn cookie_crumbs_become_one_line() {
     let mut head = RequestHead::new();
     head.begin_h2();
     head.h2_method(b"GET");
@@ -41,5 +97,42 @@ fn http2() {
     assert_eq!(
         (head.fields().count(), head.host(), head.framing()),
         (2, &b"a.example"[..], BodyFraming::None)
+    );
+}
+
+#[test]
+fn the_next_request_begins_where_this_one_ended() {
+    let first = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    let mut head = RequestHead::new();
+    head.octets_mut()
+        .extend_from_slice(&[&first[..], b"hiGET /2 HTTP/1.1\r\nHost: b\r\n\r\n"].concat());
+    assert_eq!(head.parse_h1(&HeadLimits::default()), Ok(Some(first.len())));
+    assert_eq!(
+        head.parse_h1(&HeadLimits::default()),
+        Ok(Some(first.len())),
+        "asked again, it says the same"
+    );
+    head.start_next(first.len() + 2);
+    head.parse_h1(&HeadLimits::default()).unwrap();
+    assert_eq!(
+        (head.path(), head.host(), head.framing()),
+        (&b"/2"[..], &b"b"[..], BodyFraming::None)
+    );
+}
+
+#[test]
+fn a_grown_buffer_is_given_back_and_a_usual_one_kept() {
+    let mut head = with(&format!("A: {}\r\n", "b".repeat(20_000)));
+    assert!(head.octets.capacity() > KEPT_OCTETS);
+    head.clear();
+    assert_eq!(head.octets.capacity(), KEPT_OCTETS);
+    head.octets_mut()
+        .extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    head.parse_h1(&HeadLimits::default()).unwrap();
+    head.clear();
+    assert_eq!(
+        head.octets.capacity(),
+        KEPT_OCTETS,
+        "no allocation between requests"
     );
 }
