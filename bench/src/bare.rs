@@ -87,11 +87,7 @@ fn listen(address: SocketAddr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-fn accept_all(
-    listener: &OwnedFd,
-    poller: &OwnedFd,
-    clients: &mut Clients,
-) -> Result<()> {
+fn accept_all(listener: &OwnedFd, poller: &OwnedFd, clients: &mut Clients) -> Result<()> {
     loop {
         match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             Ok(socket) => {
@@ -125,7 +121,9 @@ impl Clients {
     }
 
     fn insert(&mut self, client: Client) {
-        let Ok(place) = usize::try_from(client.key.u64()) else { return };
+        let Ok(place) = usize::try_from(client.key.u64()) else {
+            return;
+        };
         if self.0.len() <= place {
             self.0.resize_with(place + 1, || None);
         }
@@ -135,7 +133,9 @@ impl Clients {
     }
 
     fn remove(&mut self, key: u64) {
-        let place = usize::try_from(key).ok().and_then(|place| self.0.get_mut(place));
+        let place = usize::try_from(key)
+            .ok()
+            .and_then(|place| self.0.get_mut(place));
         if let Some(taken) = place {
             *taken = None;
         }

@@ -69,7 +69,7 @@ impl Counter<'_> {
                 logs: server != Server::Bare,
             };
             if let Some(reason) = peers::not_applicable(server, row.wire, self.programs) {
-                say(&format!("  {contender:<20} n/a: {reason}"));
+                say(&format!("  {:<20} n/a: {reason}", contender.to_string()));
                 continue;
             }
             match self.by_difference(contender, row, &task) {

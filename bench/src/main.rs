@@ -183,6 +183,7 @@ fn compare(arguments: &Compare) -> Result<ExitCode> {
             row.measure
         };
         let result = bench.row(row, measure)?;
+        process::wait_if_stopping();
         say(&format!(
             "\n{}\n\n{}",
             result.title,

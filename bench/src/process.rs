@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(20);
 const KILL_GRACE: Duration = Duration::from_secs(5);
 /// Descriptors that 10,000 connections need on either side, with room for those to the origin.
 const DESCRIPTORS: u64 = 65_536;
+
+static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// A program that was started here. It and all its descendants end when this value goes.
 pub(crate) struct Program {
@@ -157,6 +160,7 @@ pub(crate) fn raise_descriptor_limit() -> u64 {
 
 /// Ends every descendant of this process: first politely, then not. For the way out after a signal.
 pub(crate) fn stop_everything() {
+    STOPPING.store(true, Ordering::SeqCst);
     let own = rustix::process::getpid();
     let descendants = || -> Result<Vec<i32>> {
         let tree = cpu::tree(&[own])?;
@@ -173,6 +177,13 @@ pub(crate) fn stop_everything() {
         if clock::poll(KILL_GRACE, gone).is_ok() {
             return;
         }
+    }
+}
+
+/// Never returns once everything is being stopped: what fails from then on says nothing about a server.
+pub(crate) fn wait_if_stopping() {
+    while STOPPING.load(Ordering::SeqCst) {
+        std::thread::park();
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cpu::{self, Usage};
 use crate::load::{CONNECTIONS, Fleet, Generator, Size, Target, Wire};
 use crate::machine::Machine;
 use crate::peers::{self, Answer, Contender, Programs, Running, Server, Task};
+use crate::process::{self, Program};
 use crate::results::{Cell, Outcome, RowResult, Unit};
 use crate::rows::{Measure, Row};
 use crate::terminal::say;
@@ -162,10 +163,7 @@ impl Bench<'_> {
             let bytes = match self.memory_once(contender, &running, row, connections) {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    say(&format!("  {contender}: {error:#}"));
-                    return Outcome::Failed {
-                        reason: format!("{error:#}"),
-                    };
+                    return failed(contender, &error);
                 }
             };
             if let Outcome::Measured { values, head, body } = &mut kept {
@@ -220,12 +218,7 @@ impl Bench<'_> {
                 size,
                 values: Vec::new(),
             },
-            Err(error) => {
-                say(&format!("  {contender}: {error:#}"));
-                State::Out(Outcome::Failed {
-                    reason: format!("{error:#}"),
-                })
-            }
+            Err(error) => State::Out(failed(contender, &error)),
         }
     }
 
@@ -257,10 +250,7 @@ impl Bench<'_> {
                 values.push(value);
             }
             Err(error) => {
-                say(&format!("    {}: {error:#}", entrant.contender));
-                entrant.state = State::Out(Outcome::Failed {
-                    reason: format!("{error:#}"),
-                });
+                entrant.state = State::Out(failed(contender, &error));
             }
         }
     }
@@ -319,7 +309,7 @@ impl Bench<'_> {
         }
     }
 
-    fn origin(&self, row: &Row) -> Result<(Option<crate::process::Program>, Answer)> {
+    fn origin(&self, row: &Row) -> Result<(Option<Program>, Answer)> {
         if !row.from_origin {
             return Ok((None, Answer::Edge));
         }
@@ -342,9 +332,7 @@ impl Entrant {
                     head: size.head,
                     body: size.body,
                 },
-                Err(error) => Outcome::Failed {
-                    reason: format!("{error:#}"),
-                },
+                Err(error) => failed(self.contender, &error),
             },
         };
         Cell {
@@ -376,6 +364,13 @@ pub(crate) fn wait_for_answer<'a>(
         Some(error) => format!("no right answer ({error:#})"),
         None => "no answer".to_owned(),
     })
+}
+
+fn failed(contender: Contender, error: &anyhow::Error) -> Outcome {
+    process::wait_if_stopping();
+    let reason = format!("{error:#}");
+    say(&format!("    {contender}: failed: {reason}"));
+    Outcome::Failed { reason }
 }
 
 /// Who takes part besides the bare loop.
