@@ -1,0 +1,428 @@
+//! From a listening socket to a connection that speaks HTTP: ceilings, PROXY header, TLS, sniffing.
+//! Every step has a deadline and every "no" a name.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use mangrove_http::{Moment, Refusal, proxy_protocol};
+use rustls::ServerConfig;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::core::{Connection, Core, Place, TlsFacts};
+use crate::handover::ListenerKind;
+use crate::incoming::Incoming;
+use crate::io::Stream;
+use crate::reason::{EdgeReason, Reason};
+use crate::{http1, http2};
+
+/// Begins every HTTP/2 connection (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a core that ran out of descriptors leaves its queue alone.
+const BREATH: Duration = Duration::from_millis(100);
+/// How many connections are looked at to find the idlest when there is no room: near enough to the
+/// idlest of all, at a cost that a flood cannot raise.
+const SAMPLE: usize = 16;
+/// What a newcomer is told when there is no room and nobody is idle.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\nproxy-status: mangrove; error=connection_limit_reached; details=\"too-many-connections\"\r\nconnection: close\r\n\r\ntoo-many-connections\n";
+
+/// The server's TLS, swapped when certificates or settings change.
+#[derive(Debug, Default)]
+pub struct TlsSlot {
+    config: RefCell<Option<Arc<ServerConfig>>>,
+}
+
+impl TlsSlot {
+    /// From now on, new handshakes use `config`.
+    pub fn set(&self, config: Arc<ServerConfig>) {
+        *self.config.borrow_mut() = Some(config);
+    }
+
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.config
+            .borrow()
+            .as_ref()
+            .map(|config| TlsAcceptor::from(Arc::clone(config)))
+    }
+}
+
+/// The connections of one core, as far as making room needs to know them.
+#[derive(Debug, Default)]
+pub struct Register {
+    entries: RefCell<Vec<Rc<Presence>>>,
+}
+
+/// One connection in the register.
+#[derive(Debug, Default)]
+pub struct Presence {
+    at: Cell<usize>,
+    /// Since when it waits for a next request, in milliseconds; `u64::MAX` while it has one.
+    idle_since: Cell<u64>,
+    evicted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Register {
+    /// Enters a connection that has no request yet.
+    pub fn enter(&self, now: Moment) -> Rc<Presence> {
+        let mut entries = self.entries.borrow_mut();
+        let presence = Rc::new(Presence {
+            at: Cell::new(entries.len()),
+            idle_since: Cell::new(now.0),
+            ..Presence::default()
+        });
+        entries.push(Rc::clone(&presence));
+        presence
+    }
+
+    /// Strikes a connection out.
+    pub fn leave(&self, presence: &Presence) {
+        let mut entries = self.entries.borrow_mut();
+        let at = presence.at.get();
+        if at < entries.len() {
+            entries.swap_remove(at);
+            if let Some(moved) = entries.get(at) {
+                moved.at.set(at);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Asks the idlest of a sample to go; false when none of it is idle.
+    pub fn make_room(&self, mut random: impl FnMut() -> u64) -> bool {
+        let entries = self.entries.borrow();
+        let count = entries.len() as u64;
+        if count == 0 {
+            return false;
+        }
+        let sample =
+            (0..SAMPLE).filter_map(|_| entries.get(usize::try_from(random() % count).unwrap_or(0)));
+        let idle = sample
+            .filter(|presence| presence.idle_since.get() != u64::MAX && !presence.evicted.get());
+        let Some(idlest) = idle.min_by_key(|presence| presence.idle_since.get()) else {
+            return false;
+        };
+        idlest.evicted.set(true);
+        if let Some(waker) = idlest.waker.borrow_mut().take() {
+            waker.wake();
+        }
+        true
+    }
+}
+
+impl Presence {
+    /// It waits for a next request from now on.
+    pub fn idle(&self, now: Moment) {
+        self.idle_since.set(now.0);
+    }
+
+    /// It has a request.
+    pub fn busy(&self) {
+        self.idle_since.set(u64::MAX);
+    }
+
+    /// Ready when it has been asked to go.
+    pub fn poll_evicted(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        if self.evicted.get() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// Accepts from one socket until told to stop.
+pub async fn accept(
+    core: Rc<Core>,
+    tls: Rc<TlsSlot>,
+    listener: StdListener,
+    kind: ListenerKind,
+    stop: Rc<tokio::sync::Notify>,
+) {
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.notified() => return, // dropping closes our copy; the queue stays with the other holders
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => take(&core, &tls, stream, peer, kind),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(_) => tokio::time::sleep(BREATH).await,
+        }
+    }
+}
+
+/// The client gave up between its SYN and our accept; the socket itself is well.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn take(
+    core: &Rc<Core>,
+    tls: &Rc<TlsSlot>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    kind: ListenerKind,
+) {
+    core.metrics.connections_accepted.add(1);
+    let most = core.snapshot().settled.server.limits.connections as usize;
+    let place = match core.ceiling.enter(most) {
+        Some(place) => place,
+        // The idlest goes, the newcomer stays: for that moment there is one more than the ceiling.
+        None if core.register.make_room(|| core.random()) => core.ceiling.squeeze_in(),
+        None => {
+            core.metrics.reason(EdgeReason::TooManyConnections.into());
+            if kind == ListenerKind::Http {
+                let _ = stream.try_write(NO_ROOM);
+            }
+            return;
+        }
+    };
+    let (core, tls) = (Rc::clone(core), Rc::clone(tls));
+    tokio::task::spawn_local(async move {
+        let presence = core.register.enter(core.wheel.now());
+        core.metrics.connections_open.add(1);
+        let present = Present {
+            core: Rc::clone(&core),
+            presence,
+            _place: place,
+        };
+        begin(&core, &tls, stream, peer, kind, &present.presence).await;
+    });
+}
+
+/// Counted and registered for as long as it lives, however its task ends.
+struct Present {
+    core: Rc<Core>,
+    presence: Rc<Presence>,
+    _place: Place,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.core.register.leave(&self.presence);
+        self.core.metrics.connections_open.subtract(1);
+    }
+}
+
+async fn begin(
+    core: &Rc<Core>,
+    tls: &TlsSlot,
+    mut stream: TcpStream,
+    mut peer: SocketAddr,
+    kind: ListenerKind,
+    presence: &Rc<Presence>,
+) {
+    let _ = stream.set_nodelay(true); // answers are written whole
+    let snapshot = core.snapshot();
+    let server = &snapshot.settled.server;
+    let mut local = stream.local_addr().unwrap_or(peer);
+    if server
+        .proxy_protocol
+        .iter()
+        .any(|network| network.contains(peer.ip()))
+    {
+        let timer = core.wheel.timer();
+        timer.arm_in(server.limits.protocol_sniff);
+        match timer.bound(Box::pin(read_proxy_header(&mut stream))).await {
+            Some(Ok(Some(proxied))) => (peer, local) = (proxied.source, proxied.destination),
+            Some(Ok(None)) => {} // the balancer speaks for itself
+            _ => {
+                core.metrics
+                    .reason(Reason::Refusal(Refusal::MalformedProxyProtocol));
+                return;
+            }
+        }
+    }
+    if kind == ListenerKind::Https {
+        let timer = core.wheel.timer();
+        timer.arm_in(server.limits.tls_handshake);
+        drop(snapshot);
+        let Some(acceptor) = tls.acceptor() else {
+            return;
+        };
+        let shaken = Box::pin(timer.bound(acceptor.accept(stream))).await;
+        let stream = match shaken {
+            Some(Ok(stream)) => stream,
+            Some(Err(_)) => return core.metrics.reason(EdgeReason::TlsHandshakeFailed.into()),
+            None => return core.metrics.reason(EdgeReason::TlsHandshakeTimeout.into()),
+        };
+        let session = stream.get_ref().1;
+        let facts = TlsFacts {
+            version: if session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
+                "1.2"
+            } else {
+                "1.3"
+            },
+            server_name: session.server_name().map(Into::into),
+            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        };
+        core.metrics.tls_handshakes.add(1);
+        core.metrics.tls_resumed.add(u64::from(facts.resumed));
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let connection = Rc::new(Connection {
+            peer,
+            local,
+            tls: Some(facts),
+        });
+        return serve(core, connection, stream.into(), is_http2, presence).await;
+    }
+    let timeout = server.limits.protocol_sniff;
+    drop(snapshot);
+    let connection = Rc::new(Connection {
+        peer,
+        local,
+        tls: None,
+    });
+    let Some((stream, is_http2)) = sniff(core, stream.into(), timeout).await else {
+        return;
+    };
+    serve(core, connection, stream, is_http2, presence).await;
+}
+
+async fn serve(
+    core: &Rc<Core>,
+    connection: Rc<Connection>,
+    stream: Stream,
+    is_http2: bool,
+    presence: &Rc<Presence>,
+) {
+    if is_http2 {
+        // Boxed so that an HTTP/1 connection does not hold room for it.
+        presence.busy();
+        Box::pin(http2::serve(Rc::clone(core), connection, stream)).await;
+    } else {
+        http1::serve(Rc::clone(core), connection, stream, Rc::clone(presence)).await;
+    }
+}
+
+/// Reads just enough to know which version of HTTP is spoken (RFC 9113 section 3.3: prior
+/// knowledge); what was read is read again by whoever speaks it.
+async fn sniff(core: &Rc<Core>, mut stream: Stream, within: Duration) -> Option<(Stream, bool)> {
+    let timer = core.wheel.timer();
+    timer.arm_in(within);
+    let mut incoming = Incoming::default();
+    let seen = std::future::poll_fn(|cx| {
+        loop {
+            let seen = incoming.unused();
+            let common = PREFACE.len().min(seen.len());
+            if seen.get(..common) != PREFACE.get(..common) {
+                return Poll::Ready(Some(false));
+            }
+            if common == PREFACE.len() {
+                return Poll::Ready(Some(true));
+            }
+            match incoming.poll_read(cx, core, &mut stream, crate::core::HEAD_READ_BYTES) {
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    if timer.poll_expired(cx).is_ready() {
+                        core.metrics.reason(EdgeReason::ProtocolSniffTimeout.into());
+                        return Poll::Ready(None);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    })
+    .await;
+    let mut bytes = Vec::new();
+    incoming.take_unused(core, &mut bytes);
+    Some((stream.with_prefix(bytes), seen?))
+}
+
+/// Takes the header off the stream and not a byte more: what follows may be TLS.
+async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<proxy_protocol::Proxied>> {
+    let mut header = Vec::with_capacity(256);
+    let mut peeked = [0u8; 256];
+    loop {
+        let n = stream.peek(&mut peeked).await?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let before = header.len();
+        header.extend_from_slice(peeked.get(..n).unwrap_or_default());
+        let parsed = proxy_protocol::parse(&header).map_err(io::Error::other)?;
+        // While the header is incomplete, everything seen belongs to it.
+        let take = parsed
+            .as_ref()
+            .map_or(n, |parsed| parsed.length.saturating_sub(before));
+        let mut taken = [0u8; 256];
+        if let Some(room) = taken.get_mut(..take) {
+            stream.read_exact(room).await?;
+        }
+        if let Some(parsed) = parsed {
+            return Ok(parsed.connection);
+        }
+        header.truncate(before + take);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_by_the_idlest_and_never_by_the_busy() {
+        let register = Register::default();
+        let connections: Vec<_> = (0..4).map(|i| register.enter(Moment(i * 1_000))).collect();
+        connections[0].busy();
+        let mut at = 0;
+        assert!(register.make_room(|| {
+            at += 1;
+            at
+        }));
+        assert_eq!(
+            connections
+                .iter()
+                .map(|c| c.evicted.get())
+                .collect::<Vec<_>>(),
+            [false, true, false, false]
+        );
+        for connection in &connections {
+            connection.busy();
+        }
+        assert!(!register.make_room(|| 2));
+    }
+
+    #[test]
+    fn leaving_in_any_order_keeps_the_register_whole() {
+        let register = Register::default();
+        let mut connections: Vec<_> = (0..10).map(|i| register.enter(Moment(i))).collect();
+        while !connections.is_empty() {
+            let gone = connections.swap_remove(connections.len() / 2);
+            register.leave(&gone);
+            assert_eq!(register.len(), connections.len());
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The operator's door: metrics, health and orders, on the edge's own Unix socket and on the admin
+//! listener. Runs on a thread of its own, so that a stalled core can still be seen from here.
+//!
+//! | request | who may | answer |
+//! |---|---|---|
+//! | `GET /healthz` | anyone on loopback | 200 while every core turns its clock, else 503 and which does not |
+//! | `GET /readyz` | anyone on loopback | 200 while the edge accepts, 503 once it drains |
+//! | `GET /metrics` | anyone on loopback | Prometheus text |
+//! | `GET /build`, `/config`, `/modules`, `/origins` | token | what runs, under which settings, how it fares |
+//! | `POST /apply`, `/certificates`, `/reopen`, `/drain` | token | orders |
+//!
+//! On the Unix socket root and the edge's own user need no token: the kernel says who they are.
+
+use std::io;
+use std::rc::Rc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use mangrove_http::{BodyFraming, HeadLimits, Known, Method, RequestHead};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::answer_head::{push_field, push_status_line};
+use crate::edge::Edge;
+
+/// The largest body an order may have; none needs one.
+const ORDER_BYTES: u64 = 64 * 1024;
+/// How long one exchange may take from its first byte to its last.
+const EXCHANGE: std::time::Duration = std::time::Duration::from_secs(40);
+/// Exchanges at one time; more wait in the listen queue.
+pub const AT_ONCE: usize = 64;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Root or the edge's own user, on the Unix socket.
+    Trusted,
+    /// Someone on loopback, token or not.
+    Local,
+    /// Someone from elsewhere, token or not.
+    Remote,
+}
+
+/// What is said back.
+#[derive(Debug)]
+pub struct Reply {
+    status: u16,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Reply {
+    /// Plain words.
+    pub fn text(status: u16, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: body.into(),
+        }
+    }
+
+    /// JSON.
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self {
+            status,
+            content_type: "application/json",
+            body: format!("{body}\n"),
+        }
+    }
+
+    /// `{"error": …}`
+    pub fn error(status: u16, what: impl Into<String>) -> Self {
+        Self::json(status, &serde_json::json!({ "error": what.into() }))
+    }
+}
+
+/// Answers one exchange and closes.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(edge: Rc<Edge>, mut stream: S, asker: Asker) {
+    let exchange = async {
+        let reply = match read(&mut stream).await? {
+            Ok(head) => answer(&edge, &head, asker).await,
+            Err(reply) => reply,
+        };
+        let mut out = Vec::with_capacity(reply.body.len() + 256);
+        push_status_line(&mut out, reply.status);
+        push_field(&mut out, b"content-type", reply.content_type.as_bytes());
+        push_field(
+            &mut out,
+            b"content-length",
+            reply.body.len().to_string().as_bytes(),
+        );
+        push_field(&mut out, b"cache-control", b"no-store");
+        push_field(&mut out, b"connection", b"close");
+        if reply.status == 401 {
+            push_field(&mut out, b"www-authenticate", b"Bearer realm=\"mangrove\"");
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(reply.body.as_bytes());
+        stream.write_all(&out).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(EXCHANGE, exchange).await; // whoever asked has gone, or is too slow
+}
+
+async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<RequestHead, Reply>> {
+    let mut head = RequestHead::new();
+    let limits = HeadLimits::default();
+    loop {
+        match head.parse_h1(&limits) {
+            Ok(Some(_)) => break,
+            Ok(None) => {}
+            Err(refusal) => return Ok(Err(Reply::error(refusal.status(), refusal.explain()))),
+        }
+        if stream.read_buf(head.octets_mut()).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    match head.framing() {
+        BodyFraming::None => {}
+        BodyFraming::Length(length) if length <= ORDER_BYTES => {}
+        _ => return Ok(Err(Reply::error(413, "no request here needs a body"))),
+    }
+    Ok(Ok(head))
+}
+
+async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker) -> Reply {
+    let open =
+        matches!(head.path(), b"/healthz" | b"/readyz" | b"/metrics") && asker != Asker::Remote;
+    if !open && asker != Asker::Trusted && !has_token(edge, head) {
+        return Reply::error(
+            401,
+            "send the token in STATE/admin.token as `Authorization: Bearer TOKEN`",
+        );
+    }
+    // A page in the operator's browser could post here with its cookies' blessing but not with
+    // the token; a body-less order from another site is refused by its Origin all the same.
+    if head.method() == Method::Post && head.field(Known::Origin).is_some() {
+        return Reply::error(403, "orders are not taken from web pages");
+    }
+    match (head.method(), head.path()) {
+        (Method::Get, b"/healthz") => edge.health(),
+        (Method::Get, b"/readyz") => edge.readiness(),
+        (Method::Get, b"/metrics") => edge.metrics(),
+        (Method::Get, b"/build") => edge.build(),
+        (Method::Get, b"/config") => edge.config(),
+        (Method::Get, b"/modules") => edge.modules(),
+        (Method::Get, b"/origins") => edge.origins().await,
+        (Method::Post, b"/apply") => edge.apply_from_disk().await,
+        (Method::Post, b"/certificates") => edge.reload_certificates(),
+        (Method::Post, b"/reopen") => edge.reopen_log(),
+        (Method::Post, b"/drain") => edge.begin_drain(),
+        (Method::Get | Method::Post, path) => Reply::error(
+            404,
+            format!("there is no {} here", String::from_utf8_lossy(path)),
+        ),
+        _ => Reply::error(405, "GET to look, POST to order"),
+    }
+}
+
+fn has_token(edge: &Edge, head: &RequestHead) -> bool {
+    let Some(hash) = edge.token_hash() else {
+        return false;
+    };
+    let value = head.field(Known::Authorization).unwrap_or_default();
+    let token = value.strip_prefix(b"Bearer ").unwrap_or_default();
+    // Only hashes are compared: how long that takes says nothing about the token.
+    !token.is_empty() && digest(&SHA256, token).as_ref() == hash.as_slice()
+}

@@ -1,0 +1,285 @@
+//! What one core owns. Nothing here is shared with another core but counters and the log queue.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mangrove_http::{RequestHead, RequestId, ResponseHead, imf_fixdate};
+use tokio::sync::Notify;
+
+use crate::accept::Register;
+use crate::clock::Clock;
+use crate::log::CoreLog;
+use crate::metrics::CoreMetrics;
+use crate::pages::Pages;
+use crate::snapshot::Snapshot;
+use crate::wheel::Wheel;
+
+/// How many spare heads and buffers a core keeps of each kind.
+const SPARES: usize = 64;
+/// A spare buffer that has grown past this is given back to the allocator instead.
+const SPARE_BYTES: usize = 128 * 1024;
+/// What one read asks for: large enough that a 1 MiB body takes few calls.
+pub const READ_BYTES: usize = 64 * 1024;
+/// What one read of a head asks for.
+pub const HEAD_READ_BYTES: usize = 8 * 1024;
+
+/// One core of the edge.
+pub struct Core {
+    /// Its number, from 0.
+    pub id: u16,
+    /// The edge's clock.
+    pub clock: Clock,
+    /// Its deadlines.
+    pub wheel: Rc<Wheel>,
+    /// Its counters.
+    pub metrics: Arc<CoreMetrics>,
+    /// Its batch of log lines.
+    pub log: CoreLog,
+    /// Pages that tell of errors.
+    pub pages: Arc<Pages>,
+    /// How many connections the process holds, and may hold.
+    pub ceiling: Arc<Ceiling>,
+    /// This core's connections.
+    pub register: Register,
+    snapshot: RefCell<Rc<Snapshot>>,
+    draining: Cell<bool>,
+    drain_notice: Notify,
+    random: Cell<u64>,
+    date: Cell<(u64, [u8; 29])>,
+    request_heads: RefCell<Vec<RequestHead>>,
+    response_heads: RefCell<Vec<ResponseHead>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Connections of the whole process.
+#[derive(Debug, Default)]
+pub struct Ceiling {
+    open: AtomicUsize,
+}
+
+/// A connection's place under the ceiling; leaving is dropping it.
+#[derive(Debug)]
+pub struct Place(Arc<Ceiling>);
+
+impl Ceiling {
+    /// A place, if fewer than `most` are taken.
+    pub fn enter(self: &Arc<Self>, most: usize) -> Option<Place> {
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(self)); // dropped again when there is no room
+        (before < most).then_some(place)
+    }
+
+    /// A place beyond the ceiling, for whoever takes the place of one that was asked to leave.
+    pub fn squeeze_in(self: &Arc<Self>) -> Place {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Place(Arc::clone(self))
+    }
+
+    /// Places taken.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Core {
+    /// A core that starts from `snapshot`; `seed` makes its request ids and choices.
+    #[allow(clippy::too_many_arguments)] // each is a different thing a core cannot do without
+    pub fn new(
+        id: u16,
+        clock: Clock,
+        metrics: Arc<CoreMetrics>,
+        log: CoreLog,
+        ceiling: Arc<Ceiling>,
+        wheel: Rc<Wheel>,
+        snapshot: Rc<Snapshot>,
+        pages: Arc<Pages>,
+        seed: u64,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            wheel,
+            clock,
+            metrics,
+            log,
+            pages,
+            ceiling,
+            register: Register::default(),
+            snapshot: RefCell::new(snapshot),
+            draining: Cell::new(false),
+            drain_notice: Notify::new(),
+            random: Cell::new(seed),
+            date: Cell::new((u64::MAX, [b' '; 29])),
+            request_heads: RefCell::default(),
+            response_heads: RefCell::default(),
+            buffers: RefCell::default(),
+        })
+    }
+
+    /// The snapshot a new request is to use from beginning to end.
+    pub fn snapshot(&self) -> Rc<Snapshot> {
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// The one way in for a new snapshot. Requests under way keep theirs.
+    pub fn apply(&self, snapshot: Rc<Snapshot>) {
+        let old = self.snapshot.replace(snapshot);
+        drop(old);
+    }
+
+    /// From now on every answer asks its connection to close.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.drain_notice.notify_waiters();
+    }
+
+    /// True once the edge has been told to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Ready when the edge is told to stop.
+    pub async fn drained(&self) {
+        if !self.draining.get() {
+            self.drain_notice.notified().await;
+        }
+    }
+
+    /// The next number of this core's seeded sequence (SplitMix64).
+    pub fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A request id nobody has had.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::from_seed(u128::from(self.random()) << 64 | u128::from(self.random()))
+    }
+
+    /// The value of a `Date` field for now.
+    pub fn date(&self) -> [u8; 29] {
+        let secs = self.clock.wall().secs();
+        let (known, text) = self.date.get();
+        if known == secs {
+            return text;
+        }
+        let text = imf_fixdate(secs);
+        self.date.set((secs, text));
+        text
+    }
+
+    /// An empty request head.
+    pub fn take_request_head(&self) -> RequestHead {
+        self.request_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a request head for the next request.
+    pub fn give_request_head(&self, mut head: RequestHead) {
+        head.clear();
+        let mut spares = self.request_heads.borrow_mut();
+        if spares.len() < SPARES {
+            spares.push(head);
+        }
+    }
+
+    /// An empty response head.
+    pub fn take_response_head(&self) -> ResponseHead {
+        self.response_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a response head for the next response.
+    pub fn give_response_head(&self, mut head: ResponseHead) {
+        head.clear();
+        let mut spares = self.response_heads.borrow_mut();
+        if spares.len() < SPARES {
+            spares.push(head);
+        }
+    }
+
+    /// An empty buffer, often with room already.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for whoever needs one next.
+    pub fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if capacity == 0 || capacity > SPARE_BYTES {
+            return;
+        }
+        buffer.clear();
+        let mut spares = self.buffers.borrow_mut();
+        if spares.len() < SPARES {
+            spares.push(buffer);
+        }
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known of a client's connection before its first request.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Who is on the other end of the socket, or, behind a listed proxy, whom its PROXY header names.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// What TLS settled, where there is TLS.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What a TLS handshake settled.
+#[derive(Clone, Debug)]
+pub struct TlsFacts {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The name the client asked for.
+    pub server_name: Option<Box<str>>,
+    /// True when a ticket was used.
+    pub resumed: bool,
+}
+
+impl Connection {
+    /// The scheme of requests on it.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The peer's address, IPv4 in its own clothes.
+    pub fn peer_ip(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_past_the_ceiling_has_no_place_until_someone_leaves() {
+        let ceiling = Arc::new(Ceiling::default());
+        let mut places: Vec<Place> = (0..3).filter_map(|_| ceiling.enter(3)).collect();
+        assert_eq!(places.len(), 3);
+        assert!(ceiling.enter(3).is_none());
+        assert_eq!(ceiling.open(), 3);
+        places.pop();
+        assert!(ceiling.enter(3).is_some());
+    }
+}

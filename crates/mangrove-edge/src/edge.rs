@@ -1,0 +1,1108 @@
+//! The edge process: one thread per core for visitors, one for everything else.
+//!
+//! The thread for everything else (the *keeper*) resolves names, watches certificates and the
+//! cores' heartbeats, applies snapshots and answers operators. No request waits for it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::{IpAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mangrove_config::{LogTarget, Server, Settled, TlsVersion};
+use mangrove_http::Moment;
+use rustls::time_provider::TimeProvider;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+
+use crate::accept::{TlsSlot, accept};
+use crate::admin::{self, Asker, Reply};
+use crate::clock::Clock;
+use crate::core::{Ceiling, Core};
+use crate::handover::{ListenerKind, ListenerNote, PassedListener, serve_fds};
+use crate::log::{CoreLog, LogQueue, Target};
+use crate::metrics::{CoreMetrics, EdgeFacts, render};
+use crate::module::Module;
+use crate::origin::pool;
+use crate::origin::probe::probe;
+use crate::origin::resolve::{Learned, Names, Resolver};
+use crate::pages::Pages;
+use crate::snapshot::{SharedSnapshot, Snapshot};
+use crate::tls::{
+    CertFiles, CertResolver, CertStore, MinVersion, TicketKeys, self_signed, server_config,
+    unix_time,
+};
+use crate::wheel::{TICK, Wheel};
+
+/// A core that has not turned its clock for so long is stalled: another accepts from its sockets.
+const STALLED: Duration = Duration::from_millis(500);
+/// How often the keeper looks at heartbeats.
+const WATCH: Duration = Duration::from_millis(250);
+/// How often certificate files are looked at, and ticket keys turned.
+const CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
+/// How long a core may take to swap a snapshot before the order is answered with an error.
+const APPLY_PATIENCE: Duration = Duration::from_secs(10);
+/// How long before the drain deadline idle connections are let go.
+const LAST_CALL: Duration = Duration::from_millis(200);
+
+/// What an edge is started with.
+#[derive(Debug)]
+pub struct EdgeArgs {
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// The listening sockets.
+    pub listeners: Vec<PassedListener>,
+    /// Where to write `ready` and a line end once every core accepts.
+    pub ready_fd: Option<OwnedFd>,
+    /// Its number, in the names of its sockets.
+    pub generation: u64,
+}
+
+/// Runs the data plane; returns when it has drained.
+pub fn run(args: EdgeArgs) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            complain(&problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a core is told.
+enum CoreOrder {
+    Apply(Arc<SharedSnapshot>, oneshot::Sender<()>),
+    Tls(Arc<rustls::ServerConfig>),
+    Resolved(Arc<str>, Arc<[IpAddr]>),
+    Probed {
+        site: Arc<str>,
+        target: pool::Target,
+        good: bool,
+    },
+    Explain(oneshot::Sender<Vec<String>>),
+    /// Accept from a stalled core's sockets, or stop doing so.
+    Cover(u16, Vec<(StdListener, ListenerKind)>),
+    Uncover(u16),
+    Drain,
+    Stop,
+}
+
+/// The keeper's view of the edge.
+pub struct Edge {
+    state: PathBuf,
+    clock: Clock,
+    cores: Vec<CoreHandle>,
+    ceiling: Arc<Ceiling>,
+    log: LogQueue,
+    snapshot: RefCell<Arc<SharedSnapshot>>,
+    certificates: Arc<CertResolver>,
+    tickets: Arc<TicketKeys>,
+    listeners: RefCell<Vec<PassedListener>>,
+    covered: RefCell<HashMap<u16, usize>>,
+    names: RefCell<Names>,
+    draining: Cell<bool>,
+    drain: Notify,
+    admin_close: Notify,
+    token_hash: Option<Vec<u8>>,
+    watched: RefCell<Vec<(PathBuf, Option<SystemTime>)>>,
+}
+
+struct CoreHandle {
+    orders: mpsc::UnboundedSender<CoreOrder>,
+    metrics: Arc<CoreMetrics>,
+    thread: Cell<Option<std::thread::JoinHandle<()>>>,
+}
+
+fn start(args: EdgeArgs) -> Result<(), String> {
+    let EdgeArgs {
+        state_dir: state,
+        listeners,
+        ready_fd,
+        generation,
+    } = args;
+    let clock = Clock::start();
+    let settled = read_settled(&state)?;
+    let server = settled.server.clone();
+    let now = unix_time(clock.wall());
+    let certificates = CertResolver::new(load_certificates(
+        &state,
+        &settled,
+        &CertStore::default(),
+        now,
+    ));
+    let (tickets, problem) = TicketKeys::open(&state, now);
+    if let Some(problem) = problem {
+        complain(&problem.to_string());
+    }
+    let time: Arc<dyn TimeProvider> = Arc::new(clock.clone());
+    let shared = SharedSnapshot::build(settled, &time).map_err(|problems| in_words(&problems))?;
+    let log = LogQueue::start(log_target(&state, &server), server.log.queue_bytes)
+        .map_err(|e| format!("the access log's thread cannot be started: {e}"))?;
+    let tls = tls_config(&server, &certificates, &tickets, &clock)?;
+    let resolver = resolver(&server)?;
+    let core_count = listeners
+        .iter()
+        .map(|listener| listener.core + 1)
+        .max()
+        .unwrap_or(1);
+    let ceiling = Arc::new(Ceiling::default());
+    let pages = Arc::new(Pages::new());
+    let (probes, mut probed) = mpsc::unbounded_channel();
+    let mut cores = Vec::new();
+    let mut waiting = Vec::new();
+    for id in 0..core_count {
+        let own: Vec<_> = listeners
+            .iter()
+            .filter(|l| l.core == id && l.kind != ListenerKind::Admin)
+            .filter_map(|l| Some((copy(l)?, l.kind)))
+            .collect();
+        let (orders, received) = mpsc::unbounded_channel();
+        let metrics = Arc::new(CoreMetrics::new(id));
+        let (up, is_up) = std::sync::mpsc::channel();
+        let seed = CoreSeed {
+            id,
+            core_count,
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            log: log.clone(),
+            ceiling: Arc::clone(&ceiling),
+            pages: Arc::clone(&pages),
+            shared: Arc::clone(&shared),
+            tls: tls.clone(),
+            listeners: own,
+            probes: probes.clone(),
+            random: random_seed()?,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("core-{id}"))
+            .spawn(move || run_core(seed, received, up))
+            .map_err(|e| format!("the thread of core {id} cannot be started: {e}"))?;
+        cores.push(CoreHandle {
+            orders,
+            metrics,
+            thread: Cell::new(Some(thread)),
+        });
+        waiting.push(is_up);
+    }
+    let edge = Rc::new(Edge {
+        token_hash: read_token_hash(&state),
+        watched: RefCell::default(),
+        clock,
+        cores,
+        ceiling,
+        log,
+        snapshot: RefCell::new(shared),
+        certificates,
+        tickets,
+        listeners: RefCell::new(listeners),
+        covered: RefCell::default(),
+        names: RefCell::new(Names::new(random_seed()?)),
+        draining: Cell::new(false),
+        drain: Notify::new(),
+        admin_close: Notify::new(),
+        state,
+    });
+    edge.remember_files();
+    let runtime = tokio::runtime::LocalRuntime::new()
+        .map_err(|e| format!("the keeper's runtime cannot be started: {e}"))?;
+    runtime.block_on(async {
+        let sockets = Sockets::open(&edge, generation)?;
+        edge.keep(resolver);
+        let for_probes = Rc::clone(&edge);
+        tokio::task::spawn_local(async move {
+            while let Some((from, site, target, good)) = probed.recv().await {
+                for_probes.spread_probe(from, &site, &target, good);
+            }
+        });
+        for is_up in waiting {
+            is_up
+                .recv()
+                .map_err(|_| "a core stopped before it accepted".to_owned())?;
+        }
+        if let Some(fd) = ready_fd {
+            use std::io::Write;
+            let _ = std::fs::File::from(fd).write_all(b"ready\n"); // nobody listens: nobody to tell
+        }
+        edge.drain.notified().await;
+        edge.see_out().await;
+        drop(sockets);
+        Ok(())
+    })
+}
+
+impl Edge {
+    /// The SHA-256 of the admin token, where there is one.
+    pub fn token_hash(&self) -> Option<&Vec<u8>> {
+        self.token_hash.as_ref()
+    }
+
+    /// Whether every core turns its clock.
+    pub fn health(&self) -> Reply {
+        let stalled = self.stalled();
+        if stalled.is_empty() {
+            Reply::text(200, "ok\n")
+        } else {
+            Reply::text(503, format!("stalled cores: {stalled:?}\n"))
+        }
+    }
+
+    /// Whether new connections are accepted.
+    pub fn readiness(&self) -> Reply {
+        if self.draining.get() {
+            Reply::text(503, "draining\n")
+        } else {
+            Reply::text(200, "ready\n")
+        }
+    }
+
+    /// Everything counted.
+    pub fn metrics(&self) -> Reply {
+        let snapshot = self.snapshot.borrow();
+        let facts = EdgeFacts {
+            digest: snapshot.digest.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            sites: snapshot.settled.sites.len(),
+            log_written: self.log.written(),
+            log_failed: self.log.failed(),
+        };
+        let cores: Vec<_> = self
+            .cores
+            .iter()
+            .map(|core| Arc::clone(&core.metrics))
+            .collect();
+        match render(&cores, facts) {
+            Ok(page) => Reply::text(200, page),
+            Err(_) => Reply::error(500, "the metrics could not be written"),
+        }
+    }
+
+    /// What runs.
+    pub fn build(&self) -> Reply {
+        Reply::json(
+            200,
+            &serde_json::json!({
+                "name": "mangrove",
+                "version": env!("CARGO_PKG_VERSION"),
+                "profile": if cfg!(debug_assertions) { "debug" } else { "release" },
+                "pid": std::process::id(),
+                "cores": self.cores.len(),
+                "digest": self.snapshot.borrow().digest,
+                "connections": self.ceiling.open(),
+            }),
+        )
+    }
+
+    /// The settings being served.
+    pub fn config(&self) -> Reply {
+        match serde_json::to_value(&*self.snapshot.borrow().settled) {
+            Ok(value) => Reply::json(200, &value),
+            Err(error) => Reply::error(500, error.to_string()),
+        }
+    }
+
+    /// The guarded steps, what they may cost and how they fail.
+    pub fn modules(&self) -> Reply {
+        let rows: Vec<_> = Module::ALL
+            .iter()
+            .map(|&module| {
+                let panics: u64 = self
+                    .cores
+                    .iter()
+                    .map(|core| core.metrics.module_panics(module))
+                    .sum();
+                serde_json::json!({
+                    "name": module.name(),
+                    "fail_mode": module.fail_mode().name(),
+                    "budget": module.budget(),
+                    "panics": panics,
+                })
+            })
+            .collect();
+        Reply::json(200, &serde_json::Value::Array(rows))
+    }
+
+    /// How the origins fare, as each core sees them.
+    pub async fn origins(&self) -> Reply {
+        let mut lines = String::new();
+        for (id, core) in self.cores.iter().enumerate() {
+            let (tell, told) = oneshot::channel();
+            let _ = core.orders.send(CoreOrder::Explain(tell));
+            match tokio::time::timeout(APPLY_PATIENCE, told).await {
+                Ok(Ok(rows)) => rows
+                    .iter()
+                    .for_each(|row| lines.push_str(&format!("core {id}: {row}\n"))),
+                _ => lines.push_str(&format!("core {id}: does not answer\n")),
+            }
+        }
+        Reply::text(200, lines)
+    }
+
+    /// Reads `STATE/edge/settled.json` and puts it in force on every core; on any problem the old one stays.
+    pub async fn apply_from_disk(&self) -> Reply {
+        let began = self.clock.nanos();
+        let settled = match read_settled(&self.state) {
+            Ok(settled) => settled,
+            Err(problem) => return Reply::error(422, problem),
+        };
+        let server = settled.server.clone();
+        let time: Arc<dyn TimeProvider> = Arc::new(self.clock.clone());
+        let shared = match SharedSnapshot::build(settled, &time) {
+            Ok(shared) => shared,
+            Err(problems) => return Reply::error(422, in_words(&problems)),
+        };
+        let now = unix_time(self.clock.wall());
+        let store = load_certificates(
+            &self.state,
+            &shared.settled,
+            &self.certificates.store(),
+            now,
+        );
+        self.certificates.swap(store);
+        match tls_config(&server, &self.certificates, &self.tickets, &self.clock) {
+            Ok(Some(config)) => self.tell_all(|| CoreOrder::Tls(Arc::clone(&config))),
+            Ok(None) => {}
+            Err(problem) => return Reply::error(422, problem),
+        }
+        let mut answers = Vec::new();
+        for core in &self.cores {
+            let (done, is_done) = oneshot::channel();
+            let _ = core
+                .orders
+                .send(CoreOrder::Apply(Arc::clone(&shared), done));
+            answers.push(is_done);
+        }
+        let mut late = 0;
+        for answer in answers {
+            if tokio::time::timeout(APPLY_PATIENCE, answer).await.is_err() {
+                late += 1;
+            }
+        }
+        self.log.retarget(log_target(&self.state, &server));
+        let digest = shared.digest.clone();
+        self.snapshot.replace(shared);
+        self.remember_files();
+        self.watch_names();
+        if late > 0 {
+            return Reply::error(
+                500,
+                format!(
+                    "{late} of {} cores did not take the snapshot in time",
+                    self.cores.len()
+                ),
+            );
+        }
+        let millis = self.clock.nanos().saturating_sub(began) / 1_000_000;
+        Reply::json(
+            200,
+            &serde_json::json!({ "digest": digest, "millis": millis }),
+        )
+    }
+
+    /// Reads every certificate file again.
+    pub fn reload_certificates(&self) -> Reply {
+        let now = unix_time(self.clock.wall());
+        let settled = Arc::clone(&self.snapshot.borrow().settled);
+        let files = certificate_files(&self.state, &settled, now);
+        let (store, problems) = CertStore::reload(&self.certificates.store(), &files, now);
+        self.certificates.swap(store);
+        self.remember_files();
+        if problems.is_empty() {
+            return Reply::json(200, &serde_json::json!({ "certificates": files.len() }));
+        }
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        problems.iter().for_each(|problem| complain(problem));
+        Reply::error(422, problems.join("\n"))
+    }
+
+    /// Closes the access log and opens it again.
+    pub fn reopen_log(&self) -> Reply {
+        self.log.reopen();
+        Reply::json(200, &serde_json::json!({ "reopened": true }))
+    }
+
+    /// Stops accepting and ends when the last request has, or at the drain deadline.
+    pub fn begin_drain(&self) -> Reply {
+        if !self.draining.replace(true) {
+            self.listeners.borrow_mut().clear(); // closes our copies; never shutdown(2): the queue is others' too
+            self.tell_all(|| CoreOrder::Drain);
+            self.admin_close.notify_waiters();
+            self.drain.notify_one();
+        }
+        Reply::json(
+            200,
+            &serde_json::json!({ "draining": true, "connections": self.ceiling.open() }),
+        )
+    }
+
+    fn tell_all(&self, order: impl Fn() -> CoreOrder) {
+        for core in &self.cores {
+            let _ = core.orders.send(order());
+        }
+    }
+
+    fn spread_probe(&self, from: u16, site: &Arc<str>, target: &pool::Target, good: bool) {
+        for core in &self.cores {
+            if core.metrics.core != from {
+                let _ = core.orders.send(CoreOrder::Probed {
+                    site: Arc::clone(site),
+                    target: target.clone(),
+                    good,
+                });
+            }
+        }
+    }
+
+    fn stalled(&self) -> Vec<u16> {
+        let now = self.clock.now();
+        let is_late = |core: &&CoreHandle| {
+            now.saturating_since(Moment(core.metrics.heartbeat.value())) > STALLED
+        };
+        self.cores
+            .iter()
+            .filter(is_late)
+            .map(|core| core.metrics.core)
+            .collect()
+    }
+
+    /// Starts what the keeper does by itself.
+    fn keep(self: &Rc<Self>, resolver: Resolver) {
+        let edge = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let mut turns = tokio::time::interval(WATCH);
+            turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                turns.tick().await;
+                edge.cover_stalled();
+            }
+        });
+        let edge = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let mut turns = tokio::time::interval(CERTIFICATE_WATCH);
+            turns.tick().await;
+            loop {
+                turns.tick().await;
+                if let Some(problem) = edge.tickets.rotate(unix_time(edge.clock.wall())) {
+                    complain(&problem.to_string());
+                }
+                if edge.files_changed() {
+                    let _ = edge.reload_certificates(); // it complains by itself
+                }
+            }
+        });
+        self.watch_names();
+        let edge = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            loop {
+                let due = edge.names.borrow_mut().due(edge.clock.now());
+                for name in due {
+                    let (edge, resolver) = (Rc::clone(&edge), resolver.clone());
+                    tokio::task::spawn_local(async move {
+                        let answer = resolver.lookup(&name).await;
+                        edge.learn(&name, answer);
+                    });
+                }
+                tokio::time::sleep(TICK).await;
+            }
+        });
+    }
+
+    /// The names of all origins, and no others, are resolved from now on.
+    fn watch_names(&self) {
+        let settled = Arc::clone(&self.snapshot.borrow().settled);
+        let wanted: std::collections::HashSet<&str> = settled
+            .sites
+            .iter()
+            .flat_map(|site| &site.origins)
+            .filter(|origin| origin.socket_path.is_none() && origin.host.parse::<IpAddr>().is_err())
+            .map(|origin| origin.host.as_str())
+            .collect();
+        let mut names = self.names.borrow_mut();
+        names.retain(|name| wanted.contains(name));
+        for name in wanted {
+            if names.watch(name, self.clock.now()).is_err() {
+                complain("more origin names than can be watched; the rest are not resolved");
+                break;
+            }
+            // A site that came by a reload must not wait for the next round to hear what is known.
+            let known: Arc<[IpAddr]> = names.addresses(name).into();
+            if !known.is_empty() {
+                self.tell_all(|| CoreOrder::Resolved(name.into(), Arc::clone(&known)));
+            }
+        }
+    }
+
+    fn learn(
+        &self,
+        name: &Arc<str>,
+        answer: Result<crate::origin::resolve::Answer, crate::origin::resolve::LookupFailed>,
+    ) {
+        let mut names = self.names.borrow_mut();
+        match names.answered(name, answer, self.clock.now()) {
+            Learned::Changed | Learned::StillUnknown => {
+                let known: Arc<[IpAddr]> = names.addresses(name).into();
+                self.tell_all(|| CoreOrder::Resolved(Arc::clone(name), Arc::clone(&known)));
+            }
+            Learned::Unchanged | Learned::KeptLastGood | Learned::NotWatched => {}
+        }
+    }
+
+    /// A stalled core's sockets are accepted from by the next core until it is back.
+    fn cover_stalled(&self) {
+        if self.draining.get() || self.cores.len() < 2 {
+            return;
+        }
+        let stalled = self.stalled();
+        let mut covered = self.covered.borrow_mut();
+        for &id in &stalled {
+            let helper = self
+                .cores
+                .iter()
+                .position(|core| !stalled.contains(&core.metrics.core));
+            let (Some(helper), false) = (helper, covered.contains_key(&id)) else {
+                continue;
+            };
+            let sockets: Vec<_> = self
+                .listeners
+                .borrow()
+                .iter()
+                .filter(|l| l.core == id && l.kind != ListenerKind::Admin)
+                .filter_map(|l| Some((copy(l)?, l.kind)))
+                .collect();
+            complain(&format!(
+                "core {id} is stalled; another accepts from its sockets"
+            ));
+            if let Some(core) = self.cores.get(helper) {
+                let _ = core.orders.send(CoreOrder::Cover(id, sockets));
+                covered.insert(id, helper);
+            }
+        }
+        covered.retain(|id, helper| {
+            if stalled.contains(id) {
+                return true;
+            }
+            complain(&format!("core {id} is back"));
+            if let Some(core) = self.cores.get(*helper) {
+                let _ = core.orders.send(CoreOrder::Uncover(*id));
+            }
+            false
+        });
+    }
+
+    fn remember_files(&self) {
+        let settled = Arc::clone(&self.snapshot.borrow().settled);
+        let files = settled
+            .server
+            .tls
+            .certificates
+            .iter()
+            .flat_map(|c| [Some(&c.cert), Some(&c.key), c.ocsp.as_ref()])
+            .flatten();
+        *self.watched.borrow_mut() = files
+            .map(|file| (PathBuf::from(file), modified(Path::new(file))))
+            .collect();
+    }
+
+    fn files_changed(&self) -> bool {
+        self.watched
+            .borrow()
+            .iter()
+            .any(|(file, known)| modified(file) != *known)
+    }
+
+    /// Lets requests under way end, for at most the drain deadline.
+    async fn see_out(&self) {
+        let limit = self.snapshot.borrow().settled.server.limits.drain;
+        let deadline = self.clock.now() + limit;
+        while self.ceiling.open() > 0 && self.clock.now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.tell_all(|| CoreOrder::Stop);
+        tokio::time::sleep(LAST_CALL).await;
+        for core in &self.cores {
+            if let Some(thread) = core.thread.take()
+                && (thread.is_finished() || !self.stalled().contains(&core.metrics.core))
+            {
+                let _ = thread.join(); // a panic there was counted where it happened
+            }
+        }
+        self.log.flush(Duration::from_secs(2));
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge")
+            .field("cores", &self.cores.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The edge's own sockets; their names go when the edge does.
+struct Sockets {
+    paths: Vec<PathBuf>,
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            let _ = std::fs::remove_file(path); // a successor may have cleared up already
+        }
+    }
+}
+
+impl Sockets {
+    /// Opens them and serves them, and the admin listener, from tasks of the keeper.
+    fn open(edge: &Rc<Edge>, generation: u64) -> Result<Self, String> {
+        let folder = edge.state.join("edge");
+        let orders_path = folder.join(format!("edge-{generation}.sock"));
+        let descriptors_path = folder.join(format!("fds-{generation}.sock"));
+        let room = Arc::new(Semaphore::new(admin::AT_ONCE));
+
+        let orders = UnixListener::from_std(bind(&orders_path)?).map_err(|e| e.to_string())?;
+        let (keeper, places) = (Rc::clone(edge), Arc::clone(&room));
+        tokio::task::spawn_local(async move {
+            loop {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                    return;
+                };
+                let Ok((stream, _)) = orders.accept().await else {
+                    tokio::time::sleep(WATCH).await;
+                    continue;
+                };
+                let own = rustix::process::geteuid().as_raw();
+                let trusted = stream
+                    .peer_cred()
+                    .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own);
+                let keeper = Rc::clone(&keeper);
+                tokio::task::spawn_local(async move {
+                    admin::serve(
+                        keeper,
+                        stream,
+                        if trusted {
+                            Asker::Trusted
+                        } else {
+                            Asker::Remote
+                        },
+                    )
+                    .await;
+                    drop(place);
+                });
+            }
+        });
+
+        let descriptors =
+            UnixListener::from_std(bind(&descriptors_path)?).map_err(|e| e.to_string())?;
+        let keeper = Rc::clone(edge);
+        tokio::task::spawn_local(async move {
+            loop {
+                let accepted = descriptors.accept().await;
+                let Ok(Ok(stream)) = accepted.map(|(stream, _)| stream.into_std()) else {
+                    tokio::time::sleep(WATCH).await;
+                    continue;
+                };
+                // A handful of messages between processes of one machine, bounded by `PATIENCE`.
+                let handed = keeper.hand_over(&stream);
+                if let Err(error) = handed {
+                    complain(&format!(
+                        "the listening sockets could not be handed over: {error}"
+                    ));
+                }
+            }
+        });
+
+        for listener in edge
+            .listeners
+            .borrow()
+            .iter()
+            .filter(|l| l.kind == ListenerKind::Admin)
+        {
+            let Some(listener) = copy(listener).and_then(|l| TcpListener::from_std(l).ok()) else {
+                continue;
+            };
+            let (keeper, places) = (Rc::clone(edge), Arc::clone(&room));
+            tokio::task::spawn_local(async move {
+                loop {
+                    let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                        return;
+                    };
+                    let accepted = tokio::select! {
+                        () = keeper.admin_closed() => return,
+                        accepted = listener.accept() => accepted,
+                    };
+                    let Ok((stream, peer)) = accepted else {
+                        tokio::time::sleep(WATCH).await;
+                        continue;
+                    };
+                    let asker = if peer.ip().to_canonical().is_loopback() {
+                        Asker::Local
+                    } else {
+                        Asker::Remote
+                    };
+                    let keeper = Rc::clone(&keeper);
+                    tokio::task::spawn_local(async move {
+                        admin::serve(keeper, stream, asker).await;
+                        drop(place);
+                    });
+                }
+            });
+        }
+        Ok(Self {
+            paths: vec![orders_path, descriptors_path],
+        })
+    }
+}
+
+impl Edge {
+    fn hand_over(&self, stream: &std::os::unix::net::UnixStream) -> std::io::Result<()> {
+        let listeners = self.listeners.borrow();
+        serve_fds(
+            stream,
+            listeners
+                .iter()
+                .map(|listener| (ListenerNote::from(listener), listener.fd.as_fd())),
+        )
+    }
+
+    /// A draining edge leaves the admin listener to its successor.
+    async fn admin_closed(&self) {
+        if !self.draining.get() {
+            self.admin_close.notified().await;
+        }
+    }
+}
+
+fn bind(path: &Path) -> Result<StdUnixListener, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = std::fs::remove_file(path); // an edge of this number that was killed left it
+    StdUnixListener::bind(path)
+        .and_then(|socket| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+        .map_err(|e| format!("{} cannot be opened: {e}", path.display()))
+}
+
+/// What a core's thread is made from.
+struct CoreSeed {
+    id: u16,
+    core_count: u16,
+    clock: Clock,
+    metrics: Arc<CoreMetrics>,
+    log: LogQueue,
+    ceiling: Arc<Ceiling>,
+    pages: Arc<Pages>,
+    shared: Arc<SharedSnapshot>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    listeners: Vec<(StdListener, ListenerKind)>,
+    probes: mpsc::UnboundedSender<(u16, Arc<str>, pool::Target, bool)>,
+    random: u64,
+}
+
+fn run_core(
+    seed: CoreSeed,
+    orders: mpsc::UnboundedReceiver<CoreOrder>,
+    up: std::sync::mpsc::Sender<()>,
+) {
+    let Ok(runtime) = tokio::runtime::LocalRuntime::new() else {
+        return;
+    };
+    runtime.block_on(serve_core(seed, orders, up));
+}
+
+async fn serve_core(
+    seed: CoreSeed,
+    mut orders: mpsc::UnboundedReceiver<CoreOrder>,
+    up: std::sync::mpsc::Sender<()>,
+) {
+    let now = seed.clock.now();
+    seed.metrics.heartbeat.set(now.0);
+    let wheel = Wheel::new(now);
+    let snapshot = Snapshot::new(seed.shared, seed.core_count, seed.random, None);
+    let core = Core::new(
+        seed.id,
+        seed.clock,
+        seed.metrics,
+        CoreLog::new(seed.log),
+        seed.ceiling,
+        wheel,
+        snapshot,
+        seed.pages,
+        seed.random,
+    );
+    let tls = Rc::new(TlsSlot::default());
+    if let Some(config) = seed.tls {
+        tls.set(config);
+    }
+    let stop = Rc::new(Notify::new());
+    let mut covers: HashMap<u16, Rc<Notify>> = HashMap::new();
+    for (listener, kind) in seed.listeners {
+        tokio::task::spawn_local(accept(
+            Rc::clone(&core),
+            Rc::clone(&tls),
+            listener,
+            kind,
+            Rc::clone(&stop),
+        ));
+    }
+    core.snapshot().wake_watchful();
+    // What is known of names, kept for sites that a later request or snapshot brings in.
+    let mut known: HashMap<Arc<str>, Arc<[IpAddr]>> = HashMap::new();
+    tokio::task::spawn_local(turn(Rc::clone(&core), seed.probes, seed.core_count));
+    let _ = up.send(());
+    while let Some(order) = orders.recv().await {
+        match order {
+            CoreOrder::Apply(shared, done) => {
+                let old = core.snapshot();
+                let new = Snapshot::new(shared, seed.core_count, core.random(), Some(&old));
+                new.know(&known);
+                core.apply(new);
+                core.snapshot().wake_watchful();
+                let _ = done.send(());
+            }
+            CoreOrder::Tls(config) => tls.set(config),
+            CoreOrder::Resolved(name, addresses) => {
+                core.snapshot().resolved(&core, &name, &addresses);
+                known.insert(name, addresses);
+            }
+            CoreOrder::Probed { site, target, good } => {
+                for upstreams in core
+                    .snapshot()
+                    .upstreams()
+                    .iter()
+                    .filter(|u| *u.site == *site)
+                {
+                    upstreams.probe_result(&target, good, core.clock.now());
+                }
+            }
+            CoreOrder::Explain(tell) => {
+                let rows = core
+                    .snapshot()
+                    .upstreams()
+                    .iter()
+                    .flat_map(|upstreams| {
+                        let reports = upstreams.explain(core.clock.now());
+                        reports
+                            .into_iter()
+                            .map(|report| format!("{}: {report}", upstreams.site))
+                            .collect::<Vec<_>>()
+                    })
+                    .collect();
+                let _ = tell.send(rows);
+            }
+            CoreOrder::Cover(id, sockets) => {
+                let stop = Rc::clone(covers.entry(id).or_default());
+                for (listener, kind) in sockets {
+                    tokio::task::spawn_local(accept(
+                        Rc::clone(&core),
+                        Rc::clone(&tls),
+                        listener,
+                        kind,
+                        Rc::clone(&stop),
+                    ));
+                }
+            }
+            CoreOrder::Uncover(id) => {
+                if let Some(stop) = covers.remove(&id) {
+                    stop.notify_waiters();
+                }
+            }
+            CoreOrder::Drain => {
+                stop.notify_waiters();
+                covers.values().for_each(|stop| stop.notify_waiters());
+                core.drain();
+            }
+            CoreOrder::Stop => break,
+        }
+    }
+    core.log.hand_over(&core.metrics);
+}
+
+/// The core's clock: deadlines, heartbeat, log batches, queues, probes.
+async fn turn(
+    core: Rc<Core>,
+    probes: mpsc::UnboundedSender<(u16, Arc<str>, pool::Target, bool)>,
+    core_count: u16,
+) {
+    let mut turns = tokio::time::interval(TICK);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut swept = core.clock.now();
+    loop {
+        turns.tick().await;
+        let now = core.clock.now();
+        core.wheel.turn(now);
+        core.metrics.heartbeat.set(now.0);
+        core.log.hand_over(&core.metrics);
+        let snapshot = core.snapshot();
+        let sweep = now.saturating_since(swept) >= Duration::from_secs(1);
+        if sweep {
+            swept = now;
+        }
+        for upstreams in snapshot.upstreams() {
+            upstreams.advance(&core);
+            if sweep {
+                upstreams.sweep(now);
+            }
+            // Each site is probed by one core; the others are told.
+            if upstreams.policy.health.is_some() && upstreams.is_probed_by(core.id, core_count) {
+                for due in upstreams.due_probes(now) {
+                    let (core, upstreams, probes) =
+                        (Rc::clone(&core), Rc::clone(&upstreams), probes.clone());
+                    tokio::task::spawn_local(async move {
+                        let good = probe(&core, &upstreams, &due.target).await;
+                        upstreams.probe_result(&due.target, good, core.clock.now());
+                        let _ = probes.send((
+                            core.id,
+                            upstreams.site.as_ref().into(),
+                            due.target,
+                            good,
+                        ));
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn read_settled(state: &Path) -> Result<Settled, String> {
+    let path = state.join("edge").join("settled.json");
+    let bytes =
+        std::fs::read(&path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+    Settled::from_json(&bytes).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn read_token_hash(state: &Path) -> Option<Vec<u8>> {
+    let text = std::fs::read_to_string(state.join("edge").join("admin.token.sha256")).ok()?;
+    let text = text.trim();
+    let digits = text.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> = digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    bytes.filter(|bytes| bytes.len() == 32)
+}
+
+fn certificate_files(
+    state: &Path,
+    settled: &Settled,
+    now: rustls::pki_types::UnixTime,
+) -> Vec<CertFiles> {
+    if !settled.server.tls.certificates.is_empty() || settled.server.https.is_empty() {
+        return settled
+            .server
+            .tls
+            .certificates
+            .iter()
+            .map(|c| CertFiles {
+                cert: (&c.cert).into(),
+                key: (&c.key).into(),
+                ocsp: c.ocsp.as_ref().map(Into::into),
+            })
+            .collect();
+    }
+    let hosts: Vec<String> = settled
+        .sites
+        .iter()
+        .flat_map(|site| site.hosts.iter().cloned())
+        .filter(|host| host != "*")
+        .collect();
+    match self_signed(state, &hosts, now) {
+        Ok(pair) => vec![pair.files],
+        Err(problem) => {
+            complain(&problem.to_string());
+            Vec::new()
+        }
+    }
+}
+
+fn load_certificates(
+    state: &Path,
+    settled: &Settled,
+    old: &CertStore,
+    now: rustls::pki_types::UnixTime,
+) -> CertStore {
+    let (store, problems) = CertStore::reload(old, &certificate_files(state, settled, now), now);
+    problems
+        .iter()
+        .for_each(|problem| complain(&problem.to_string()));
+    store
+}
+
+fn tls_config(
+    server: &Server,
+    certificates: &Arc<CertResolver>,
+    tickets: &Arc<TicketKeys>,
+    clock: &Clock,
+) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+    if server.https.is_empty() {
+        return Ok(None);
+    }
+    let oldest = match server.tls.min_version {
+        TlsVersion::V1_2 => MinVersion::Tls12,
+        TlsVersion::V1_3 => MinVersion::Tls13,
+    };
+    server_config(
+        Arc::clone(certificates),
+        Arc::clone(tickets),
+        oldest,
+        Arc::new(clock.clone()),
+    )
+    .map(Some)
+    .map_err(|e| format!("TLS cannot be set up: {e}"))
+}
+
+fn resolver(server: &Server) -> Result<Resolver, String> {
+    if server.resolvers.is_empty() {
+        Ok(Resolver::system())
+    } else {
+        Resolver::dns(&server.resolvers).map_err(|e| e.to_string())
+    }
+}
+
+fn log_target(state: &Path, server: &Server) -> Target {
+    match server.log.to {
+        LogTarget::Off => Target::Off,
+        LogTarget::Stdout => Target::Stdout,
+        LogTarget::File => Target::File(match &server.log.path {
+            Some(path) => PathBuf::from(path),
+            None => state.join("log").join("access.ndjson"),
+        }),
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path)
+        .and_then(|meta| meta.modified())
+        .ok()
+}
+
+/// A second descriptor of the same socket.
+fn copy(listener: &PassedListener) -> Option<StdListener> {
+    let listener = StdListener::from(listener.fd.try_clone().ok()?);
+    listener.set_nonblocking(true).ok()?;
+    Some(listener)
+}
+
+fn random_seed() -> Result<u64, String> {
+    let mut bytes = [0u8; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "the system has no random numbers".to_owned())?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn in_words(problems: &[(String, crate::tls::TlsProblem)]) -> String {
+    problems
+        .iter()
+        .map(|(site, problem)| format!("site {site}: {problem}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// To the terminal or the journal: what an operator should know.
+#[allow(clippy::print_stderr)] // the edge's one way to speak to people
+fn complain(what: &str) {
+    eprintln!("mangrove edge: {what}");
+}

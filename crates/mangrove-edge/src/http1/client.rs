@@ -1,0 +1,568 @@
+//! The client's side of an HTTP/1 connection: reading heads and bodies, and the bytes going out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mangrove_http::{BodyDecoder, BodyFraming, Refusal, RequestHead, ResponseHead, Trailers};
+
+use crate::accept::Presence;
+use crate::answer_head::{push_field, push_status_line};
+use crate::body::Filled;
+use crate::core::{Connection, Core, HEAD_READ_BYTES};
+use crate::incoming::{Incoming, Stop};
+use crate::io::Stream;
+use crate::pipeline::{Interim, Story};
+use crate::rate::{Pace, TooSlow};
+use crate::reason::{EdgeReason, Reason};
+use crate::snapshot::Snapshot;
+use crate::wheel::Timer;
+
+/// How much of a body nobody wanted is read to save the connection.
+const SKIP_BYTES: u64 = 256 * 1024;
+/// How long a connection that is closing may take to read our last words.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much is read and thrown away meanwhile.
+const LINGER_BYTES: usize = 1024 * 1024;
+/// Interim responses waiting to go out; an origin that sends more than fit is cut short.
+const INTERIM_BYTES: usize = 64 * 1024;
+
+/// One HTTP/1 connection of a client. Used by one task; request bodies hold a handle to it.
+#[derive(Debug)]
+pub struct ClientSide {
+    core: Rc<Core>,
+    connection: Rc<Connection>,
+    presence: Rc<Presence>,
+    inner: RefCell<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    stream: Stream,
+    /// The head being read; none while idle.
+    head: Option<RequestHead>,
+    head_started: u64,
+    /// Read and not yet used: the body, or the next request.
+    input: Incoming,
+    /// Interim responses on their way out.
+    interim: Vec<u8>,
+    interim_at: usize,
+    read_timer: Timer,
+    write_timer: Timer,
+    body: Option<Body>,
+    read_ended: bool,
+}
+
+#[derive(Debug)]
+struct Body {
+    decoder: BodyDecoder,
+    pace: Pace,
+    received: u64,
+    /// Bytes at hand that `received` counts already.
+    noted: usize,
+    limit: u64,
+    touched: bool,
+    awaits_continue: bool,
+    failed: Option<Reason>,
+}
+
+/// What reading a head came to.
+#[derive(Debug)]
+pub enum HeadRead {
+    /// A whole one, and when its first byte was seen.
+    Request(RequestHead, u64),
+    /// One that is answered with a "no".
+    Refused(RequestHead, u64, Reason),
+    /// The client has gone, or said nothing for too long: there is no one to answer.
+    Nothing,
+}
+
+impl ClientSide {
+    /// A connection that has said nothing yet.
+    pub fn new(
+        core: Rc<Core>,
+        connection: Rc<Connection>,
+        stream: Stream,
+        presence: Rc<Presence>,
+    ) -> Rc<Self> {
+        let (read_timer, write_timer) = (core.wheel.timer(), core.wheel.timer());
+        Rc::new(Self {
+            core,
+            connection,
+            presence,
+            inner: RefCell::new(Inner {
+                stream,
+                head: None,
+                head_started: 0,
+                input: Incoming::default(),
+                interim: Vec::new(),
+                interim_at: 0,
+                read_timer,
+                write_timer,
+                body: None,
+                read_ended: false,
+            }),
+        })
+    }
+
+    /// Where it lives.
+    pub fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Who it is with.
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// Reads the next head. The deadline before its first byte is that of an idle connection (of a
+    /// silent one for the `first`); from its first byte on there is one for the whole head.
+    pub fn poll_head(&self, cx: &mut Context<'_>, first: bool) -> Poll<HeadRead> {
+        let inner = &mut *self.inner.borrow_mut();
+        let snapshot = self.core.snapshot();
+        let limits = &snapshot.settled.server.limits;
+        if inner.head.is_none() && !inner.input.is_empty() {
+            // The client sent its next request behind the last one (RFC 9112 section 9.3.2).
+            let mut head = self.core.take_request_head();
+            inner.input.take_unused(&self.core, head.octets_mut());
+            inner.head = Some(head);
+            inner.head_started = self.core.clock.nanos();
+            inner.read_timer.arm_in(limits.request_head);
+            if let Some(read) = self.parse(inner, &snapshot) {
+                return Poll::Ready(read);
+            }
+        } else if inner.head.is_none() && inner.read_timer.deadline().is_none() {
+            self.presence.idle(self.core.wheel.now());
+            inner.read_timer.arm_in(if first {
+                limits.protocol_sniff
+            } else {
+                limits.keep_alive_idle
+            });
+        }
+        loop {
+            let idle = inner.head.is_none();
+            let mut head = inner
+                .head
+                .take()
+                .unwrap_or_else(|| self.core.take_request_head());
+            let read = inner
+                .stream
+                .poll_read_into(cx, head.octets_mut(), HEAD_READ_BYTES);
+            match read {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    if idle {
+                        self.presence.busy();
+                        inner.head_started = self.core.clock.nanos();
+                        inner.read_timer.arm_in(limits.request_head);
+                    }
+                    inner.head = Some(head);
+                    if let Some(read) = self.parse(inner, &snapshot) {
+                        return Poll::Ready(read);
+                    }
+                }
+                Poll::Ready(_) => {
+                    // The end, or a reset. Whoever began a head has gone in the middle of it.
+                    inner.read_timer.disarm();
+                    if idle || head.octets().is_empty() {
+                        self.core.give_request_head(head);
+                        return Poll::Ready(HeadRead::Nothing);
+                    }
+                    return Poll::Ready(HeadRead::Refused(
+                        head,
+                        inner.head_started,
+                        EdgeReason::ClientClosed.into(),
+                    ));
+                }
+                Poll::Pending => {
+                    if idle {
+                        self.core.give_request_head(head);
+                    } else {
+                        inner.head = Some(head);
+                    }
+                    if idle && self.presence.poll_evicted(cx).is_ready() {
+                        return Poll::Ready(HeadRead::Nothing);
+                    }
+                    if inner.read_timer.poll_expired(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    inner.read_timer.disarm();
+                    return Poll::Ready(match inner.head.take() {
+                        Some(head) => {
+                            HeadRead::Refused(head, inner.head_started, Refusal::HeadTimeout.into())
+                        }
+                        None => {
+                            if first {
+                                self.core
+                                    .metrics
+                                    .reason(EdgeReason::ProtocolSniffTimeout.into());
+                            }
+                            HeadRead::Nothing
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn parse(&self, inner: &mut Inner, snapshot: &Snapshot) -> Option<HeadRead> {
+        let head = inner.head.as_mut()?;
+        let outcome = head.parse_h1(&snapshot.request_limits);
+        let length = match outcome {
+            Ok(None) => return None,
+            Ok(Some(length)) => length,
+            Err(refusal) => {
+                inner.read_timer.disarm();
+                let head = inner.head.take()?;
+                return Some(HeadRead::Refused(head, inner.head_started, refusal.into()));
+            }
+        };
+        inner.read_timer.disarm();
+        let mut head = inner.head.take()?;
+        if head.octets().len() > length {
+            inner
+                .input
+                .start_with(&self.core, head.octets().get(length..).unwrap_or_default());
+            head.octets_mut().truncate(length);
+        }
+        Some(HeadRead::Request(head, inner.head_started))
+    }
+
+    /// Gets ready for the body that follows the head just read.
+    pub fn expect_body(&self, story: &Story) {
+        let limits = &story.snapshot.settled.server.limits;
+        self.inner.borrow_mut().body = match story.head.framing() {
+            BodyFraming::None | BodyFraming::Length(0) => None,
+            framing => Some(Body {
+                decoder: BodyDecoder::for_request(framing),
+                pace: Pace::new(
+                    limits.request_body_idle,
+                    limits.request_body_min_rate,
+                    limits.min_rate_grace,
+                ),
+                received: 0,
+                noted: 0,
+                limit: limits.request_body_bytes,
+                touched: false,
+                awaits_continue: story.head.expects_continue(),
+                failed: None,
+            }),
+        };
+    }
+
+    /// The site's own ceiling takes the place of the server's.
+    pub fn limit_body(&self, bytes: u64) {
+        if let Some(body) = &mut self.inner.borrow_mut().body {
+            body.limit = bytes;
+        }
+    }
+
+    /// True when a body follows the head.
+    pub fn has_body(&self) -> bool {
+        self.inner.borrow().body.is_some()
+    }
+
+    /// Brings body data or its end.
+    pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Filled, Reason>> {
+        let inner = &mut *self.inner.borrow_mut();
+        let Some(body) = &mut inner.body else {
+            return Poll::Ready(Ok(Filled::End));
+        };
+        body.touched = true;
+        body.awaits_continue = false;
+        if let Some(reason) = body.failed {
+            return Poll::Ready(Err(reason));
+        }
+        let now = self.core.wheel.now();
+        let Body { decoder, pace, .. } = body;
+        let filled = inner
+            .input
+            .poll_fill(cx, &self.core, &mut inner.stream, decoder, |n| {
+                pace.moved(n, now)
+            });
+        match filled {
+            Poll::Ready(Ok(Filled::Data)) => {
+                let new = body.take_note_of(inner.input.data().len());
+                body.received = body.received.saturating_add(new);
+                if body.received > body.limit {
+                    return Poll::Ready(Err(body.fail(Refusal::BodyTooLarge.into())));
+                }
+                Poll::Ready(Ok(Filled::Data))
+            }
+            Poll::Ready(Ok(Filled::End)) => {
+                inner.read_timer.disarm();
+                Poll::Ready(Ok(Filled::End))
+            }
+            Poll::Ready(Err(Stop::Malformed(fault))) => {
+                Poll::Ready(Err(body.fail(Refusal::from(fault).into())))
+            }
+            Poll::Ready(Err(Stop::Cut)) => {
+                inner.read_ended = true;
+                Poll::Ready(Err(body.fail(Refusal::BodyEndedEarly.into())))
+            }
+            Poll::Pending => {
+                inner.read_timer.arm(body.pace.waiting(now));
+                if inner.read_timer.poll_expired(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                let reason = match body.pace.verdict(now) {
+                    TooSlow::Silent => Reason::Refusal(Refusal::BodyTimeout),
+                    TooSlow::UnderRate => Reason::Edge(EdgeReason::RequestBodyTooSlow),
+                };
+                Poll::Ready(Err(body.fail(reason)))
+            }
+        }
+    }
+
+    /// Looks at the body data that is there.
+    pub fn with_body_data<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(self.inner.borrow().input.data())
+    }
+
+    /// Takes `n` bytes of it away.
+    pub fn consume_body(&self, n: usize) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.input.consume(n);
+        if let Some(body) = &mut inner.body {
+            body.noted = body.noted.saturating_sub(n);
+        }
+    }
+
+    /// Trailer fields of the body.
+    pub fn with_trailers<T>(&self, look: impl FnOnce(Option<&Trailers>) -> T) -> T {
+        let inner = self.inner.borrow();
+        look(
+            inner
+                .body
+                .as_ref()
+                .map(|body| body.decoder.trailers())
+                .filter(|trailers| !trailers.is_empty()),
+        )
+    }
+
+    /// True once someone has begun to read the body.
+    pub fn body_touched(&self) -> bool {
+        self.inner
+            .borrow()
+            .body
+            .as_ref()
+            .is_some_and(|body| body.touched)
+    }
+
+    /// Bytes of the body read so far.
+    pub fn body_received(&self) -> u64 {
+        self.inner
+            .borrow()
+            .body
+            .as_ref()
+            .map_or(0, |body| body.received)
+    }
+
+    /// Whether the connection can be used again whatever happens to the rest of the body: the rest
+    /// is small and on its way, not huge or held back until `100 (Continue)`.
+    pub fn can_skip_body(&self) -> bool {
+        let inner = self.inner.borrow();
+        match &inner.body {
+            None => true,
+            Some(body) if body.decoder.at_end() => true,
+            Some(body) if body.failed.is_some() || body.awaits_continue => false,
+            Some(body) => body
+                .decoder
+                .remaining()
+                .is_none_or(|left| left <= SKIP_BYTES),
+        }
+    }
+
+    /// Reads what is left of a body nobody wanted; true when the connection is ready for a request.
+    pub fn poll_skip_body(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let before = self.body_received();
+        loop {
+            match self.poll_body(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Ready(Ok(Filled::End)) => break,
+                Poll::Ready(Ok(Filled::Data)) => {
+                    self.consume_body(usize::MAX);
+                    if self.body_received().saturating_sub(before) > SKIP_BYTES {
+                        return Poll::Ready(false);
+                    }
+                }
+            }
+        }
+        let inner = &mut *self.inner.borrow_mut();
+        inner.body = None;
+        inner.input.release(&self.core);
+        inner.read_timer.disarm();
+        inner.write_timer.disarm();
+        Poll::Ready(true)
+    }
+
+    /// While the origin is asked: sends interim responses on, and notices when the client has gone.
+    pub fn poll_while_waiting(&self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        if let Poll::Ready(Err(reason)) = self.poll_interim(cx) {
+            return Poll::Ready(Err(reason));
+        }
+        let inner = &mut *self.inner.borrow_mut();
+        // Bytes of a body still to come, or of the next request: the client is there.
+        let body_done = inner.body.as_ref().is_none_or(|body| body.decoder.at_end());
+        if !body_done || !inner.input.is_empty() || inner.read_ended {
+            return Poll::Pending;
+        }
+        match inner
+            .input
+            .poll_read(cx, &self.core, &mut inner.stream, HEAD_READ_BYTES)
+        {
+            Poll::Ready(None) => {
+                inner.read_ended = true;
+                Poll::Ready(Err(EdgeReason::ClientClosed.into()))
+            }
+            // Pipelined bytes are kept for later.
+            Poll::Ready(Some(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_interim(&self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        let inner = &mut *self.inner.borrow_mut();
+        while inner.interim_at < inner.interim.len() {
+            let bytes = inner.interim.get(inner.interim_at..).unwrap_or_default();
+            match inner.stream.poll_write_some(cx, bytes) {
+                Poll::Ready(Ok(n)) if n > 0 => inner.interim_at += n,
+                Poll::Ready(_) => return Poll::Ready(Err(EdgeReason::ClientClosed.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        inner.interim = Vec::new();
+        inner.interim_at = 0;
+        inner
+            .stream
+            .poll_flush_out(cx)
+            .map_err(|_| EdgeReason::ClientClosed.into())
+    }
+
+    /// Interim bytes that must go before the answer's own.
+    pub fn take_interim(&self) -> Vec<u8> {
+        let inner = &mut *self.inner.borrow_mut();
+        let mut bytes = std::mem::take(&mut inner.interim);
+        bytes.drain(..std::mem::take(&mut inner.interim_at).min(bytes.len()));
+        bytes
+    }
+
+    /// Writes with the pace that is asked of a reader.
+    pub fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+        pace: &mut Pace,
+    ) -> Poll<Result<usize, Reason>> {
+        let inner = &mut *self.inner.borrow_mut();
+        let wrote = match slices {
+            [one] => inner.stream.poll_write_some(cx, one),
+            several => inner.stream.poll_write_slices(cx, several),
+        };
+        match wrote {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                pace.moved(n, self.core.wheel.now());
+                Poll::Ready(Ok(n))
+            }
+            Poll::Ready(_) => Poll::Ready(Err(EdgeReason::ClientClosed.into())),
+            Poll::Pending => self.wait_to_write(inner, cx, pace),
+        }
+    }
+
+    /// Pushes out what a TLS layer holds back, with the same pace.
+    pub fn poll_flush(&self, cx: &mut Context<'_>, pace: &mut Pace) -> Poll<Result<usize, Reason>> {
+        let inner = &mut *self.inner.borrow_mut();
+        match inner.stream.poll_flush_out(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(0)),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(EdgeReason::ClientClosed.into())),
+            Poll::Pending => self.wait_to_write(inner, cx, pace),
+        }
+    }
+
+    fn wait_to_write(
+        &self,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+        pace: &mut Pace,
+    ) -> Poll<Result<usize, Reason>> {
+        inner.write_timer.arm(pace.waiting(self.core.wheel.now()));
+        if inner.write_timer.poll_expired(cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(match pace.verdict(self.core.wheel.now()) {
+            TooSlow::Silent => EdgeReason::ResponseWriteTimeout.into(),
+            TooSlow::UnderRate => EdgeReason::ResponseReadTooSlow.into(),
+        }))
+    }
+
+    /// Closes in good order: says that nothing follows, then reads what the client still sends for
+    /// a moment, so that a reset does not overtake our last words (RFC 9112 section 9.6).
+    pub async fn close(&self) {
+        let deadline = self.core.wheel.timer();
+        deadline.arm_in(LINGER);
+        let (mut thrown_away, mut rest) = (0, Vec::new());
+        let work = std::future::poll_fn(|cx| {
+            let inner = &mut *self.inner.borrow_mut();
+            if inner.stream.poll_close_write(cx).is_pending() {
+                return Poll::Pending;
+            }
+            while !inner.read_ended && thrown_away < LINGER_BYTES {
+                rest.clear();
+                match inner.stream.poll_read_into(cx, &mut rest, HEAD_READ_BYTES) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(n)) if n > 0 => thrown_away += n,
+                    Poll::Ready(_) => inner.read_ended = true,
+                }
+            }
+            Poll::Ready(())
+        });
+        deadline.bound(work).await;
+    }
+
+    /// The stream and what was read ahead of it, for an upgraded connection.
+    pub fn with_stream<T>(&self, work: impl FnOnce(&mut Stream, &mut Incoming) -> T) -> T {
+        let inner = &mut *self.inner.borrow_mut();
+        work(&mut inner.stream, &mut inner.input)
+    }
+}
+
+impl Body {
+    /// How many of the bytes at hand were not counted yet.
+    fn take_note_of(&mut self, at_hand: usize) -> u64 {
+        let new = at_hand.saturating_sub(self.noted);
+        self.noted = at_hand;
+        new as u64
+    }
+
+    fn fail(&mut self, reason: Reason) -> Reason {
+        self.failed = Some(reason);
+        reason
+    }
+}
+
+impl Interim for ClientSide {
+    fn send(&self, head: &ResponseHead) {
+        let inner = &mut *self.inner.borrow_mut();
+        let mut text = Vec::with_capacity(256);
+        push_status_line(&mut text, head.status());
+        for field in head.fields().filter(|field| !field.hop_by_hop) {
+            push_field(&mut text, field.name, field.value);
+        }
+        text.extend_from_slice(b"\r\n");
+        if inner.interim.len() + text.len() <= INTERIM_BYTES {
+            inner.interim.extend_from_slice(&text);
+        }
+    }
+
+    fn send_continue(&self) {
+        let inner = &mut *self.inner.borrow_mut();
+        if let Some(body) = &mut inner.body
+            && body.awaits_continue
+        {
+            body.awaits_continue = false;
+            inner
+                .interim
+                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+}

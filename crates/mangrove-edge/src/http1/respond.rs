@@ -1,0 +1,162 @@
+//! Writing an answer to an HTTP/1 client: head and first chunk in one call, then chunk by chunk as
+//! the client takes them. Nothing is buffered that the client has not asked for by reading.
+
+use std::task::{Context, Poll};
+
+use mangrove_http::{Known, Method, Version};
+
+use super::client::ClientSide;
+use super::{has_no_body, takes_chunks};
+use crate::answer_head::{AnswerHead, push_field, push_status_line};
+use crate::body::ResponseBody;
+use crate::core::Core;
+use crate::log::push_decimal;
+use crate::outgoing::{Broken, Outgoing, OutgoingFraming, Progress};
+use crate::pipeline::{Answer, Story};
+use crate::rate::Pace;
+use crate::reason::Reason;
+
+/// One answer on its way out.
+#[derive(Debug)]
+pub(super) struct Responder {
+    head: AnswerHead,
+    body: ResponseBody,
+    outgoing: Outgoing,
+    persists: bool,
+    pace: Pace,
+    status: u16,
+}
+
+impl Responder {
+    /// Renders the head; `persists` is whether the connection could go on after it.
+    pub(super) fn new(story: &Story, answer: Answer, persists: bool) -> Self {
+        let Answer { head, body } = answer;
+        let core = &story.core;
+        let version = story.head.version();
+        let status = head.status();
+        let framing = if has_no_body(story.head.method(), status) {
+            OutgoingFraming::None
+        } else {
+            match body.length() {
+                Some(length) => OutgoingFraming::Length(length),
+                None if takes_chunks(version) => OutgoingFraming::Chunked,
+                None => OutgoingFraming::UntilClose,
+            }
+        };
+        let persists = persists && framing != OutgoingFraming::UntilClose;
+        let mut out = core.take_buffer();
+        push_status_line(&mut out, status);
+        let mut dated = false;
+        match &head {
+            AnswerHead::Prepared(prepared) => out.extend_from_slice(&prepared.http1_fields),
+            AnswerHead::Own(head) => {
+                for field in head.fields() {
+                    // The length is told below, in the words of our own framing.
+                    if field.hop_by_hop || field.known == Known::ContentLength {
+                        continue;
+                    }
+                    dated |= field.known == Known::Date;
+                    push_field(&mut out, field.name, field.value);
+                }
+            }
+        }
+        if !dated {
+            push_field(&mut out, b"date", &core.date());
+        }
+        match framing {
+            OutgoingFraming::Length(length) => push_length(&mut out, length),
+            OutgoingFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            OutgoingFraming::UntilClose => {}
+            // What a GET would have had (RFC 9110 section 8.6); never on 204 or 1xx.
+            OutgoingFraming::None => {
+                if let Some(length) = told_length(story.head.method(), status, &head, &body) {
+                    push_length(&mut out, length);
+                }
+            }
+        }
+        push_field(&mut out, b"x-request-id", &story.id.render());
+        if !persists {
+            out.extend_from_slice(b"connection: close\r\n");
+        } else if version == Version::Http10 {
+            out.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        let limits = &story.snapshot.settled.server.limits;
+        Self {
+            head,
+            body,
+            outgoing: Outgoing::new(out, framing),
+            persists,
+            pace: Pace::new(
+                limits.response_write_idle,
+                limits.response_min_rate,
+                limits.min_rate_grace,
+            ),
+            status,
+        }
+    }
+
+    /// The status in the head.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Body bytes written so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.outgoing.sent()
+    }
+
+    /// Whether the head promised that the connection goes on.
+    pub(super) fn persists(&self) -> bool {
+        self.persists
+    }
+
+    /// Returns what was borrowed from the core.
+    pub(super) fn give_back(self, core: &Core) {
+        core.give_buffer(self.outgoing.into_buffer());
+        if let AnswerHead::Own(head) = self.head {
+            core.give_response_head(head);
+        }
+    }
+
+    /// Writes until everything has gone.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &ClientSide,
+    ) -> Poll<Result<(), Reason>> {
+        self.outgoing.put_before(client.take_interim());
+        let pace = &mut self.pace;
+        let progress = self.outgoing.poll(cx, &mut self.body, |cx, slices| {
+            client.poll_write(cx, slices, pace)
+        });
+        match progress {
+            Err(Broken::Source(reason) | Broken::Sink(reason)) => Poll::Ready(Err(reason)),
+            Ok(Progress::Done) => client.poll_flush(cx, pace).map_ok(|_| ()),
+            Ok(Progress::AwaitsSource) => match client.poll_flush(cx, pace) {
+                Poll::Ready(Err(reason)) => Poll::Ready(Err(reason)),
+                _ => Poll::Pending,
+            },
+            Ok(Progress::AwaitsSink) => {
+                // A client may read only once its own body is through: that must go on meanwhile.
+                self.body.poll_upload(cx);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+fn push_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    push_decimal(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn told_length(method: Method, status: u16, head: &AnswerHead, body: &ResponseBody) -> Option<u64> {
+    match (head, status) {
+        (_, 100..=199 | 204) => None,
+        (AnswerHead::Own(head), _) if head.content_length().is_some() => head.content_length(),
+        _ if method == Method::Head => body.length().filter(|&length| length > 0),
+        _ => None,
+    }
+}

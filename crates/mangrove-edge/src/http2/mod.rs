@@ -1,0 +1,535 @@
+//! The HTTP/2 server connection, on the `h2` crate: every stream becomes a request for the same
+//! pipeline, every refusal a stream error or a page.
+
+mod stream;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use mangrove_http::{Field, Known, Method, Refusal, RequestHead, ResponseHead};
+
+pub use self::stream::RequestStream;
+use self::stream::StreamEnd;
+use crate::answer_head::AnswerHead;
+use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
+use crate::core::{Connection, Core};
+use crate::io::Stream;
+use crate::module::{Module, guarded};
+use crate::origin::http2::to_header_map;
+use crate::pipeline::{
+    Answer, Begun, Interim, Outcome, Planned, Story, Switched, answer_fetched, answer_refused,
+    begin, fetch, receive,
+};
+use crate::rate::{Pace, TooSlow};
+use crate::reason::{EdgeReason, Reason};
+use crate::tunnel::{Pipe, poll_both};
+
+/// What a client may send ahead of us on one stream, and on all of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How much of one stream's answer may wait in the connection for its turn.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Streams that ended by a reset and are remembered for a moment (the crate's own guard).
+const REMEMBERED_RESETS: usize = 64;
+
+/// Serves one connection until either side is done with it.
+pub async fn serve(core: Rc<Core>, connection: Rc<Connection>, stream: Stream) {
+    let snapshot = core.snapshot();
+    let limits = snapshot.settled.server.limits.clone();
+    let idle = core.wheel.timer();
+    idle.arm_in(limits.protocol_sniff);
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(limits.head_bytes)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(REMEMBERED_RESETS)
+        .enable_connect_protocol();
+    drop(snapshot);
+    let handshake = builder.handshake::<_, Bytes>(stream);
+    let mut http2 = match idle.bound(handshake).await {
+        Some(Ok(http2)) => http2,
+        Some(Err(_)) => {
+            core.metrics.reason(EdgeReason::Http2ProtocolError.into());
+            return;
+        }
+        None => {
+            core.metrics.reason(EdgeReason::ProtocolSniffTimeout.into());
+            return;
+        }
+    };
+    let open = Rc::new(std::cell::Cell::new(0usize));
+    let mut closing = false;
+    idle.arm_in(limits.h2_idle);
+    loop {
+        let event =
+            std::future::poll_fn(|cx| poll_event(cx, &core, &mut http2, &idle, &open, closing))
+                .await;
+        match event {
+            Event::Request(request, respond) => {
+                open.set(open.get() + 1);
+                idle.disarm();
+                let started = core.clock.nanos();
+                let (core, connection) = (Rc::clone(&core), Rc::clone(&connection));
+                let guard = OpenStream {
+                    open: Rc::clone(&open),
+                };
+                tokio::task::spawn_local(async move {
+                    exchange(core, connection, *request, *respond, started).await;
+                    drop(guard);
+                });
+            }
+            Event::Idle => {
+                if open.get() == 0 {
+                    http2.graceful_shutdown();
+                    closing = true;
+                }
+                idle.arm_in(limits.h2_idle);
+            }
+            Event::StreamsGone => idle.arm_in(limits.h2_idle),
+            Event::Drain => {
+                http2.graceful_shutdown();
+                closing = true;
+            }
+            Event::Broken => {
+                core.metrics.reason(EdgeReason::Http2ProtocolError.into());
+                return;
+            }
+            Event::Over => return,
+        }
+    }
+}
+
+enum Event {
+    Request(
+        Box<http::Request<h2::RecvStream>>,
+        Box<h2::server::SendResponse<Bytes>>,
+    ),
+    Idle,
+    StreamsGone,
+    Drain,
+    Broken,
+    Over,
+}
+
+struct OpenStream {
+    open: Rc<std::cell::Cell<usize>>,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+}
+
+fn poll_event(
+    cx: &mut Context<'_>,
+    core: &Core,
+    http2: &mut h2::server::Connection<Stream, Bytes>,
+    idle: &crate::wheel::Timer,
+    open: &std::cell::Cell<usize>,
+    closing: bool,
+) -> Poll<Event> {
+    match http2.poll_accept(cx) {
+        Poll::Ready(Some(Ok((request, respond)))) => {
+            return Poll::Ready(Event::Request(Box::new(request), Box::new(respond)));
+        }
+        Poll::Ready(Some(Err(error))) => {
+            return Poll::Ready(
+                if error.is_io() || error.is_go_away() && error.is_remote() {
+                    Event::Over
+                } else {
+                    Event::Broken
+                },
+            );
+        }
+        Poll::Ready(None) => return Poll::Ready(Event::Over),
+        Poll::Pending => {}
+    }
+    if core.is_draining() && !closing {
+        return Poll::Ready(Event::Drain);
+    }
+    if open.get() == 0 && idle.deadline().is_none() {
+        return Poll::Ready(Event::StreamsGone);
+    }
+    if idle.poll_expired(cx).is_ready() {
+        idle.disarm();
+        return Poll::Ready(if closing { Event::Over } else { Event::Idle });
+    }
+    Poll::Pending
+}
+
+async fn exchange(
+    core: Rc<Core>,
+    connection: Rc<Connection>,
+    request: http::Request<h2::RecvStream>,
+    respond: h2::server::SendResponse<Bytes>,
+    started: u64,
+) {
+    let (parts, recv) = request.into_parts();
+    let mut head = core.take_request_head();
+    build_head(&mut head, &parts, recv.is_end_stream());
+    let finished = head.finish_h2(&core.snapshot().request_limits);
+    let received = receive(&core, &connection, head, started);
+    let respond = Rc::new(Respond {
+        send: RefCell::new(respond),
+    });
+    if let Err(refusal) = finished {
+        // RFC 9113 section 8.1.1: a malformed request is a stream error; what is merely too much, or
+        // not offered, is told in words.
+        let refused = received.refused(refusal.into());
+        if refusal.status() == 400 {
+            let mut story = refused.story;
+            story.blame(refusal.into());
+            story.status = refusal.status();
+            respond
+                .send
+                .borrow_mut()
+                .send_reset(h2::Reason::PROTOCOL_ERROR);
+            story.finish();
+            return;
+        }
+        if let Begun::Answered(story, answer) = crate::pipeline::refuse(refused) {
+            write_answer(&respond, story, *answer).await;
+        }
+        return;
+    }
+    let declared = match received.framing() {
+        mangrove_http::BodyFraming::Length(length) => Some(length),
+        _ => None,
+    };
+    match begin(received) {
+        Begun::Answered(story, answer) => {
+            drop(recv); // what is still to come of the body is refused by the crate
+            write_answer(&respond, story, *answer).await;
+        }
+        Begun::Fetch(planned) => {
+            let body = RequestStream::new(
+                &core,
+                recv,
+                declared,
+                planned.site().request_body_bytes,
+                &planned.story().snapshot,
+            );
+            Box::pin(fetch_and_respond(&core, planned, body, respond)).await;
+        }
+    }
+}
+
+async fn fetch_and_respond(
+    core: &Rc<Core>,
+    mut planned: Planned,
+    stream: RequestStream,
+    respond: Rc<Respond>,
+) {
+    let tunnelled = planned.story().upgrade;
+    let counter = stream.counter();
+    let (body, end) = if tunnelled {
+        (RequestBody::Empty, Some(stream))
+    } else if stream.is_empty() {
+        (RequestBody::Empty, None)
+    } else {
+        (RequestBody::Http2(Box::new(stream)), None)
+    };
+    let interim: Rc<dyn Interim> = Rc::clone(&respond) as Rc<dyn Interim>;
+    let outcome = {
+        let mut work = guarded(Module::Pipeline, fetch(&mut planned, body, interim));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(outcome) = work.poll_guarded(&core.metrics, cx) {
+                return Poll::Ready(Ok(outcome));
+            }
+            match respond.send.borrow_mut().poll_reset(cx) {
+                Poll::Ready(_) => Poll::Ready(Err(Reason::Edge(EdgeReason::ClientReset))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    };
+    let mut story = planned.into_story();
+    story.received = counter.get();
+    let answer = match outcome {
+        Ok(Ok(Outcome::Fetched(fetched))) => answer_fetched(&mut story, fetched),
+        Ok(Ok(Outcome::Switched(switched))) => {
+            return tunnel(&respond, story, *switched, end).await;
+        }
+        Ok(Ok(Outcome::Failed(Reason::Refusal(refusal)))) if refusal.status() == 400 => {
+            story.blame(refusal.into());
+            story.status = refusal.status();
+            respond
+                .send
+                .borrow_mut()
+                .send_reset(h2::Reason::PROTOCOL_ERROR);
+            story.finish();
+            return;
+        }
+        Ok(Ok(Outcome::Failed(reason))) => answer_refused(&mut story, reason),
+        Ok(Err(_panicked)) => answer_refused(&mut story, EdgeReason::InternalError.into()),
+        Err(gone) => {
+            story.blame(gone);
+            story.finish();
+            return;
+        }
+    };
+    write_answer_counting(&respond, story, answer, Some(counter)).await;
+}
+
+/// The client's end of one stream, for answers.
+#[derive(Debug)]
+struct Respond {
+    send: RefCell<h2::server::SendResponse<Bytes>>,
+}
+
+impl Interim for Respond {
+    fn send(&self, head: &ResponseHead) {
+        if let Some(response) = to_response(head.status(), head.fields()) {
+            let _ = self.send.borrow_mut().send_informational(response); // the stream may be gone: the answer will tell
+        }
+    }
+
+    fn send_continue(&self) {
+        if let Some(response) = to_response(100, std::iter::empty()) {
+            let _ = self.send.borrow_mut().send_informational(response);
+        }
+    }
+}
+
+fn build_head(head: &mut RequestHead, parts: &http::request::Parts, end_stream: bool) {
+    head.begin_h2();
+    head.h2_method(parts.method.as_str().as_bytes());
+    if let Some(scheme) = parts.uri.scheme_str() {
+        head.h2_scheme(scheme.as_bytes());
+    }
+    if let Some(authority) = parts.uri.authority() {
+        head.h2_authority(authority.as_str().as_bytes());
+    }
+    if let Some(target) = parts.uri.path_and_query() {
+        head.h2_path(target.as_str().as_bytes());
+    }
+    if let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() {
+        head.h2_protocol(protocol.as_str().as_bytes());
+    }
+    for (name, value) in &parts.headers {
+        head.push_field(name.as_str().as_bytes(), value.as_bytes());
+    }
+    if end_stream {
+        head.h2_end_stream();
+    }
+}
+
+fn to_response<'a>(
+    status: u16,
+    fields: impl Iterator<Item = Field<'a>>,
+) -> Option<http::Response<()>> {
+    let mut response = http::Response::builder()
+        .status(status)
+        .version(http::Version::HTTP_2)
+        .body(())
+        .ok()?;
+    let map = response.headers_mut();
+    for field in fields {
+        if field.hop_by_hop || field.known == Known::ContentLength {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (
+            http::HeaderName::from_bytes(field.name),
+            http::HeaderValue::from_bytes(field.value),
+        ) {
+            map.append(name, value);
+        }
+    }
+    Some(response)
+}
+
+async fn write_answer(respond: &Respond, story: Box<Story>, answer: Answer) {
+    write_answer_counting(respond, story, answer, None).await;
+}
+
+async fn write_answer_counting(
+    respond: &Respond,
+    mut story: Box<Story>,
+    answer: Answer,
+    received: Option<Rc<std::cell::Cell<u64>>>,
+) {
+    let Answer { head, mut body } = answer;
+    let status = head.status();
+    story.status = status;
+    let outcome = send(respond, &mut story, &head, &mut body).await;
+    if let Some(received) = received {
+        story.received = received.get();
+    }
+    if let Err(reason) = outcome {
+        story.blame(reason);
+    }
+    if let AnswerHead::Own(head) = head {
+        story.core.give_response_head(head);
+    }
+    story.finish();
+}
+
+async fn send(
+    respond: &Respond,
+    story: &mut Story,
+    head: &AnswerHead,
+    body: &mut ResponseBody,
+) -> Result<(), Reason> {
+    let status = head.status();
+    let Some(mut response) = to_response(status, head.head().fields()) else {
+        respond
+            .send
+            .borrow_mut()
+            .send_reset(h2::Reason::INTERNAL_ERROR);
+        return Err(EdgeReason::InternalError.into());
+    };
+    let bodiless = story.head.method() == Method::Head || matches!(status, 204 | 304);
+    let fields = response.headers_mut();
+    if !fields.contains_key(http::header::DATE)
+        && let Ok(date) = http::HeaderValue::from_bytes(&story.core.date())
+    {
+        fields.insert(http::header::DATE, date);
+    }
+    let length = if bodiless {
+        head.head().content_length()
+    } else {
+        body.length()
+    };
+    if let Some(length) = length.filter(|_| status != 204) {
+        fields.insert(
+            http::header::CONTENT_LENGTH,
+            http::HeaderValue::from(length),
+        );
+    }
+    if let Ok(id) = http::HeaderValue::from_bytes(&story.id.render()) {
+        fields.insert("x-request-id", id);
+    }
+    let empty = bodiless || matches!(body, ResponseBody::Empty);
+    let sent = respond.send.borrow_mut().send_response(response, empty);
+    let mut out = sent.map_err(|_| Reason::Edge(EdgeReason::ClientReset))?;
+    if empty {
+        return Ok(());
+    }
+    let limits = &story.snapshot.settled.server.limits;
+    let mut pace = Pace::new(
+        limits.response_write_idle,
+        limits.response_min_rate,
+        limits.min_rate_grace,
+    );
+    let timer = story.core.wheel.timer();
+    loop {
+        let filled = std::future::poll_fn(|cx| {
+            if out.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Reason::Edge(EdgeReason::ClientReset)));
+            }
+            body.poll_fill(cx)
+        })
+        .await;
+        match filled {
+            Err(reason) => {
+                // What is missing must be seen to be missing (RFC 9113 section 8.1).
+                out.send_reset(h2::Reason::INTERNAL_ERROR);
+                return Err(reason);
+            }
+            Ok(Filled::End) => {
+                let ended = match body.trailers() {
+                    Some(trailers) => out.send_trailers(to_header_map(trailers)),
+                    None => out.send_data(Bytes::new(), true),
+                };
+                return ended.map_err(|_| EdgeReason::ClientReset.into());
+            }
+            Ok(Filled::Data) => {}
+        }
+        let wanted = body.data().len().min(CHUNK_BYTES);
+        out.reserve_capacity(wanted);
+        let granted = std::future::poll_fn(|cx| {
+            match out.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(0))) => {}
+                Poll::Ready(Some(Ok(n))) => return Poll::Ready(Ok(n)),
+                Poll::Ready(_) => return Poll::Ready(Err(Reason::Edge(EdgeReason::ClientReset))),
+                Poll::Pending => {}
+            }
+            body.poll_upload(cx);
+            timer.arm(pace.waiting(story.core.wheel.now()));
+            timer.poll_expired(cx).map(|()| {
+                Err(match pace.verdict(story.core.wheel.now()) {
+                    TooSlow::Silent => EdgeReason::ResponseWriteTimeout.into(),
+                    TooSlow::UnderRate => EdgeReason::ResponseReadTooSlow.into(),
+                })
+            })
+        })
+        .await;
+        match granted {
+            Ok(n) => {
+                let chunk = body.take(n.min(wanted));
+                pace.moved(chunk.len(), story.core.wheel.now());
+                timer.disarm();
+                story.sent = story.sent.saturating_add(chunk.len() as u64);
+                if out.send_data(chunk, false).is_err() {
+                    return Err(EdgeReason::ClientReset.into());
+                }
+            }
+            Err(reason) => {
+                out.send_reset(h2::Reason::CANCEL);
+                return Err(reason);
+            }
+        }
+    }
+}
+
+/// A WebSocket inside a stream (RFC 8441).
+async fn tunnel(
+    respond: &Respond,
+    mut story: Box<Story>,
+    switched: Switched,
+    end: Option<RequestStream>,
+) {
+    let Switched {
+        head,
+        lease,
+        mut stream,
+        ahead,
+    } = switched;
+    let Some(end) = end else {
+        story.blame(EdgeReason::InternalError.into());
+        return story.finish();
+    };
+    story.status = 200;
+    let fields = head
+        .fields()
+        .filter(|field| field.known != Known::SecWebSocketAccept);
+    let sent = to_response(200, fields)
+        .map(|response| respond.send.borrow_mut().send_response(response, false));
+    let Some(Ok(out)) = sent else {
+        story.blame(EdgeReason::ClientReset.into());
+        return story.finish();
+    };
+    let mut visitor = StreamEnd::new(end, out);
+    let (mut up, mut down) = (Pipe::default(), Pipe::starting_with(ahead));
+    let limits = &story.snapshot.settled.server.limits;
+    let idle = story.core.wheel.timer();
+    idle.arm_in(limits.upgrade_idle);
+    let ended = std::future::poll_fn(|cx| {
+        poll_both(
+            cx,
+            &story.core,
+            &mut visitor,
+            &mut stream,
+            &mut up,
+            &mut down,
+            (&idle, limits.upgrade_idle),
+        )
+    })
+    .await;
+    story.received = up.moved;
+    story.sent = down.moved;
+    if let Some(reason) = ended {
+        story.blame(reason);
+    }
+    drop(lease);
+    story.finish();
+}
+
+/// The refusal that fits a body longer than allowed, shared with the stream.
+const TOO_LARGE: Reason = Reason::Refusal(Refusal::BodyTooLarge);

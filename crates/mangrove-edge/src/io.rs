@@ -1,0 +1,248 @@
+//! The byte streams an edge reads and writes: TCP, TLS over it, and Unix sockets, behind one type.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::io::poll_read_buf;
+
+/// A connected stream, either side's.
+#[derive(Debug)]
+pub struct Stream {
+    io: Io,
+    /// Bytes read before it was known who should read them.
+    prefix: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Io {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    ServerTls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    ClientTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self {
+            io: Io::Tcp(stream),
+            prefix: Vec::new(),
+        }
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self {
+            io: Io::Unix(stream),
+            prefix: Vec::new(),
+        }
+    }
+}
+
+impl From<tokio_rustls::server::TlsStream<TcpStream>> for Stream {
+    fn from(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+        Self {
+            io: Io::ServerTls(Box::new(stream)),
+            prefix: Vec::new(),
+        }
+    }
+}
+
+impl From<tokio_rustls::client::TlsStream<TcpStream>> for Stream {
+    fn from(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
+        Self {
+            io: Io::ClientTls(Box::new(stream)),
+            prefix: Vec::new(),
+        }
+    }
+}
+
+impl Stream {
+    /// Gives `bytes` back: the next reads return them first.
+    #[must_use]
+    pub fn with_prefix(mut self, bytes: Vec<u8>) -> Self {
+        self.prefix = bytes;
+        self
+    }
+
+    /// Appends what one read returns to `buffer`, at most `most` bytes; `Ok(0)` is the end.
+    ///
+    /// Grows the buffer only when its spare room is under `most`.
+    pub fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        if !self.prefix.is_empty() {
+            let n = self.prefix.len().min(most);
+            buffer.extend(self.prefix.drain(..n));
+            if self.prefix.is_empty() {
+                self.prefix = Vec::new();
+            }
+            return Poll::Ready(Ok(n));
+        }
+        if buffer.capacity() - buffer.len() < most {
+            buffer.reserve(most);
+        }
+        let mut room = buffer.limit(most);
+        match &mut self.io {
+            Io::Tcp(s) => poll_read_buf(Pin::new(s), cx, &mut room),
+            Io::Unix(s) => poll_read_buf(Pin::new(s), cx, &mut room),
+            Io::ServerTls(s) => poll_read_buf(Pin::new(s.as_mut()), cx, &mut room),
+            Io::ClientTls(s) => poll_read_buf(Pin::new(s.as_mut()), cx, &mut room),
+        }
+    }
+
+    /// Writes some of `bytes`. TLS keeps what it could not send yet: see [`Self::poll_flush_out`].
+    pub fn poll_write_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
+    }
+
+    /// Writes some of the slices, in order, in one call where the stream can.
+    pub fn poll_write_slices(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write_vectored(cx, slices)
+    }
+
+    /// Pushes out what a TLS layer holds back; nothing to do for the others.
+    pub fn poll_flush_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(_) | Io::Unix(_) => Poll::Ready(Ok(())),
+            Io::ServerTls(s) => Pin::new(s.as_mut()).poll_flush(cx),
+            Io::ClientTls(s) => Pin::new(s.as_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Tells the peer that nothing more will be sent.
+    pub fn poll_close_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_shutdown(cx)
+    }
+
+    /// True when an idle connection of an origin is as it should be: open, and silent.
+    ///
+    /// An origin that sends bytes nobody asked for would have them read as the next visitor's
+    /// answer (response desynchronisation), so a connection with anything to read is not reused.
+    /// This asks the kernel, not tokio's readiness, which may not have seen the bytes yet.
+    pub fn is_open_and_silent(&self) -> bool {
+        if !self.prefix.is_empty() {
+            return false;
+        }
+        let mut probe = [0u8; 1];
+        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        let outcome = rustix::net::recv(self.descriptor(), &mut probe[..], flags);
+        // TLS 1.3 servers may send tickets at any time, so for TLS "silent" means: no plaintext.
+        // Ciphertext waiting in the kernel is either a ticket, an alert or data; only the first
+        // is innocent and it comes right after the handshake, before the first response.
+        matches!(outcome, Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// The peer's address, where there is one.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match &self.io {
+            Io::Tcp(s) => s.peer_addr().ok(),
+            Io::ServerTls(s) => s.get_ref().0.peer_addr().ok(),
+            Io::ClientTls(s) => s.get_ref().0.peer_addr().ok(),
+            Io::Unix(_) => None,
+        }
+    }
+
+    /// True when the bytes on the wire are the bytes written: a file could be sent as it is.
+    pub fn is_cleartext(&self) -> bool {
+        matches!(self.io, Io::Tcp(_) | Io::Unix(_))
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        match &self.io {
+            Io::Tcp(s) => s.as_fd(),
+            Io::Unix(s) => s.as_fd(),
+            Io::ServerTls(s) => s.get_ref().0.as_fd(),
+            Io::ClientTls(s) => s.get_ref().0.as_fd(),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.prefix.is_empty() {
+            let n = this.prefix.len().min(buf.remaining());
+            if let Some(bytes) = this.prefix.get(..n) {
+                buf.put_slice(bytes);
+            }
+            this.prefix.drain(..n);
+            if this.prefix.is_empty() {
+                this.prefix = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.io {
+            Io::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Io::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Io::ServerTls(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
+            Io::ClientTls(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(s) => Pin::new(s).poll_write(cx, bytes),
+            Io::Unix(s) => Pin::new(s).poll_write(cx, bytes),
+            Io::ServerTls(s) => Pin::new(s.as_mut()).poll_write(cx, bytes),
+            Io::ClientTls(s) => Pin::new(s.as_mut()).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(s) => Pin::new(s).poll_write_vectored(cx, slices),
+            Io::Unix(s) => Pin::new(s).poll_write_vectored(cx, slices),
+            Io::ServerTls(s) => Pin::new(s.as_mut()).poll_write_vectored(cx, slices),
+            Io::ClientTls(s) => Pin::new(s.as_mut()).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush_out(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Io::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Io::ServerTls(s) => Pin::new(s.as_mut()).poll_shutdown(cx),
+            Io::ClientTls(s) => Pin::new(s.as_mut()).poll_shutdown(cx),
+        }
+    }
+}

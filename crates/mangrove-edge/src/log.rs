@@ -1,0 +1,408 @@
+//! The access log: NDJSON under OpenTelemetry's attribute names, through a bounded queue.
+//!
+//! A core writes lines into its own batch and hands batches to one writer thread. A slow or full
+//! disk costs lines, which are counted, never a request.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use crate::metrics::CoreMetrics;
+
+/// A core's batch is handed over when it has grown to this, or at the next turn of its clock.
+pub const BATCH_BYTES: usize = 32 * 1024;
+/// No line is longer than this: user agents and targets are cut before they are written.
+pub const LINE_BYTES: usize = 16 * 1024;
+/// How much of one text field (path, query, user agent, referer) is written.
+pub const FIELD_BYTES: usize = 2 * 1024;
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A file, reopened on demand.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+    /// Nowhere.
+    Off,
+}
+
+/// The writer's end, shared by all cores.
+#[derive(Clone, Debug)]
+pub struct LogQueue {
+    sender: Option<SyncSender<Message>>,
+    waiting: Arc<AtomicU64>,
+    ceiling: u64,
+    written: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Lines(Vec<u8>, u64),
+    Reopen,
+    Target(Target),
+    Flush(SyncSender<()>),
+}
+
+/// How many messages may wait beside the ceiling in bytes.
+const QUEUE_MESSAGES: usize = 16 * 1024;
+
+impl LogQueue {
+    /// Starts the writer thread. `ceiling` bounds the bytes that wait for it.
+    pub fn start(target: Target, ceiling: u64) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE_MESSAGES);
+        let queue = Self {
+            sender: Some(sender),
+            waiting: Arc::default(),
+            ceiling,
+            written: Arc::default(),
+            failed: Arc::default(),
+        };
+        let mut writer = Writer {
+            target,
+            out: None,
+            waiting: Arc::clone(&queue.waiting),
+            written: Arc::clone(&queue.written),
+            failed: Arc::clone(&queue.failed),
+        };
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || writer.run(&receiver))?;
+        Ok(queue)
+    }
+
+    /// A queue that takes lines and keeps none, for tests and `to = "off"`.
+    pub fn nowhere() -> Self {
+        Self {
+            sender: None,
+            waiting: Arc::default(),
+            ceiling: 0,
+            written: Arc::default(),
+            failed: Arc::default(),
+        }
+    }
+
+    /// Closes the file and opens its name again, for log rotation.
+    pub fn reopen(&self) {
+        if let Some(sender) = &self.sender {
+            let _ = sender.try_send(Message::Reopen);
+        }
+    }
+
+    /// From now on, lines go to `target`.
+    pub fn retarget(&self, target: Target) {
+        if let Some(sender) = &self.sender {
+            let _ = sender.try_send(Message::Target(target));
+        }
+    }
+
+    /// Lines that reached the target.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Lines the target refused: a full disk, a closed pipe.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what was sent before is written, or `at_most` has passed.
+    pub fn flush(&self, at_most: Duration) {
+        if let Some(sender) = &self.sender {
+            let (done, wait) = sync_channel(1);
+            if sender.try_send(Message::Flush(done)).is_ok() {
+                let _ = wait.recv_timeout(at_most);
+            }
+        }
+    }
+
+    fn send(&self, batch: Vec<u8>, lines: u64) -> Result<(), u64> {
+        let Some(sender) = &self.sender else {
+            return Ok(());
+        };
+        let bytes = batch.len() as u64;
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > self.ceiling
+            || sender.try_send(Message::Lines(batch, lines)).is_err()
+        {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(lines);
+        }
+        Ok(())
+    }
+}
+
+/// One core's end.
+#[derive(Debug)]
+pub struct CoreLog {
+    queue: LogQueue,
+    batch: RefCell<(Vec<u8>, u64)>,
+}
+
+impl CoreLog {
+    /// An empty batch for `queue`.
+    pub fn new(queue: LogQueue) -> Self {
+        Self {
+            queue,
+            batch: RefCell::default(),
+        }
+    }
+
+    /// Adds one line, written by `write` without its line end.
+    pub fn line(&self, metrics: &CoreMetrics, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.queue.sender.is_none() {
+            return;
+        }
+        let full = {
+            let mut batch = self.batch.borrow_mut();
+            if batch.0.capacity() == 0 {
+                batch.0.reserve(BATCH_BYTES + LINE_BYTES);
+            }
+            let start = batch.0.len();
+            write(&mut batch.0);
+            if batch.0.len() == start {
+                return;
+            }
+            batch.0.push(b'\n');
+            batch.1 += 1;
+            batch.0.len() >= BATCH_BYTES
+        };
+        if full {
+            self.hand_over(metrics);
+        }
+    }
+
+    /// Hands the batch to the writer; what it cannot take is counted as dropped.
+    pub fn hand_over(&self, metrics: &CoreMetrics) {
+        let (batch, lines) = std::mem::take(&mut *self.batch.borrow_mut());
+        if lines > 0
+            && let Err(dropped) = self.queue.send(batch, lines)
+        {
+            metrics.log_dropped.add(dropped);
+        }
+    }
+}
+
+struct Writer {
+    target: Target,
+    out: Option<File>,
+    waiting: Arc<AtomicU64>,
+    written: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+}
+
+impl Writer {
+    fn run(&mut self, receiver: &Receiver<Message>) {
+        while let Ok(message) = receiver.recv() {
+            match message {
+                Message::Lines(batch, lines) => {
+                    let counter = if self.write(&batch).is_ok() {
+                        &self.written
+                    } else {
+                        &self.failed
+                    };
+                    counter.fetch_add(lines, Ordering::Relaxed);
+                    self.waiting
+                        .fetch_sub(batch.len() as u64, Ordering::Relaxed);
+                }
+                Message::Reopen => self.out = None,
+                Message::Target(target) => {
+                    self.target = target;
+                    self.out = None;
+                }
+                Message::Flush(done) => {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &[u8]) -> std::io::Result<()> {
+        let outcome = match &self.target {
+            Target::Off => Ok(()),
+            Target::Stdout => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(batch).and_then(|()| out.flush())
+            }
+            Target::File(path) => {
+                if self.out.is_none() {
+                    let opened = OpenOptions::new()
+                        .create(true)
+                        .append(true)
+                        .mode(0o640)
+                        .open(path)?;
+                    self.out = Some(opened);
+                }
+                match &mut self.out {
+                    Some(file) => file.write_all(batch),
+                    None => Ok(()),
+                }
+            }
+        };
+        if outcome.is_err() {
+            self.out = None; // the next batch tries to open it afresh
+        }
+        outcome
+    }
+}
+
+/// Appends `text` as the inside of a JSON string; bytes that are not UTF-8 become U+FFFD.
+pub fn push_json_text(out: &mut Vec<u8>, text: &[u8]) {
+    let text = text.get(..FIELD_BYTES.min(text.len())).unwrap_or_default();
+    for chunk in text.utf8_chunks() {
+        for &byte in chunk.valid().as_bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                0x20..=0x7e | 0x80.. => out.push(byte),
+                _ => {
+                    out.extend_from_slice(b"\\u00");
+                    out.push(hex_digit(byte >> 4));
+                    out.push(hex_digit(byte & 15));
+                }
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+/// Appends `,"name":"text"`.
+pub fn push_text(out: &mut Vec<u8>, name: &str, text: &[u8]) {
+    push_name(out, name);
+    out.push(b'"');
+    push_json_text(out, text);
+    out.push(b'"');
+}
+
+/// Appends `,"name":number`.
+pub fn push_number(out: &mut Vec<u8>, name: &str, number: u64) {
+    push_name(out, name);
+    push_decimal(out, number);
+}
+
+/// Appends a decimal number.
+pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        }
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}
+
+/// Appends `,"name":"address"`, cut to its network (/24, /48) when `truncated`.
+pub fn push_address(out: &mut Vec<u8>, name: &str, address: IpAddr, truncated: bool) {
+    push_name(out, name);
+    out.push(b'"');
+    let address = match address.to_canonical() {
+        IpAddr::V4(v4) if truncated => IpAddr::V4((v4.to_bits() & 0xffff_ff00).into()),
+        IpAddr::V6(v6) if truncated => IpAddr::V6((v6.to_bits() & !(u128::MAX >> 48)).into()),
+        whole => whole,
+    };
+    let _ = write!(out, "{address}"); // writing to memory cannot fail
+    out.push(b'"');
+}
+
+fn push_name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' + (nibble - 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line(target: Target, ceiling: u64, lines: usize) -> (LogQueue, CoreMetrics) {
+        let queue = LogQueue::start(target, ceiling).unwrap();
+        let log = CoreLog::new(queue.clone());
+        let metrics = CoreMetrics::new(0);
+        for i in 0..lines {
+            log.line(&metrics, |out| {
+                out.extend_from_slice(format!("{{\"n\":{i}}}").as_bytes())
+            });
+        }
+        log.hand_over(&metrics);
+        queue.flush(Duration::from_secs(10));
+        (queue, metrics)
+    }
+
+    #[test]
+    fn lines_reach_the_file_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ndjson");
+        let (queue, metrics) = line(Target::File(path.clone()), 1 << 20, 10_000);
+        assert_eq!((queue.written(), metrics.log_dropped.value()), (10_000, 0));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().next_back(), Some("{\"n\":9999}"));
+        assert_eq!(text.lines().count(), 10_000);
+    }
+
+    #[test]
+    fn a_full_queue_drops_whole_batches_and_counts_their_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let (queue, metrics) = line(Target::File(dir.path().join("a")), 10, 7);
+        assert_eq!((queue.written(), metrics.log_dropped.value()), (0, 7));
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_counted_and_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("missing").join("a");
+        let (queue, _) = line(Target::File(path), 1 << 20, 3);
+        assert_eq!((queue.written(), queue.failed()), (0, 3));
+    }
+
+    #[test]
+    fn truncated_addresses_keep_their_network_only() {
+        let mut out = Vec::new();
+        push_address(&mut out, "a", "203.0.113.77".parse().unwrap(), true);
+        push_address(&mut out, "b", "2001:db8:1:2:3::4".parse().unwrap(), true);
+        push_address(&mut out, "c", "::ffff:203.0.113.77".parse().unwrap(), false);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            ",\"a\":\"203.0.113.0\",\"b\":\"2001:db8:1::\",\"c\":\"203.0.113.77\""
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_visitor_sends_the_line_stays_one_json_string(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut out = b"\"".to_vec();
+            push_json_text(&mut out, &text);
+            out.push(b'"');
+            let parsed: String = serde_json::from_slice(&out).unwrap();
+            prop_assert_eq!(parsed, String::from_utf8_lossy(&text).into_owned());
+        }
+
+        #[test]
+        fn decimals_are_decimals(n: u64) {
+            let mut out = Vec::new();
+            push_decimal(&mut out, n);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+        }
+    }
+}

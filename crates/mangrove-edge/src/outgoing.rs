@@ -1,0 +1,355 @@
+//! A message on its way out over HTTP/1, to either side: head and first chunk in one call, then
+//! chunk by chunk as they come. One piece of code for answers and for uploads.
+
+use std::io::IoSlice;
+use std::task::{Context, Poll};
+
+use mangrove_http::{CHUNK_HEAD_BYTES, chunk_head, write_last_chunk};
+
+use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
+use crate::reason::{EdgeReason, Reason};
+
+/// A chunk this small is copied behind the head: one plain write is cheaper than a gathered one.
+const COPY_BYTES: usize = 4 * 1024;
+
+/// How the end of a body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutgoingFraming {
+    /// No body follows.
+    None,
+    /// So many bytes are still to be sent.
+    Length(u64),
+    /// Chunks, with trailers if there are any.
+    Chunked,
+    /// The connection ends with it.
+    UntilClose,
+}
+
+/// Where body bytes come from.
+pub trait Source {
+    /// Brings data or the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Reason>>;
+    /// Looks at the data.
+    fn with_data<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T;
+    /// Takes some away.
+    fn consume(&mut self, n: usize);
+    /// Writes the last chunk and the trailers.
+    fn write_last_chunk(&self, out: &mut Vec<u8>);
+}
+
+impl Source for RequestBody {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Reason>> {
+        RequestBody::poll_fill(self, cx)
+    }
+    fn with_data<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        RequestBody::with_data(self, look)
+    }
+    fn consume(&mut self, n: usize) {
+        RequestBody::consume(self, n);
+    }
+    fn write_last_chunk(&self, out: &mut Vec<u8>) {
+        self.with_trailers(|trailers| match trailers {
+            Some(trailers) => write_last_chunk(trailers.fields(), out),
+            None => write_last_chunk([], out),
+        });
+    }
+}
+
+impl Source for ResponseBody {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Reason>> {
+        ResponseBody::poll_fill(self, cx)
+    }
+    fn with_data<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(self.data())
+    }
+    fn consume(&mut self, n: usize) {
+        ResponseBody::consume(self, n);
+    }
+    fn write_last_chunk(&self, out: &mut Vec<u8>) {
+        match self.trailers() {
+            Some(trailers) => write_last_chunk(trailers.fields(), out),
+            None => write_last_chunk([], out),
+        }
+    }
+}
+
+/// What can be written without asking the source for more.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Head and framing that go before the data at hand.
+    out: Vec<u8>,
+    at: usize,
+    framing: OutgoingFraming,
+    /// Data at hand that `out` has announced.
+    announced: usize,
+    ended: bool,
+    sent: u64,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything was written.
+    Done,
+    /// All that the source has brought was written; it will wake the task.
+    AwaitsSource,
+    /// The other side takes no more now; the stream will wake the task.
+    AwaitsSink,
+}
+
+/// Whose failure ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The body could not be read to its end.
+    Source(Reason),
+    /// The bytes could not be written.
+    Sink(Reason),
+}
+
+impl Outgoing {
+    /// A message that begins with `head`.
+    pub fn new(head: Vec<u8>, framing: OutgoingFraming) -> Self {
+        Self {
+            out: head,
+            at: 0,
+            framing,
+            announced: 0,
+            ended: framing == OutgoingFraming::None,
+            sent: 0,
+        }
+    }
+
+    /// Puts `bytes` before everything else; only before the first write.
+    pub fn put_before(&mut self, bytes: Vec<u8>) {
+        if self.at == 0 && !bytes.is_empty() {
+            self.out.splice(0..0, bytes);
+        }
+    }
+
+    /// Body bytes written.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// True once the last byte was written.
+    pub fn is_done(&self) -> bool {
+        self.ended && self.is_drained()
+    }
+
+    /// What is left of the head: to go before what another [`Outgoing`] sends.
+    pub fn into_unsent(mut self) -> Vec<u8> {
+        self.out.drain(..self.at.min(self.out.len()));
+        self.out
+    }
+
+    /// The buffer, to be used again.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// Writes as far as it goes.
+    pub fn poll<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        mut write: impl FnMut(&mut Context<'_>, &[IoSlice<'_>]) -> Poll<Result<usize, Reason>>,
+    ) -> Result<Progress, Broken> {
+        loop {
+            let mut starved = false;
+            if !self.ended && self.announced == 0 {
+                match source.poll_fill(cx) {
+                    Poll::Ready(filled) => {
+                        filled
+                            .and_then(|filled| self.announce(filled, source))
+                            .map_err(Broken::Source)?;
+                    }
+                    Poll::Pending => starved = true,
+                }
+            }
+            if self.is_drained() {
+                if self.ended {
+                    return Ok(Progress::Done);
+                }
+                if starved {
+                    return Ok(Progress::AwaitsSource);
+                }
+            }
+            match self.write_some(cx, source, &mut write) {
+                Poll::Pending => return Ok(Progress::AwaitsSink),
+                Poll::Ready(outcome) => outcome.map_err(Broken::Sink)?,
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.at >= self.out.len() && self.announced == 0
+    }
+
+    /// Puts the framing of what the source brought into `out`.
+    fn announce<S: Source>(&mut self, filled: Filled, source: &S) -> Result<(), Reason> {
+        match filled {
+            Filled::Data => {
+                let length = source.with_data(<[u8]>::len).min(CHUNK_BYTES);
+                match &mut self.framing {
+                    OutgoingFraming::Length(left) => {
+                        // A source checks its own length; more would begin the next message.
+                        *left = left
+                            .checked_sub(length as u64)
+                            .ok_or(EdgeReason::InternalError)?;
+                    }
+                    OutgoingFraming::Chunked => {
+                        let mut head = [0u8; CHUNK_HEAD_BYTES];
+                        self.out.extend_from_slice(chunk_head(length, &mut head));
+                    }
+                    OutgoingFraming::UntilClose | OutgoingFraming::None => {}
+                }
+                self.announced = length;
+            }
+            Filled::End => {
+                self.ended = true;
+                match self.framing {
+                    OutgoingFraming::Length(1..) => return Err(EdgeReason::InternalError.into()),
+                    OutgoingFraming::Chunked => source.write_last_chunk(&mut self.out),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_some<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        write: &mut impl FnMut(&mut Context<'_>, &[IoSlice<'_>]) -> Poll<Result<usize, Reason>>,
+    ) -> Poll<Result<(), Reason>> {
+        let line_end: &[u8] = if self.framing == OutgoingFraming::Chunked {
+            b"\r\n"
+        } else {
+            b""
+        };
+        if self.announced > 0 && self.announced <= COPY_BYTES && self.at < self.out.len() {
+            let (out, announced) = (&mut self.out, self.announced);
+            source
+                .with_data(|data| out.extend_from_slice(data.get(..announced).unwrap_or_default()));
+            self.out.extend_from_slice(line_end);
+            self.took(source, self.announced);
+        }
+        let head = self.out.get(self.at..).unwrap_or_default();
+        let head_length = head.len();
+        let wrote = if self.announced == 0 {
+            write(cx, &[IoSlice::new(head)])
+        } else {
+            source.with_data(|data| {
+                let data = data.get(..self.announced).unwrap_or_default();
+                if head.is_empty() && line_end.is_empty() {
+                    write(cx, &[IoSlice::new(data)])
+                } else {
+                    write(
+                        cx,
+                        &[
+                            IoSlice::new(head),
+                            IoSlice::new(data),
+                            IoSlice::new(line_end),
+                        ],
+                    )
+                }
+            })
+        };
+        let mut wrote = match wrote {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+            Poll::Ready(Ok(n)) => n,
+        };
+        let of_head = wrote.min(head_length);
+        self.at += of_head;
+        wrote -= of_head;
+        if self.at >= self.out.len() {
+            self.out.clear();
+            self.at = 0;
+        }
+        if wrote > 0 {
+            let of_data = wrote.min(self.announced);
+            wrote -= of_data;
+            self.took(source, of_data);
+            if self.announced == 0 {
+                self.out
+                    .extend_from_slice(line_end.get(wrote..).unwrap_or_default());
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn took<S: Source>(&mut self, source: &mut S, n: usize) {
+        source.consume(n);
+        self.announced -= n.min(self.announced);
+        self.sent = self.sent.saturating_add(n as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use std::task::Waker;
+
+    /// Writes through a sink that takes `step` bytes at a time and is full every other call.
+    fn through(framing: OutgoingFraming, content: &[u8], step: usize) -> Vec<u8> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut body = ResponseBody::whole(Bytes::copy_from_slice(content));
+        let mut outgoing = Outgoing::new(b"HEAD\r\n\r\n".to_vec(), framing);
+        let (mut wire, mut full) = (Vec::new(), false);
+        loop {
+            let progress = outgoing.poll(&mut cx, &mut body, |_, slices| {
+                full = !full;
+                if full {
+                    return Poll::Pending;
+                }
+                let all: Vec<u8> = slices
+                    .iter()
+                    .flat_map(|slice| slice.iter().copied())
+                    .collect();
+                let n = all.len().min(step);
+                wire.extend_from_slice(&all[..n]);
+                Poll::Ready(Ok(n))
+            });
+            match progress.unwrap() {
+                Progress::Done => return wire,
+                Progress::AwaitsSink => {}
+                Progress::AwaitsSource => panic!("the source has everything at hand"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_sink_takes_it_the_wire_is_the_same(content in proptest::collection::vec(any::<u8>(), 0..20_000), step in 1usize..9_000) {
+            let length = OutgoingFraming::Length(content.len() as u64);
+            let expected: Vec<u8> = b"HEAD\r\n\r\n".iter().chain(&content).copied().collect();
+            prop_assert_eq!(through(length, &content, step), expected);
+
+            let mut chunked = b"HEAD\r\n\r\n".to_vec();
+            if !content.is_empty() {
+                chunked.extend_from_slice(format!("{:x}\r\n", content.len()).as_bytes());
+                chunked.extend_from_slice(&content);
+                chunked.extend_from_slice(b"\r\n");
+            }
+            chunked.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(through(OutgoingFraming::Chunked, &content, step), chunked);
+        }
+    }
+
+    #[test]
+    fn a_source_that_brings_less_or_more_than_announced_is_broken_not_sent() {
+        let mut cx = Context::from_waker(Waker::noop());
+        for announced in [4, 6] {
+            let mut body = ResponseBody::whole(Bytes::from_static(b"hello"));
+            let mut outgoing = Outgoing::new(Vec::new(), OutgoingFraming::Length(announced));
+            let outcome = outgoing.poll(&mut cx, &mut body, |_, slices| {
+                Poll::Ready(Ok(slices.iter().map(|s| s.len()).sum()))
+            });
+            assert!(matches!(outcome, Err(Broken::Source(_))), "{announced}");
+        }
+    }
+}

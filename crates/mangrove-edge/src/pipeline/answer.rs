@@ -1,0 +1,180 @@
+//! Answer: the head and body a visitor gets, from an origin, from a site's own words, or a page
+//! that tells visitor, edge and origin apart.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use mangrove_http::accept::{Language as Tongue, PageForm, preferred_form, preferred_language};
+use mangrove_http::{Known, Method, Refusal, ResponseHead, Version};
+
+use super::fetch::Fetched;
+use super::record::Story;
+use crate::answer_head::{AnswerHead, Prepared};
+use crate::body::ResponseBody;
+use crate::module::{Module, guard};
+use crate::pages::{self, Arrival, ErrorPage, Format, Language};
+use crate::reason::{EdgeReason, Reason};
+
+/// What goes to the visitor.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and fields.
+    pub head: AnswerHead,
+    /// Content.
+    pub body: ResponseBody,
+}
+
+/// An origin's answer, passed on.
+pub fn answer_fetched(story: &mut Story, fetched: Fetched) -> Answer {
+    let Fetched { head, body } = fetched;
+    story.status = head.status();
+    Answer {
+        head: AnswerHead::Own(head),
+        body,
+    }
+}
+
+/// An answer made when the snapshot was.
+pub fn answer_prepared(story: &Story, prepared: &Rc<Prepared>) -> Answer {
+    let body = if story.head.method() == Method::Head {
+        ResponseBody::Empty
+    } else {
+        ResponseBody::whole(prepared.body.clone())
+    };
+    Answer {
+        head: AnswerHead::Prepared(Rc::clone(prepared)),
+        body,
+    }
+}
+
+/// A page of the built-in sample site.
+pub fn answer_sample(story: &mut Story) -> Answer {
+    if !matches!(story.head.method(), Method::Get | Method::Head) {
+        return answer_refused(story, Reason::Refusal(Refusal::MethodNotAllowed));
+    }
+    let file = pages::sample(story.path()).unwrap_or_else(pages::sample_not_found);
+    let protocol = match (story.head.version(), story.connection.tls.is_some()) {
+        (Version::Http10, false) => "HTTP/1.0",
+        (Version::Http11, false) => "HTTP/1.1",
+        (Version::Http2, false) => "HTTP/2",
+        (Version::Http10, true) => "HTTP/1.0 over TLS",
+        (Version::Http11, true) => "HTTP/1.1 over TLS",
+        (Version::Http2, true) => "HTTP/2 over TLS",
+    };
+    let id = story.id.render();
+    let mut content = Vec::with_capacity(file.body.len() + 256);
+    file.write(
+        &Arrival {
+            protocol,
+            request_id: std::str::from_utf8(&id).unwrap_or_default(),
+            host: story.head.authority(),
+        },
+        &mut content,
+    );
+    let mut head = story.core.take_response_head();
+    head.begin(Version::Http11, file.status);
+    head.push_field(b"content-type", file.content_type.as_bytes());
+    head.push_field(b"cache-control", file.cache_control.as_bytes());
+    finish(story, head, content)
+}
+
+/// The page that tells of `reason`.
+pub fn answer_refused(story: &mut Story, reason: Reason) -> Answer {
+    story.blame(reason);
+    let status = reason.status();
+    let format = match preferred_form(&story.head) {
+        PageForm::Html => Format::Html,
+        PageForm::Plain => Format::Text,
+        PageForm::ProblemJson => Format::Problem,
+    };
+    let language = match preferred_language(&story.head) {
+        Tongue::English => Language::English,
+        Tongue::Bengali => Language::Bengali,
+    };
+    let id = story.id.render();
+    let page = ErrorPage {
+        fault: reason.fault(),
+        status,
+        reason: reason.name(),
+        explain: reason.explain(),
+        request_id: std::str::from_utf8(&id).unwrap_or_default(),
+        host: story.head.host(),
+        time_unix: story.core.clock.wall().secs(),
+    };
+    let mut content = Vec::with_capacity(8 * 1024);
+    let rendered = guard(&story.core.metrics, Module::Page, || {
+        story
+            .core
+            .pages
+            .render(&page, format, language, &mut content)
+    });
+    let mut head = story.core.take_response_head();
+    head.begin(Version::Http11, status);
+    if rendered.is_ok() {
+        head.push_field(b"content-type", pages::content_type(format).as_bytes());
+        head.push_field(b"content-language", language.tag().as_bytes());
+    } else {
+        content.clear();
+        content.extend_from_slice(reason.name().as_bytes());
+        content.push(b'\n');
+        head.push_field(b"content-type", b"text/plain; charset=utf-8");
+    }
+    // A page about this one request: nobody else's, and not for later.
+    head.push_field(b"cache-control", b"no-store");
+    head.push_field(b"vary", b"accept, accept-language");
+    let mut status_field = Vec::with_capacity(96);
+    push_proxy_status(
+        &mut status_field,
+        &story.snapshot.settled.server.cdn_id,
+        reason,
+        story,
+    );
+    head.push_field(b"proxy-status", &status_field);
+    match reason {
+        Reason::Refusal(Refusal::MethodNotAllowed | Refusal::ConnectRefused) => {
+            head.push_field(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+        }
+        Reason::Refusal(Refusal::WebSocketVersion) => {
+            head.push_field(b"sec-websocket-version", b"13")
+        }
+        Reason::Origin(_) if status == 503 => head.push_field(b"retry-after", b"5"),
+        Reason::Edge(EdgeReason::TooManyConnections | EdgeReason::Drained) => {
+            head.push_field(b"retry-after", b"1")
+        }
+        _ => {}
+    }
+    finish(story, head, content)
+}
+
+/// `mangrove; error=connection_refused; details="connect-refused"` (RFC 9209).
+fn push_proxy_status(out: &mut Vec<u8>, name: &str, reason: Reason, story: &Story) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"; error=");
+    out.extend_from_slice(reason.proxy_status().as_bytes());
+    if let Some(status) = story.origin.status {
+        out.extend_from_slice(b"; received-status=");
+        crate::log::push_decimal(out, u64::from(status));
+    }
+    out.extend_from_slice(b"; details=\"");
+    out.extend_from_slice(reason.name().as_bytes());
+    out.push(b'"');
+}
+
+fn finish(story: &mut Story, mut head: ResponseHead, content: Vec<u8>) -> Answer {
+    story.status = head.status();
+    let body = if story.head.method() == Method::Head {
+        head.push_field(
+            Known::ContentLength.name().as_bytes(),
+            content.len().to_string().as_bytes(),
+        );
+        let limits = story.snapshot.response_limits;
+        let _ = head.finish(&limits, Method::Head); // our own words; it is read for the length
+        ResponseBody::Empty
+    } else {
+        ResponseBody::whole(Bytes::from(content))
+    };
+    Answer {
+        head: AnswerHead::Own(head),
+        body,
+    }
+}

@@ -1,0 +1,65 @@
+//! Inspect: who asks, and in what words. Optional modules stand here; each behind its border.
+
+use std::rc::Rc;
+
+use mangrove_http::{Known, TraceParent, client_address, is_normal, normalize};
+
+use super::admit::Admitted;
+use super::record::Story;
+use super::{Refused, optional};
+use crate::module::Module;
+use crate::reason::Reason;
+use crate::snapshot::Site;
+
+/// A request about which everything is known that rules and keys may ask.
+#[derive(Debug)]
+pub struct Inspected {
+    story: Box<Story>,
+    site: Rc<Site>,
+}
+
+/// Finds the visitor's address, the trace it belongs to and the normal form of its path.
+pub fn inspect(admitted: Admitted) -> Result<Inspected, Refused> {
+    let (mut story, site) = admitted.into_parts();
+    match fill_in(&mut story) {
+        Ok(()) => Ok(Inspected { story, site }),
+        Err(reason) => Err(Refused { story, reason }),
+    }
+}
+
+impl Inspected {
+    pub(super) fn into_parts(self) -> (Box<Story>, Rc<Site>) {
+        (self.story, self.site)
+    }
+}
+
+fn fill_in(story: &mut Story) -> Result<(), Reason> {
+    let trusted = &story.snapshot.settled.server.trusted_proxies;
+    if !trusted.is_empty() {
+        let peer = story.connection.peer_ip();
+        let address = optional(story, Module::ClientAddress, || {
+            client_address(&story.head, peer, |ip| {
+                trusted.iter().any(|network| network.contains(ip))
+            })
+        })?;
+        story.client = address.unwrap_or(peer);
+    }
+    if story.head.count(Known::TraceParent) == 1 {
+        let parent = optional(story, Module::Trace, || {
+            story
+                .head
+                .field(Known::TraceParent)
+                .and_then(TraceParent::parse)
+        })?;
+        story.trace = parent.flatten();
+    }
+    if !is_normal(story.head.path()) {
+        let normal = optional(story, Module::PathForm, || {
+            let mut out = Vec::with_capacity(story.head.path().len());
+            normalize(story.head.path(), &mut out);
+            out
+        })?;
+        story.normal_path = normal;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The journey of every request, one file per step:
+//!
+//! ```text
+//! receive → admit → inspect → plan → fetch → answer → record
+//! ```
+//!
+//! [`Received`], [`Admitted`], [`Inspected`] and [`Planned`] can be made only by their step, so a
+//! skipped check does not compile. A step that says no returns [`Refused`], which goes straight to
+//! the answer. `record` runs once for every story: it is what dropping one does.
+
+mod admit;
+mod answer;
+mod fetch;
+mod inspect;
+mod plan;
+mod receive;
+mod record;
+
+pub use admit::{Admitted, admit};
+pub use answer::{Answer, answer_fetched, answer_prepared, answer_refused, answer_sample};
+pub use fetch::{Fetched, Interim, Outcome, Switched, fetch};
+pub use inspect::{Inspected, inspect};
+pub use plan::{Plan, Planned, plan};
+pub use receive::{Received, receive};
+pub use record::{OriginTale, Story};
+
+use crate::module::{FailMode, Module, guard};
+use crate::reason::{EdgeReason, Reason};
+
+/// A story that goes no further, and why.
+#[derive(Debug)]
+pub struct Refused {
+    /// The request so far.
+    pub story: Box<Story>,
+    /// The "no".
+    pub reason: Reason,
+}
+
+/// What the synchronous part of the pipeline made of a request.
+#[derive(Debug)]
+pub enum Begun {
+    /// The answer is at hand.
+    Answered(Box<Story>, Box<Answer>),
+    /// An origin has to be asked.
+    Fetch(Planned),
+}
+
+/// Takes a received request as far as it goes without waiting for anyone.
+pub fn begin(received: Received) -> Begun {
+    let admitted = match admit(received) {
+        Ok(admitted) => admitted,
+        Err(refused) => return refuse(refused),
+    };
+    let inspected = match inspect(admitted) {
+        Ok(inspected) => inspected,
+        Err(refused) => return refuse(refused),
+    };
+    let planned = plan(inspected);
+    match planned.plan() {
+        Plan::Prepared(prepared) => {
+            let prepared = std::rc::Rc::clone(prepared);
+            let story = planned.into_story();
+            let answer = answer_prepared(&story, &prepared);
+            Begun::Answered(story, Box::new(answer))
+        }
+        Plan::Sample => {
+            let mut story = planned.into_story();
+            let answer = answer_sample(&mut story);
+            Begun::Answered(story, Box::new(answer))
+        }
+        Plan::Fetch(_) => Begun::Fetch(planned),
+    }
+}
+
+/// Turns a refusal into its page.
+pub fn refuse(refused: Refused) -> Begun {
+    let Refused { mut story, reason } = refused;
+    let answer = answer_refused(&mut story, reason);
+    Begun::Answered(story, Box::new(answer))
+}
+
+/// Runs an optional step behind its border: `Ok(None)` when it failed open.
+fn optional<T>(
+    story: &Story,
+    module: Module,
+    step: impl FnOnce() -> T,
+) -> Result<Option<T>, Reason> {
+    match guard(&story.core.metrics, module, step) {
+        Ok(out) => Ok(Some(out)),
+        Err(_) if module.fail_mode() == FailMode::Open => Ok(None),
+        Err(_) => Err(Reason::Edge(EdgeReason::ModuleFailed)),
+    }
+}

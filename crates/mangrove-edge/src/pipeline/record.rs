@@ -1,0 +1,225 @@
+//! Record: what is left of a request when it is over. Runs exactly once for every story, because
+//! it is what ending one does, however it ends.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use mangrove_config::{ClientAddress, Query};
+use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
+
+use crate::core::{Connection, Core};
+use crate::log::{push_address, push_decimal, push_number, push_text};
+use crate::module::{Module, guard};
+use crate::reason::{EdgeReason, Reason};
+use crate::snapshot::{Site, Snapshot};
+
+/// One request from its head to its record.
+#[derive(Debug)]
+pub struct Story {
+    /// Where it happens.
+    pub core: Rc<Core>,
+    /// On which connection.
+    pub connection: Rc<Connection>,
+    /// Under which snapshot, chosen once.
+    pub snapshot: Rc<Snapshot>,
+    /// What was asked; after a refused head, as much of it as was read.
+    pub head: RequestHead,
+    /// Whose request it is, once admitted.
+    pub site: Option<Rc<Site>>,
+    /// Its id.
+    pub id: RequestId,
+    /// The visitor's address.
+    pub client: IpAddr,
+    /// The trace it belongs to, where the visitor sent one.
+    pub trace: Option<TraceParent>,
+    /// The path's normal form, where it differs from what was sent.
+    pub normal_path: Option<Vec<u8>>,
+    /// An upgrade was asked for and is allowed.
+    pub upgrade: bool,
+    /// The status sent; 0 when nothing was.
+    pub status: u16,
+    /// Why it did not go as asked, if it did not.
+    pub reason: Option<Reason>,
+    /// Bytes of the request's body read.
+    pub received: u64,
+    /// Bytes of the answer's body written.
+    pub sent: u64,
+    /// What the origin did.
+    pub origin: OriginTale,
+    started: u64,
+    over: bool,
+}
+
+/// What the log tells of the origin's part.
+#[derive(Debug, Default)]
+pub struct OriginTale {
+    /// The member that was asked last.
+    pub address: Option<Rc<str>>,
+    /// The status it gave.
+    pub status: Option<u16>,
+    /// Tries, the first included.
+    pub tries: u32,
+    /// Nanoseconds from the first try to the head of the answer.
+    pub head_nanos: u64,
+}
+
+impl Story {
+    pub(super) fn open(
+        core: &Rc<Core>,
+        connection: &Rc<Connection>,
+        head: RequestHead,
+        started: u64,
+    ) -> Box<Self> {
+        core.metrics.active_requests.add(1);
+        Box::new(Self {
+            core: Rc::clone(core),
+            connection: Rc::clone(connection),
+            snapshot: core.snapshot(),
+            head,
+            site: None,
+            id: core.request_id(),
+            client: connection.peer_ip(),
+            trace: None,
+            normal_path: None,
+            upgrade: false,
+            status: 0,
+            reason: None,
+            received: 0,
+            sent: 0,
+            origin: OriginTale::default(),
+            started,
+            over: false,
+        })
+    }
+
+    /// Notes why it did not go as asked; the first reason stays.
+    pub fn blame(&mut self, reason: Reason) {
+        self.reason.get_or_insert(reason);
+    }
+
+    /// The path that rules and keys see.
+    pub fn path(&self) -> &[u8] {
+        self.normal_path
+            .as_deref()
+            .unwrap_or_else(|| self.head.path())
+    }
+
+    /// Ends the story well: everything that was to be sent has been.
+    pub fn finish(mut self: Box<Self>) {
+        self.over = true;
+    }
+
+    fn record(&mut self) {
+        if !self.over {
+            self.reason
+                .get_or_insert(Reason::Edge(EdgeReason::ClientClosed));
+        }
+        let core = Rc::clone(&self.core);
+        let nanos = core.clock.nanos().saturating_sub(self.started);
+        let status = if self.status == 0 { 499 } else { self.status };
+        core.metrics.active_requests.subtract(1);
+        core.metrics.request_body_bytes.add(self.received);
+        core.metrics.response_body_bytes.add(self.sent);
+        core.metrics
+            .request_finished(self.head.version(), self.head.method(), status, nanos);
+        if let Some(reason) = self.reason {
+            core.metrics.reason(reason);
+        }
+        core.log.line(&core.metrics, |out| {
+            let start = out.len();
+            if guard(&core.metrics, Module::LogLine, || {
+                self.line(out, status, nanos)
+            })
+            .is_err()
+            {
+                out.truncate(start); // fail mode open: the request is done, its line is not
+            }
+        });
+    }
+
+    fn line(&self, out: &mut Vec<u8>, status: u16, nanos: u64) {
+        let log = &self.snapshot.settled.server.log;
+        out.extend_from_slice(b"{\"time_unix_ms\":");
+        push_decimal(out, self.core.clock.wall().0);
+        out.extend_from_slice(b",\"request_id\":\"");
+        out.extend_from_slice(&self.id.render());
+        out.push(b'"');
+        push_address(
+            out,
+            "client.address",
+            self.client,
+            log.client_address == ClientAddress::Truncated,
+        );
+        if let Some(site) = &self.site {
+            push_text(out, "site", site.name.as_bytes());
+        }
+        push_text(out, "url.scheme", self.connection.scheme().as_bytes());
+        push_text(out, "server.address", self.head.authority());
+        push_text(out, "http.request.method", self.head.method_bytes());
+        push_text(out, "url.path", self.head.path());
+        if let Some(query) = self.head.query() {
+            match log.query {
+                Query::Keep => push_text(out, "url.query", query),
+                Query::Redact => push_text(out, "url.query", b"redacted"),
+            }
+        }
+        push_text(
+            out,
+            "network.protocol.version",
+            self.head.version().as_str().as_bytes(),
+        );
+        push_number(out, "http.response.status_code", u64::from(status));
+        push_number(out, "http.request.body.size", self.received);
+        push_number(out, "http.response.body.size", self.sent);
+        push_number(out, "duration_us", nanos / 1_000);
+        if let Some(reason) = self.reason {
+            push_text(out, "reason", reason.name().as_bytes());
+            push_text(out, "fault", reason.fault().name().as_bytes());
+        }
+        if let Some(address) = &self.origin.address {
+            push_text(out, "origin.address", address.as_bytes());
+            if let Some(status) = self.origin.status {
+                push_number(out, "origin.status_code", u64::from(status));
+            }
+            push_number(out, "origin.tries", u64::from(self.origin.tries));
+            push_number(out, "origin.head_us", self.origin.head_nanos / 1_000);
+        }
+        for (name, known) in [
+            ("user_agent.original", Known::UserAgent),
+            ("http.request.header.referer", Known::Referer),
+        ] {
+            if let Some(value) = self.head.field(known) {
+                let value = if known == Known::Referer && log.query == Query::Redact {
+                    before_query(value)
+                } else {
+                    value
+                };
+                push_text(out, name, value);
+            }
+        }
+        if let Some(tls) = &self.connection.tls {
+            push_text(out, "tls.protocol.version", tls.version.as_bytes());
+        }
+        if let Some(trace) = &self.trace {
+            // Between the dashes of `00-<trace id>-<parent id>-01`.
+            push_text(
+                out,
+                "trace_id",
+                trace.render().get(3..35).unwrap_or_default(),
+            );
+        }
+        out.push(b'}');
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.record();
+        let head = std::mem::take(&mut self.head);
+        self.core.give_request_head(head);
+    }
+}
+
+fn before_query(url: &[u8]) -> &[u8] {
+    url.split(|&b| b == b'?').next().unwrap_or_default()
+}

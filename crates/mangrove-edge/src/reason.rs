@@ -1,0 +1,186 @@
+//! Every "no" has a name: the same in `Proxy-Status`, the log, the metrics, the page and the tests.
+
+use mangrove_http::{OriginFault, Refusal};
+
+use crate::pages::Fault;
+
+/// Why an exchange did not simply carry an answer from origin to visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The request message broke a law of HTTP, or one of ours.
+    Refusal(Refusal),
+    /// The origin could not be reached, or what it said cannot be trusted.
+    Origin(OriginFault),
+    /// Something at the edge: a deadline, a ceiling, a site that is not here.
+    Edge(EdgeReason),
+}
+
+macro_rules! edge_reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $fault:ident, $explain:literal;)+) => {
+        /// Reasons that are neither the message's nor the origin's.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum EdgeReason { $($(#[$doc])* $variant,)+ }
+
+        impl EdgeReason {
+            /// All of them, in the order of the metrics.
+            pub const ALL: &'static [EdgeReason] = &[$(EdgeReason::$variant,)+];
+            /// The stable name.
+            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)+ } }
+            /// The status a visitor gets, if the head was not sent yet; 499 is for the log only.
+            pub const fn status(self) -> u16 { match self { $(Self::$variant => $status,)+ } }
+            /// One sentence for a person.
+            pub const fn explain(self) -> &'static str { match self { $(Self::$variant => $explain,)+ } }
+            /// Whose trouble it is.
+            pub const fn fault(self) -> Fault { match self { $(Self::$variant => Fault::$fault,)+ } }
+        }
+    };
+}
+
+edge_reasons! {
+    /// RFC 9110 section 15.5.20.
+    UnknownHost = "unknown-host", 421, Visitor, "No site on this edge has that host name. Check the address, or add the name to a site's `hosts`.";
+    /// Slower than the minimum rate.
+    RequestBodyTooSlow = "request-body-too-slow", 408, Visitor, "The request's body arrived more slowly than the minimum rate.";
+    /// The visitor does not take the answer.
+    ResponseWriteTimeout = "response-write-timeout", 408, Visitor, "The answer was not taken in time.";
+    /// The visitor takes the answer more slowly than the minimum rate.
+    ResponseReadTooSlow = "response-read-too-slow", 408, Visitor, "The answer was taken more slowly than the minimum rate.";
+    /// The visitor went away.
+    ClientClosed = "client-closed", 499, Visitor, "The visitor closed the connection before the answer was complete.";
+    /// The stream or connection was reset by the visitor.
+    ClientReset = "client-reset", 499, Visitor, "The visitor reset the stream or connection.";
+    /// No first byte, so not even the protocol is known.
+    ProtocolSniffTimeout = "protocol-sniff-timeout", 408, Visitor, "Nothing arrived on a new connection.";
+    /// TLS did not complete in time.
+    TlsHandshakeTimeout = "tls-handshake-timeout", 408, Visitor, "The TLS handshake took too long.";
+    /// TLS failed.
+    TlsHandshakeFailed = "tls-handshake-failed", 400, Visitor, "The TLS handshake failed.";
+    /// The process holds as many connections as it may.
+    TooManyConnections = "too-many-connections", 503, Edge, "This edge holds as many connections as it may.";
+    /// Upgraded connection, nothing either way.
+    UpgradeIdle = "upgrade-idle", 408, Visitor, "The upgraded connection was silent for too long.";
+    /// The edge stopped while the exchange was under way.
+    Drained = "drained", 503, Edge, "The edge was told to stop and the exchange did not end within the drain deadline.";
+    /// A bug of ours.
+    InternalError = "internal-error", 500, Edge, "Something went wrong in the edge itself. The request id finds it in the log.";
+    /// An optional step failed closed.
+    ModuleFailed = "module-failed", 500, Edge, "A step that must not be skipped failed in the edge itself.";
+    /// The sample site has no such page.
+    NotFound = "not-found", 404, Visitor, "There is no such page.";
+    /// Framing of HTTP/2 itself was broken.
+    Http2ProtocolError = "http2-protocol-error", 400, Visitor, "The HTTP/2 connection broke the protocol.";
+}
+
+impl Reason {
+    /// The stable name, in kebab-case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refusal(r) => r.name(),
+            Self::Origin(r) => r.name(),
+            Self::Edge(r) => r.name(),
+        }
+    }
+
+    /// The status of the page that tells of it.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Refusal(r) => r.status(),
+            Self::Origin(r) => r.status(),
+            Self::Edge(r) => r.status(),
+        }
+    }
+
+    /// One sentence for a person.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Self::Refusal(r) => r.explain(),
+            Self::Origin(r) => r.explain(),
+            Self::Edge(r) => r.explain(),
+        }
+    }
+
+    /// Visitor, edge or origin.
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Refusal(_) => Fault::Visitor,
+            Self::Origin(_) => Fault::Origin,
+            Self::Edge(r) => r.fault(),
+        }
+    }
+
+    /// The error type of RFC 9209 section 2.3 that comes nearest.
+    pub fn proxy_status(self) -> &'static str {
+        match self {
+            Self::Refusal(Refusal::LoopDetected) => "proxy_loop_detected",
+            Self::Refusal(_) => "http_request_error",
+            Self::Origin(fault) => fault.proxy_status(),
+            Self::Edge(reason) => match reason.fault() {
+                Fault::Edge => "proxy_internal_error",
+                _ => "http_request_error",
+            },
+        }
+    }
+
+    /// Where this reason stands in the metrics' table.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Refusal(r) => r as usize,
+            Self::Origin(r) => Refusal::ALL.len() + r as usize,
+            Self::Edge(r) => Refusal::ALL.len() + OriginFault::ALL.len() + r as usize,
+        }
+    }
+
+    /// Every reason there is, in the order of [`Self::index`].
+    pub fn all() -> impl Iterator<Item = Reason> {
+        let refusals = Refusal::ALL.iter().map(|&r| Self::Refusal(r));
+        let faults = OriginFault::ALL.iter().map(|&r| Self::Origin(r));
+        refusals
+            .chain(faults)
+            .chain(EdgeReason::ALL.iter().map(|&r| Self::Edge(r)))
+    }
+}
+
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<OriginFault> for Reason {
+    fn from(fault: OriginFault) -> Self {
+        Self::Origin(fault)
+    }
+}
+
+impl From<EdgeReason> for Reason {
+    fn from(reason: EdgeReason) -> Self {
+        Self::Edge(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own_and_its_place_in_the_table() {
+        let mut names = HashSet::new();
+        for (at, reason) in Reason::all().enumerate() {
+            assert_eq!(reason.index(), at, "{}", reason.name());
+            assert!(
+                names.insert(reason.name()),
+                "{} is used twice",
+                reason.name()
+            );
+            assert!(
+                reason.name().bytes().all(|b| b.is_ascii_lowercase()
+                    || b.is_ascii_digit()
+                    || b == b'-'
+                    || b == b'.')
+            );
+            assert!((400..=599).contains(&reason.status()), "{}", reason.name());
+            assert!(reason.explain().ends_with('.'), "{}", reason.name());
+        }
+    }
+}
