@@ -17,9 +17,12 @@ macro_rules! known {
 
             /// Recognises a name, whatever its case.
             pub fn of(name: &[u8]) -> Known {
+                let initial = name.first().map_or(0, u8::to_ascii_lowercase);
                 match name.len() {
                     $( $length => {
-                        $( if name.eq_ignore_ascii_case($name.as_bytes()) { return Known::$variant; } )+
+                        $( if initial == const { initial_of($name) } && name.eq_ignore_ascii_case($name.as_bytes()) {
+                            return Known::$variant;
+                        } )+
                         Known::Other
                     } )*
                     _ => Known::Other,
@@ -59,6 +62,14 @@ known! {
     23: ContentSecurityPolicy "content-security-policy";
     24: SecWebSocketExtensions "sec-websocket-extensions";
     25: StrictTransportSecurity "strict-transport-security", UpgradeInsecureRequests "upgrade-insecure-requests";
+}
+
+/// Length and first letter leave one or two names to compare with.
+const fn initial_of(name: &str) -> u8 {
+    match name.as_bytes().first() {
+        Some(initial) => *initial,
+        None => 0,
+    }
 }
 
 /// A set of [`Known`] names, for "is there one at all?" without looking at the lines.
