@@ -31,8 +31,6 @@ mod clock;
 mod control;
 mod edge_call;
 mod edge_process;
-#[path = "../../mangrove-edge/src/handover.rs"]
-pub mod handover;
 mod listeners;
 mod privileges;
 mod resume;
@@ -51,6 +49,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 pub use edge_process::{EdgeArgs, EdgeEntry};
+pub use mangrove_edge::handover;
 pub use privileges::Account;
 
 use arguments::{Arguments, Command};
