@@ -94,7 +94,7 @@ origin-slow = The website is taking too long
 origin-busy = The website is very busy
     .happened = You are connected and the edge works, but the website’s own server has no room for more requests at this moment.
     .todo = Wait a minute, then reload. Reloading quickly makes the wait longer.
-    .owner = Every server of this site is down, full or resting after failures, so the edge did not send this request on.
+    .owner = Every connection that the edge may hold to your server was in use for too long. Make your server faster, or allow more connections.
 
 origin-garbled = The website gave a broken answer
     .happened = You are connected and the edge works, but what the website’s own server sent back cannot be trusted.

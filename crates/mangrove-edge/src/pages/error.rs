@@ -426,9 +426,9 @@ impl Kind {
             (Fault::Visitor, _) => Self::Request,
             (Fault::Edge, 503) => Self::EdgeBusy,
             (Fault::Edge, _) => Self::EdgeTrouble,
-            (Fault::Origin, 503) => Self::OriginBusy,
             (Fault::Origin, 504) => Self::OriginSlow,
             (Fault::Origin, _) if unreachable(page.reason) => Self::OriginUnreachable,
+            (Fault::Origin, 503) => Self::OriginBusy,
             (Fault::Origin, _) => Self::OriginGarbled,
         }
     }
@@ -454,17 +454,14 @@ impl Kind {
     }
 }
 
-/// No answer at all, as opposed to an answer that cannot be trusted.
+/// No answer at all, as opposed to a late one, one that cannot be trusted, or a server that is up and full.
 fn unreachable(reason: &str) -> bool {
-    [
-        "connect-",
-        "tls-",
-        "name-not-resolved",
-        "reset",
-        "ended-early",
-    ]
-    .iter()
-    .any(|start| reason.starts_with(start))
+    let reached_nobody = ["name-not-resolved", "no-healthy-origin", "breaker-open"];
+    let broke_off = ["reset", "ended-early"];
+    reached_nobody.contains(&reason)
+        || broke_off.contains(&reason)
+        || reason.starts_with("connect-")
+        || reason.starts_with("tls-")
 }
 
 /// The last second that four digits of year can say.

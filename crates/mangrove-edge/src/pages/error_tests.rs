@@ -39,7 +39,7 @@ const EVERY_KIND: [(Fault, u16, &str); 17] = [
     (Fault::Edge, 508, "loop-detected"),
     (Fault::Origin, 502, "connect-refused"),
     (Fault::Origin, 504, "first-byte-timeout"),
-    (Fault::Origin, 503, "no-healthy-origin"),
+    (Fault::Origin, 503, "queue-timeout"),
     (Fault::Origin, 502, "malformed-chunk-size"),
     (Fault::Origin, 508, "loop-detected"),
 ];
@@ -93,6 +93,16 @@ fn one_glance_tells_whose_trouble_it_is() {
     assert_eq!(states(Fault::Visitor, 400), ["bad", "ok", "idle"]);
     assert_eq!(states(Fault::Edge, 500), ["ok", "bad", "idle"]);
     assert_eq!(states(Fault::Origin, 502), ["ok", "ok", "bad"]);
+}
+
+#[test]
+fn every_origin_fault_gets_the_words_that_fit_it() {
+    let kind = |status, reason| Kind::of(&page(Fault::Origin, status, reason));
+    assert_eq!(kind(502, "connect-refused"), Kind::OriginUnreachable);
+    assert_eq!(kind(503, "no-healthy-origin"), Kind::OriginUnreachable);
+    assert_eq!(kind(503, "queue-timeout"), Kind::OriginBusy);
+    assert_eq!(kind(504, "connect-timeout"), Kind::OriginSlow);
+    assert_eq!(kind(502, "malformed-chunk-size"), Kind::OriginGarbled);
 }
 
 #[test]
