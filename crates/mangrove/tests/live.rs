@@ -1,0 +1,244 @@
+//! The whole program, with the real edge: what changes under a stream of visitors, and what they notice of it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a test program"
+)]
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn visitors_notice_no_change_of_configuration_binary_or_supervisor() {
+    let mut mangrove = Mangrove::prepared("first");
+    mangrove.serve();
+    let visitors = Visitors::of(mangrove.addr());
+
+    mangrove.configure("second", "");
+    mangrove.run("reload", &[]);
+    assert_eq!(mangrove.ask(), Ok("second".into()));
+
+    mangrove.configure("third", ", \"127.0.0.1:0\""); // another socket: another edge
+    mangrove.run("reload", &[]);
+    mangrove.wait_for_body("third");
+
+    let next = mangrove.folder.path().join("mangrove-next");
+    fs::copy(env!("CARGO_BIN_EXE_mangrove"), &next).unwrap();
+    mangrove.run("upgrade", &[&next]);
+    let program = fs::read_link(format!("/proc/{}/exe", mangrove.pid())).unwrap();
+    assert_eq!(program, next);
+
+    kill(mangrove.pid(), Signal::KILL);
+    mangrove.child.take().unwrap().wait().unwrap();
+    assert_eq!(mangrove.ask(), Ok("third".into()));
+    mangrove.serve();
+    assert!(
+        mangrove.log().contains("Adopted edge"),
+        "{}",
+        mangrove.log()
+    );
+
+    let failures = visitors.leave();
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+#[test]
+fn a_killed_edge_refuses_no_connection_and_is_back_within_250_ms() {
+    let mut mangrove = Mangrove::prepared("hello");
+    mangrove.serve();
+    let visitors = Visitors::of(mangrove.addr());
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let edge = mangrove.edge();
+        let killed = Instant::now();
+        kill(edge, Signal::KILL);
+        // The first one to be answered by another process.
+        while mangrove.edge_or_none().is_none_or(|pid| pid == edge) || mangrove.ask().is_err() {
+            assert!(killed.elapsed() < PATIENCE);
+        }
+        quickest = quickest.min(killed.elapsed());
+    }
+    // The machine may be busy with other tests, but not every time.
+    assert!(quickest < Duration::from_millis(250), "{quickest:?}");
+    let failures = visitors.leave();
+    let refused = failures
+        .iter()
+        .filter(|failure| failure.contains("refused"));
+    assert_eq!(refused.count(), 0, "{failures:?}");
+}
+
+struct Mangrove {
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+    serves: usize,
+}
+
+impl Mangrove {
+    fn prepared(body: &str) -> Self {
+        let mangrove = Self {
+            folder: tempfile::tempdir().unwrap(),
+            child: None,
+            serves: 0,
+        };
+        mangrove.configure(body, "");
+        mangrove
+    }
+
+    fn configure(&self, body: &str, more: &str) {
+        let text = format!(
+            "[server]\nhttp = [\"127.0.0.1:0\"{more}]\nhttps = \"off\"\nadmin = \"off\"\n\
+             [[site]]\nname = \"a\"\nhosts = [\"*\"]\nrespond = {{ status = 200, body = \"{body}\" }}\n"
+        );
+        fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("mangrove.toml")
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mangrove"));
+        command.arg(name).env_remove("NOTIFY_SOCKET");
+        command.arg("--state").arg(self.folder.path().join("state"));
+        command
+    }
+
+    fn serve(&mut self) {
+        self.serves += 1;
+        let log = File::create(self.log_path()).unwrap();
+        let mut serve = self.command("serve");
+        serve.arg("--config").arg(self.config());
+        serve.stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(serve.spawn().unwrap());
+        wait_until(|| self.log().contains("Ctrl-C"));
+    }
+
+    fn run(&self, name: &str, arguments: &[&Path]) {
+        let output = self.command(name).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join(format!("{}.log", self.serves))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn addr(&self) -> String {
+        let log = self.log();
+        let mut lines = log.lines();
+        let addr = lines.find_map(|line| line.trim().strip_prefix("look at   http://"));
+        addr.unwrap().trim_end_matches('/').to_owned()
+    }
+
+    fn ask(&self) -> Result<String, String> {
+        ask(&self.addr())
+    }
+
+    fn wait_for_body(&self, body: &str) {
+        wait_until(|| self.ask().is_ok_and(|answer| answer == body));
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.child.as_ref().unwrap().id()).unwrap()
+    }
+
+    fn edge(&self) -> i32 {
+        self.edge_or_none().unwrap()
+    }
+
+    /// The supervisor's one living child.
+    fn edge_or_none(&self) -> Option<i32> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_ascii_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Drop for Mangrove {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let pid = i32::try_from(child.id()).unwrap();
+            kill(pid, Signal::TERM);
+            kill(pid, Signal::INT); // without waiting for anyone
+            let _ = child.wait();
+        }
+        let state = self.folder.path().join("state");
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let ours = processes
+            .filter(|process| fs::read_link(process.path().join("cwd")).is_ok_and(|at| at == state))
+            .filter_map(|process| process.file_name().to_str()?.parse().ok());
+        ours.for_each(|pid| kill(pid, Signal::KILL));
+    }
+}
+
+/// Someone who comes again and again, each time on a new connection.
+struct Visitors {
+    gone: Arc<AtomicBool>,
+    visits: JoinHandle<Vec<String>>,
+}
+
+impl Visitors {
+    fn of(addr: String) -> Self {
+        let gone = Arc::new(AtomicBool::new(false));
+        let leaving = Arc::clone(&gone);
+        let visits = thread::spawn(move || {
+            let mut failures = Vec::new();
+            while !leaving.load(SeqCst) {
+                failures.extend(ask(&addr).err());
+                thread::sleep(Duration::from_millis(1));
+            }
+            failures
+        });
+        Self { gone, visits }
+    }
+
+    /// What went wrong in all their visits.
+    fn leave(self) -> Vec<String> {
+        self.gone.store(true, SeqCst);
+        self.visits.join().unwrap()
+    }
+}
+
+fn ask(addr: &str) -> Result<String, String> {
+    let told = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect(addr).map_err(told)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
+    let request = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).map_err(told)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(told)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+        _ => Err(format!("not an answer: {answer:?}")),
+    }
+}
+
+fn kill(pid: i32, signal: Signal) {
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+}
+
+fn wait_until(mut there: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !there() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
