@@ -38,7 +38,11 @@ impl Machine {
             .collect();
         Self {
             processor: value_in("/proc/cpuinfo", "model name", ':'),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            // Not what this process may use: it has pinned itself.
+            cores: read("/proc/cpuinfo")
+                .lines()
+                .filter(|line| line.starts_with("processor"))
+                .count(),
             kernel: read("/proc/sys/kernel/osrelease"),
             system: value_in("/etc/os-release", "PRETTY_NAME", '=')
                 .trim_matches('"')

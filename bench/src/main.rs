@@ -85,7 +85,7 @@ struct Setting {
     /// Show the rows and stop.
     #[arg(long)]
     list: bool,
-    /// The mangrove program to measure, or `none`. Unset, it is built first.
+    /// The mangrove program to measure, or `none` (results are then kept apart). Unset, it is built first.
     #[arg(long, value_name = "PATH")]
     mangrove: Option<PathBuf>,
     /// The core that the server under test runs on.
@@ -165,12 +165,14 @@ fn compare(arguments: &Compare) -> Result<ExitCode> {
             arguments.rounds.into()
         },
     };
-    let folder = if arguments.quick {
-        stage.work.join("quick")
+    // What is no comparison of Mangrove with anything never takes the place of one.
+    let apart = arguments.quick || stage.programs.mangrove.is_none();
+    let folder = if apart {
+        stage.work.join("apart")
     } else {
         own_folder().to_owned()
     };
-    let mut results = if arguments.quick {
+    let mut results = if apart {
         Results::default()
     } else {
         Results::load(&folder.join("results.json"))?

@@ -229,6 +229,9 @@ impl Running {
 
 /// Why this server has no part in a row; nothing when it has.
 pub(crate) fn not_applicable(server: Server, wire: Wire, programs: &Programs) -> Option<String> {
+    if server == Server::Mangrove && programs.mangrove.is_none() {
+        return Some("left out by --mangrove none".to_owned());
+    }
     if server.version(programs).is_none() {
         return Some("not installed here".to_owned());
     }
