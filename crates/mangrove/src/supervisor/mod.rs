@@ -12,14 +12,18 @@
 //! sockets or another binary) that must become ready before the old one drains. A change that fails is taken back and
 //! leaves everything as it was.
 
+mod change;
 mod restart;
+mod words;
 
 use std::collections::BTreeMap;
 use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use change::{Change, Way};
 pub(crate) use restart::{Exit, RestartPolicy};
+pub(crate) use words::{Action, Asker, Call, Event, Generation, Status, Stop};
 
 /// How long an edge may take from its start until every core accepts.
 pub(crate) const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -31,118 +35,6 @@ pub(crate) const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const HEALTH_FAILURES: u32 = 3;
 /// How often a change starts its edge again when that was killed from outside before it was ready.
 pub(crate) const CANDIDATE_STARTS: u32 = 3;
-
-/// Edges are numbered as they are started; the number is in the names of their sockets and is never used twice.
-pub(crate) type Generation = u64;
-
-/// Who asked for a change, and so who is told its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asker {
-    /// `mangrove serve` itself, at its start.
-    Startup,
-    /// A signal: the outcome goes to the terminal.
-    Signal,
-    /// A connection to the control socket, by its number.
-    Caller(u64),
-}
-
-/// What an edge is asked on its own socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// Read the settled configuration again and swap it in.
-    Apply,
-    /// Read the certificate files again.
-    Certificates,
-    /// Stop accepting, finish what is under way, exit.
-    Drain,
-    /// Open the log files again.
-    Reopen,
-    /// Is it alive?
-    Health,
-}
-
-/// A signal that the supervisor sends to an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Asks: SIGTERM.
-    Terminate,
-    /// Ends it for certain: SIGKILL.
-    Kill,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// Time to start. `fallback`: an older settled configuration is on the disk, to be used should this one fail.
-    Boot { program: PathBuf, fallback: bool },
-    /// An edge that outlived its supervisor was found. It `serves`, or is draining.
-    Adopted {
-        generation: Generation,
-        serves: bool,
-        program: PathBuf,
-    },
-    /// Every core of this edge accepts.
-    Ready(Generation),
-    /// An edge's process is gone.
-    Exited(Generation, Exit),
-    /// An edge answered, or did not.
-    Answered(Generation, Call, Result<String, String>),
-    /// A new settled configuration is on the disk. `sockets`: the set of listening sockets is another one.
-    Configured { asker: Asker, sockets: bool },
-    /// A binary that passed its checks is to replace everything.
-    Upgrade { asker: Asker, program: PathBuf },
-    /// The supervisor could not become the new binary.
-    NotReplaced(String),
-    /// Please stop; the second time: now.
-    Terminate,
-    /// The log files were moved away.
-    Reopen,
-    /// Nothing happened but time.
-    Tick,
-}
-
-/// What to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Start this edge from `program`, with the sockets of the change under way if there is one.
-    Start {
-        generation: Generation,
-        program: PathBuf,
-    },
-    /// Ask this edge.
-    Call(Generation, Call),
-    /// Send this edge a signal.
-    Signal(Generation, Stop),
-    /// The change is good: its sockets and its configuration are the ones to keep.
-    Keep,
-    /// The change failed: put the older configuration and sockets back.
-    TakeBack,
-    /// Tell whoever asked how it ended.
-    Answer(Asker, Result<String, String>),
-    /// Tell the person at the terminal.
-    Say(String),
-    /// Replace the supervisor's own program, keeping everything it holds; `asker` is told by the new one.
-    Become { program: PathBuf, asker: Asker },
-    /// Stop listening: close every listening socket.
-    Close,
-    /// Leave with this exit code.
-    Exit(u8),
-}
-
-/// What the supervisor is about, for whoever watches it from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// No edge has served yet.
-    Starting,
-    /// An edge serves.
-    Serving,
-    /// An edge serves and a change is under way.
-    Changing,
-    /// The edge is gone and its successor is not ready yet.
-    Recovering,
-    /// Everything is being ended.
-    Stopping,
-}
 
 /// The state of all edges.
 #[derive(Debug)]
@@ -176,26 +68,6 @@ enum Phase {
     Starting { until: Instant },
     Serving,
     Draining { until: Instant },
-}
-
-#[derive(Debug)]
-struct Change {
-    asker: Asker,
-    way: Way,
-}
-
-#[derive(Debug)]
-enum Way {
-    /// The serving edge swaps its configuration.
-    InPlace,
-    /// Another edge takes over.
-    Replace {
-        candidate: Generation,
-        starts: u32,
-        upgrade: bool,
-        /// If there is nothing older to go back to, a failure ends the supervisor.
-        fallback: bool,
-    },
 }
 
 impl Supervisor {
@@ -433,59 +305,6 @@ impl Supervisor {
         actions
     }
 
-    /// Killed in the middle of applying a configuration: the next edge starts with it, and its readiness is the answer.
-    fn restart_as_candidate(
-        &mut self,
-        generation: Generation,
-        asker: Asker,
-        exit: &Exit,
-        now: Instant,
-    ) -> Vec<Action> {
-        let (candidate, start) = self.start(self.program.clone(), now);
-        self.change = Some(Change {
-            asker,
-            way: Way::Replace {
-                candidate,
-                starts: 1,
-                upgrade: false,
-                fallback: true,
-            },
-        });
-        let said = format!("Edge {generation} {exit}; edge {candidate} is starting.");
-        vec![start, Action::Say(said)]
-    }
-
-    fn candidate_exited(
-        &mut self,
-        generation: Generation,
-        edge: Edge,
-        exit: Exit,
-        now: Instant,
-    ) -> Vec<Action> {
-        if let Some(Change {
-            way: Way::Replace { starts, .. },
-            ..
-        }) = &self.change
-            && matches!(exit, Exit::Outside(_))
-            && *starts < CANDIDATE_STARTS
-        {
-            let (again, start) = self.start(edge.program, now);
-            if let Some(Change {
-                way: Way::Replace {
-                    candidate, starts, ..
-                },
-                ..
-            }) = &mut self.change
-            {
-                *candidate = again;
-                *starts += 1;
-            }
-            let said = format!("Edge {generation} {exit}; edge {again} is starting.");
-            return vec![start, Action::Say(said)];
-        }
-        self.fail_change(&format!("the new edge {exit} before it was ready"), now)
-    }
-
     fn answered(
         &mut self,
         generation: Generation,
@@ -506,51 +325,6 @@ impl Supervisor {
                 Err(_) => vec![Action::Signal(generation, Stop::Terminate)],
             },
             Call::Apply | Call::Certificates => self.applied(generation, call, answer),
-        }
-    }
-
-    fn applied(
-        &mut self,
-        generation: Generation,
-        call: Call,
-        answer: Result<String, String>,
-    ) -> Vec<Action> {
-        let Some(Change {
-            asker,
-            way: Way::InPlace,
-        }) = self.change
-        else {
-            return match answer {
-                Ok(_) => Vec::new(),
-                Err(why) => vec![Action::Say(format!(
-                    "Edge {generation} keeps an older certificate: {why}."
-                ))],
-            };
-        };
-        if self.serving() != Some(generation) {
-            return Vec::new(); // its exit is told by another event, or was
-        }
-        match (call, answer) {
-            (Call::Apply, Ok(_)) => {
-                vec![Action::Keep, Action::Call(generation, Call::Certificates)]
-            }
-            (Call::Apply, Err(why)) => {
-                self.change = None;
-                vec![Action::TakeBack, Action::Answer(asker, Err(why))]
-            }
-            (_, Ok(_)) => {
-                self.change = None;
-                let told = format!("Edge {generation} serves the new configuration.");
-                vec![Action::Answer(asker, Ok(told))]
-            }
-            (_, Err(why)) => {
-                self.change = None;
-                let told = format!(
-                    "The new configuration is in force, but not every certificate: {why}. \
-                     The older pair serves on."
-                );
-                vec![Action::Answer(asker, Err(told))]
-            }
         }
     }
 
@@ -577,56 +351,6 @@ impl Supervisor {
             generation,
             "it left its health questions without an answer".into(),
         )
-    }
-
-    fn configured(&mut self, asker: Asker, sockets: bool, now: Instant) -> Vec<Action> {
-        if let Some(why) = self.refuses_change() {
-            return vec![Action::Answer(asker, Err(why.into()))];
-        }
-        if let (false, Some(serving)) = (sockets, self.serving()) {
-            self.change = Some(Change {
-                asker,
-                way: Way::InPlace,
-            });
-            return vec![Action::Call(serving, Call::Apply)];
-        }
-        self.replace(asker, self.program.clone(), false, now)
-    }
-
-    fn upgrade(&mut self, asker: Asker, program: PathBuf, now: Instant) -> Vec<Action> {
-        match self.refuses_change() {
-            Some(why) => vec![Action::Answer(asker, Err(why.into()))],
-            None => self.replace(asker, program, true, now),
-        }
-    }
-
-    fn replace(
-        &mut self,
-        asker: Asker,
-        program: PathBuf,
-        upgrade: bool,
-        now: Instant,
-    ) -> Vec<Action> {
-        // An edge that is still on its way up, or waits out a pause, is not worth keeping beside its successor.
-        self.restart_at = None;
-        let mut actions = Vec::new();
-        if self.serving().is_none()
-            && let Some(current) = self.current.take()
-        {
-            actions.extend(self.doom(current, "a change replaced it before it was ready".into()));
-        }
-        let (candidate, start) = self.start(program, now);
-        self.change = Some(Change {
-            asker,
-            way: Way::Replace {
-                candidate,
-                starts: 1,
-                upgrade,
-                fallback: true,
-            },
-        });
-        actions.push(start);
-        actions
     }
 
     fn terminate(&mut self, now: Instant) -> Vec<Action> {
@@ -708,39 +432,6 @@ impl Supervisor {
         actions
     }
 
-    fn fail_change(&mut self, why: &str, now: Instant) -> Vec<Action> {
-        let Some(Change { asker, way }) = self.change.take() else {
-            return Vec::new();
-        };
-        let mut actions = vec![Action::TakeBack];
-        let Way::Replace {
-            fallback, upgrade, ..
-        } = way
-        else {
-            return actions;
-        };
-        if asker == Asker::Startup && !fallback {
-            let told = format!("Mangrove did not start: {why}.");
-            actions.push(Action::Answer(asker, Err(told)));
-            self.stopping = true;
-            actions.push(Action::Exit(1));
-            return actions;
-        }
-        let step = if upgrade {
-            "Step 3, the new edge"
-        } else {
-            "Not applied"
-        };
-        let told = format!("{step}: {why}. What served before serves on.");
-        actions.push(Action::Answer(asker, Err(told)));
-        if self.current.is_none() {
-            let (generation, start) = self.start(self.program.clone(), now);
-            self.current = Some(generation);
-            actions.push(start);
-        }
-        actions
-    }
-
     fn restart_after(
         &mut self,
         generation: Generation,
@@ -804,16 +495,6 @@ impl Supervisor {
         self.ever_served = true;
         self.health_failures = 0;
         self.health_at = Some(now + HEALTH_INTERVAL);
-    }
-
-    fn candidate(&self) -> Option<Generation> {
-        match &self.change {
-            Some(Change {
-                way: Way::Replace { candidate, .. },
-                ..
-            }) => Some(*candidate),
-            _ => None,
-        }
     }
 
     fn exit_when_alone(&self) -> Vec<Action> {
