@@ -50,18 +50,10 @@ settings! {
         interim_responses: u32 = 8, Count 1 ..= 100,
             "Interim (1xx) responses an origin may send before the final one (RFC 9110 section 15.2 sets no end).";
         connection_buffer_bytes: u32 = 262_144, Bytes 65_536 ..= 16_777_216,
-            "All memory one client connection may hold in buffers, every stream of it together.";
+            "What one HTTP/2 connection may hold in buffers, each way, every stream of it together; an HTTP/1 connection never holds more than two reads of 64 KiB.";
         connections: u32 = 20_000, Count 16 ..= 1_000_000,
             "Client connections of one edge process. At the ceiling the idlest are closed first, so that newcomers are served; keep LimitNOFILE above twice this.";
         h2_streams: u32 = 100, Count 1 ..= 1_000,
             "Concurrent streams per HTTP/2 connection; RFC 9113 section 6.5.2 recommends no fewer than 100.";
-        h2_window: Duration = seconds(10), Time 1_000 ..= 60_000,
-            "The window over which the HTTP/2 frame budgets below are counted.";
-        h2_resets: u32 = 200, Count 10 ..= 100_000,
-            "Streams reset in one window, by either side, before GOAWAY ENHANCE_YOUR_CALM: Rapid Reset (CVE-2023-44487) and MadeYouReset (CVE-2025-8671).";
-        h2_control_frames: u32 = 1_000, Count 50 ..= 1_000_000,
-            "PING, SETTINGS, PRIORITY and empty DATA frames in one window before GOAWAY: the floods of CVE-2019-9512, 9515 and 9518.";
-        h2_continuations: u32 = 8, Count 1 ..= 64,
-            "CONTINUATION frames in one field block before GOAWAY (CVE-2024-27316).";
     }
 }

@@ -164,12 +164,14 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_reason_has_a_name_of_its_own_and_its_place_in_the_table() {
+    fn every_reason_is_known_by_name_and_fault_and_has_its_place_in_the_table() {
         let mut names = HashSet::new();
         for (at, reason) in Reason::all().enumerate() {
             assert_eq!(reason.index(), at, "{}", reason.name());
+            // `bare-lf` is the same mistake whoever makes it: the fault, which stands beside the
+            // name everywhere, tells whose it was.
             assert!(
-                names.insert(reason.name()),
+                names.insert((reason.fault().name(), reason.name())),
                 "{} is used twice",
                 reason.name()
             );

@@ -52,7 +52,7 @@ refusals! {
         "The first line is not `METHOD target HTTP/1.1` with single spaces; send it exactly so.";
     MethodTooLong = "method-too-long" 501 close, "RFC 9112 section 3",
         "The method is longer than any this server knows; use a standard method.";
-    ConnectRefused = "connect-refused" 405 close, "RFC 9110 section 9.3.6",
+    ConnectRefused = "connect-method-refused" 405 close, "RFC 9110 section 9.3.6",
         "This server is no tunnel; CONNECT is not offered.";
     MalformedTarget = "malformed-target" 400 close, "RFC 9112 section 3.2",
         "The request target is not a path, an http or https URL, or `*` with OPTIONS; percent-encode what is not plain ASCII.";

@@ -26,11 +26,10 @@ use crate::rate::{Pace, TooSlow};
 use crate::reason::{EdgeReason, Reason};
 use crate::tunnel::{Pipe, poll_both};
 
-/// What a client may send ahead of us on one stream, and on all of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// How much of one stream's answer may wait in the connection for its turn.
-const SEND_BUFFER: usize = 256 * 1024;
+/// What a client may send ahead of us on one stream.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// Of the connection's buffer, what one stream's answer may take while it waits for its turn.
+const SEND_SHARE: u32 = 4;
 /// Streams that ended by a reset and are remembered for a moment (the crate's own guard).
 const REMEMBERED_RESETS: usize = 64;
 
@@ -42,11 +41,11 @@ pub async fn serve(core: Rc<Core>, connection: Rc<Connection>, stream: Stream) {
     idle.arm_in(limits.protocol_sniff);
     let mut builder = h2::server::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(STREAM_WINDOW.min(limits.connection_buffer_bytes))
+        .initial_connection_window_size(limits.connection_buffer_bytes)
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(limits.head_bytes)
-        .max_send_buffer_size(SEND_BUFFER)
+        .max_send_buffer_size((limits.connection_buffer_bytes / SEND_SHARE) as usize)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
         .enable_connect_protocol();
     drop(snapshot);

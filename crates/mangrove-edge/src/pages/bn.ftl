@@ -204,4 +204,4 @@ reason-uppercase-field-name = ফিল্ডের নামে বড় হ�
 reason-websocket-version = WebSocket-এর সংস্করণ ১৩ নয়।
 reason-write-timeout = অরিজিন অনুরোধ পড়া থামিয়ে দিয়েছে; চাপ দেখুন।
 
-visitor-reason-connect-refused = এই সার্ভার সুড়ঙ্গ নয়; CONNECT দেওয়া হয় না।
+reason-connect-method-refused = এই সার্ভার সুড়ঙ্গ নয়; CONNECT দেওয়া হয় না।

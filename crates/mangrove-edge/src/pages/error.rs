@@ -99,15 +99,8 @@ const EXPLAIN_SHOWN: usize = 400;
 /// plain text and can be shared by all cores.
 pub struct Pages {
     sheets: Vec<Sheet>,
-    bengali: Reasons,
-}
-
-/// What the named reasons mean, in a language of its own. English takes [`ErrorPage::explain`].
-#[derive(Default)]
-struct Reasons {
-    of_anyone: HashMap<String, String>,
-    /// Where the same name means something else when it is the visitor's.
-    of_visitors: HashMap<String, String>,
+    /// What the named reasons mean, in a language of its own. English takes [`ErrorPage::explain`].
+    bengali: HashMap<String, String>,
 }
 
 /// One page in all formats, with holes.
@@ -164,7 +157,7 @@ impl Pages {
     pub fn new() -> Self {
         let mut pages = Self {
             sheets: Vec::with_capacity(Language::ALL.len() * Kind::ALL.len()),
-            bengali: Reasons::default(),
+            bengali: HashMap::new(),
         };
         for language in Language::ALL {
             let words = Words::read(language.tag(), language.source());
@@ -174,10 +167,7 @@ impl Pages {
                     .push(Sheet::draw(language, fault, kind, &words));
             }
             if language == Language::Bengali {
-                pages.bengali = Reasons {
-                    of_anyone: words.reasons("reason-", language.source()),
-                    of_visitors: words.reasons("visitor-reason-", language.source()),
-                };
+                pages.bengali = words.reasons("reason-", language.source());
             }
         }
         pages
@@ -196,7 +186,10 @@ impl Pages {
         };
         let explain = match language {
             Language::English => page.explain,
-            Language::Bengali => self.bengali.of(page).unwrap_or(page.explain),
+            Language::Bengali => self
+                .bengali
+                .get(page.reason)
+                .map_or(page.explain, String::as_str),
         };
         sheet.template(format).fill(out, |hole, out| match hole {
             Hole::Status => push_hostile(page.status.to_string().as_bytes(), 5, format, out),
@@ -214,17 +207,6 @@ impl Pages {
         self.sheets.iter().find(|sheet| {
             sheet.language == language && sheet.fault == page.fault && sheet.kind == kind
         })
-    }
-}
-
-impl Reasons {
-    fn of(&self, page: &ErrorPage<'_>) -> Option<&str> {
-        let of_visitor = (page.fault == Fault::Visitor)
-            .then(|| self.of_visitors.get(page.reason))
-            .flatten();
-        of_visitor
-            .or_else(|| self.of_anyone.get(page.reason))
-            .map(String::as_str)
     }
 }
 

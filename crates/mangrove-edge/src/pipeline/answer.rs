@@ -122,6 +122,12 @@ pub fn answer_refused(story: &mut Story, reason: Reason) -> Answer {
     // A page about this one request: nobody else's, and not for later.
     head.push_field(b"cache-control", b"no-store");
     head.push_field(b"vary", b"accept, accept-language");
+    // The page is one file with its own style; nothing else may run or load in the site's name.
+    head.push_field(
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'",
+    );
+    head.push_field(b"x-content-type-options", b"nosniff");
     let mut status_field = Vec::with_capacity(96);
     push_proxy_status(
         &mut status_field,

@@ -82,6 +82,7 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
         answer_begun: false,
     };
     asking.upstreams.note_request(story.core.clock.now());
+    let mut first_failure = None;
     loop {
         story.origin.tries += 1;
         let outcome = asking.attempt(story).await;
@@ -99,10 +100,17 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
                 return outcome;
             }
             Err(failed) => {
-                story.core.metrics.origin_finished(None, nanos);
+                if failed.had_member {
+                    story.core.metrics.origin_finished(None, nanos);
+                } else if let Some(reason) = first_failure {
+                    // A retry that finds no other origin tells nothing new: the first try's reason stands.
+                    story.origin.tries -= 1;
+                    return Outcome::Failed(reason);
+                }
                 if !asking.may_try_again(story, &failed) {
                     return Outcome::Failed(failed.reason);
                 }
+                first_failure.get_or_insert(failed.reason);
                 story.core.metrics.origin_retries.add(1);
             }
         }
@@ -479,9 +487,8 @@ fn own_fields(story: &Story, trusts_peer: bool, mut push: impl FnMut(&str, &[u8]
     if !(trusts_peer && story.head.count(Known::XForwardedProto) > 0) {
         push("x-forwarded-proto", story.connection.scheme().as_bytes());
     }
-    if !(trusts_peer && story.head.count(Known::XForwardedHost) > 0)
-        && !story.head.authority().is_empty()
-    {
+    let host_is_told = trusts_peer && story.head.count(Known::XForwardedHost) > 0;
+    if !host_is_told && !story.head.authority().is_empty() {
         push("x-forwarded-host", story.head.authority());
     }
     push("x-request-id", &story.id.render());
