@@ -235,9 +235,7 @@ fn a_stored_form_is_judged_like_a_file() {
 #[test]
 fn a_stored_form_from_before_a_setting_existed_gets_its_default() {
     let json = settled(FULL).to_json();
-    let older = json
-        .replace("\"h2_continuations\":8", "\"h2_streams\":100")
-        .replacen("\"h2_streams\":100,", "", 1);
+    let older = json.replacen(",\"h2_streams\":100", "", 1);
     assert_ne!(older, json);
     assert_eq!(Settled::from_json(older.as_bytes()).unwrap(), settled(FULL));
 }
