@@ -1,0 +1,221 @@
+//! An HTTP/2 client that writes frames itself, so that it can write what no library would.
+
+use std::collections::HashMap;
+
+use crate::wire::Wire;
+use crate::world::World;
+
+pub(crate) const PROTOCOL_ERROR: Outcome = Outcome::Reset(1);
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// A connection with prior knowledge (RFC 9113 section 3.3).
+#[derive(Debug)]
+pub(crate) struct Http2 {
+    wire: Wire,
+    next: u32,
+    outcomes: HashMap<u32, Outcome>,
+}
+
+/// What became of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was answered, with this status.
+    Status(u16),
+    /// It was reset, with this error code.
+    Reset(u32),
+    /// The whole connection was ended, with this error code.
+    GoneAway(u32),
+}
+
+impl Http2 {
+    pub(crate) fn connect(world: &World) -> Self {
+        let mut wire = Wire::from(world.client());
+        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        Self {
+            wire,
+            next: 1,
+            outcomes: HashMap::new(),
+        }
+    }
+
+    /// Opens a stream with these fields and nothing after them.
+    pub(crate) fn ask(&mut self, fields: &[(&str, &str)]) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        self.send_headers(stream, fields, true);
+        stream
+    }
+
+    /// Opens a stream with these fields and a body to come.
+    pub(crate) fn begin(&mut self, fields: &[(&str, &str)]) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        self.send_headers(stream, fields, false);
+        stream
+    }
+
+    /// Ends the stream with these trailers.
+    pub(crate) fn trailers(&mut self, stream: u32, fields: &[(&str, &str)]) {
+        self.send_headers(stream, fields, true);
+    }
+
+    pub(crate) fn data(&mut self, stream: u32, data: &str, last: bool) {
+        let flags = if last { END_STREAM } else { 0 };
+        self.frame(DATA, flags, stream, data.as_bytes());
+    }
+
+    /// Waits for what becomes of `stream`.
+    pub(crate) fn outcome(&mut self, stream: u32) -> Outcome {
+        loop {
+            if let Some(&outcome) = self.outcomes.get(&stream) {
+                return outcome;
+            }
+            let (kind, on, payload) = self.next_frame();
+            match kind {
+                HEADERS => {
+                    self.outcomes.insert(on, Outcome::Status(status_in(&payload)));
+                }
+                RST_STREAM => {
+                    self.outcomes.insert(on, Outcome::Reset(number(&payload)));
+                }
+                GOAWAY => {
+                    let code = number(&payload[4..]);
+                    self.outcomes.insert(stream, Outcome::GoneAway(code));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for the reset of a stream that was answered already.
+    pub(crate) fn reset(&mut self, stream: u32) -> u32 {
+        loop {
+            let (kind, on, payload) = self.next_frame();
+            match kind {
+                RST_STREAM if on == stream => return number(&payload),
+                DATA if on == stream => {}
+                HEADERS | GOAWAY => panic!("not a reset: {kind} {payload:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The connection serves another stream.
+    pub(crate) fn goes_on(&mut self, world: &World) {
+        let stream = self.ask(&get("/next"));
+        let mut origin = world.origin.accept();
+        assert_eq!(origin.head().first_line(), "GET /next HTTP/1.1");
+        origin.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(self.outcome(stream), Outcome::Status(200));
+    }
+
+    /// Waits for the edge to close the connection.
+    pub(crate) fn ends(mut self) {
+        self.wire.rest();
+    }
+
+    /// Leaves without a word.
+    pub(crate) fn leave(self) {
+        self.wire.reset();
+    }
+
+    fn send_headers(&mut self, stream: u32, fields: &[(&str, &str)], last: bool) {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            block.push(0); // a literal that is not indexed, with a name of its own (RFC 7541 section 6.2.2)
+            push_text(&mut block, name);
+            push_text(&mut block, value);
+        }
+        let flags = if last { END_HEADERS | END_STREAM } else { END_HEADERS };
+        self.frame(HEADERS, flags, stream, &block);
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.wire.send(frame);
+    }
+
+    fn next_frame(&mut self) -> (u8, u32, Vec<u8>) {
+        let head = self.wire.take(9);
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        (head[3], number(&head[5..]), self.wire.take(length as usize))
+    }
+}
+
+/// The fields of a GET that is as it should be.
+pub(crate) fn get(path: &str) -> [(&str, &str); 4] {
+    [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "a.example"),
+        (":path", path),
+    ]
+}
+
+/// Those of a POST, and more.
+pub(crate) fn post<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut fields = get("/").to_vec();
+    fields[0].1 = "POST";
+    fields.extend(more);
+    fields
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes[..4].try_into().unwrap())
+}
+
+/// A string without Huffman coding (RFC 7541 section 5.2).
+fn push_text(block: &mut Vec<u8>, text: &str) {
+    let mut length = text.len();
+    if length < 127 {
+        block.push(length as u8);
+    } else {
+        block.push(127);
+        length -= 127;
+        while length >= 128 {
+            block.push(length as u8 | 128);
+            length >>= 7;
+        }
+        block.push(length as u8);
+    }
+    block.extend(text.as_bytes());
+}
+
+/// `:status` comes first in a response: from the static table, or as a literal of three digits.
+fn status_in(block: &[u8]) -> u16 {
+    let block = match block {
+        [0x20..=0x3f, rest @ ..] => rest, // a size update of the table
+        block => block,
+    };
+    match block {
+        [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
+        [0x48 | 0x08 | 0x18, length, text @ ..] if length & 128 != 0 => {
+            digits_in(&text[..usize::from(length & 127)])
+        }
+        other => panic!("no status: {other:x?}"),
+    }
+}
+
+/// Three digits in the Huffman code of RFC 7541: `0` to `2` have five bits, the others six.
+fn digits_in(text: &[u8]) -> u16 {
+    let mut bits = text.iter().flat_map(|b| (0..8).rev().map(move |at| u16::from(b >> at & 1)));
+    let mut number = 0;
+    for _ in 0..3 {
+        let five = (0..5).fold(0, |code, _| code << 1 | bits.next().unwrap());
+        let digit = match five {
+            0..=2 => five,
+            _ => (five << 1 | bits.next().unwrap()) - 22,
+        };
+        number = number * 10 + digit;
+    }
+    number
+}

@@ -1,0 +1,45 @@
+//! Smuggling and desynchronisation, shown on raw sockets.
+//!
+//! Every story has three on stage: a client that writes bytes, a real edge, and an origin that is the test itself. It
+//! says what the client sends, what the origin sees of it (or that it sees nothing), and what the client gets.
+//!
+//! | file | about |
+//! |---|---|
+//! | `lengths` | where a request's body ends: Content-Length, Transfer-Encoding |
+//! | `chunks` | the framing of chunked requests |
+//! | `heads` | lines, names, hosts, versions, ceilings |
+//! | `pipelining` | requests behind requests |
+//! | `expect` | 100-continue |
+//! | `forwarding` | which fields and which path an origin sees |
+//! | `addresses` | who the visitor is said to be |
+//! | `origin_heads`, `origin_bodies` | what an origin says, and what is believed of it |
+//! | `reuse` | which connections to an origin are used again |
+//! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test program: what is not as expected should stop it, and its patience is measured on the real clock"
+)]
+
+mod addresses;
+mod chunks;
+mod downgrade;
+mod expect;
+mod forwarding;
+mod frames;
+mod heads;
+mod http2;
+mod lengths;
+mod origin;
+mod origin_bodies;
+mod origin_heads;
+mod pipelining;
+mod reuse;
+mod streams;
+mod wire;
+mod world;

@@ -1,0 +1,76 @@
+//! The origin: a listening socket whose answers the story writes itself.
+
+use std::net::{SocketAddr, TcpListener};
+use std::ops::{Deref, DerefMut};
+
+use socket2::SockRef;
+
+use crate::wire::{PATIENCE, Wire};
+
+/// Where the edge sends requests.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    listener: TcpListener,
+}
+
+/// One connection of the edge's.
+#[derive(Debug)]
+pub(crate) struct Visit(Wire);
+
+impl Origin {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        SockRef::from(&listener)
+            .set_read_timeout(Some(PATIENCE))
+            .unwrap();
+        Self { listener }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// Waits for the edge's next connection.
+    pub(crate) fn accept(&self) -> Visit {
+        let (stream, _) = self.listener.accept().expect("the edge did not connect");
+        Visit(Wire::new(stream))
+    }
+
+    /// True when the edge has opened no connection but those accepted.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.listener.set_nonblocking(true).unwrap();
+        let accepted = self.listener.accept();
+        self.listener.set_nonblocking(false).unwrap();
+        accepted.is_err()
+    }
+}
+
+impl Visit {
+    /// Answers with 200 and `body`.
+    pub(crate) fn answer(&mut self, body: &str) {
+        let length = body.len();
+        self.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+    }
+}
+
+impl Deref for Visit {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.0
+    }
+}
+
+impl DerefMut for Visit {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.0
+    }
+}
+
+impl From<Visit> for Wire {
+    fn from(visit: Visit) -> Self {
+        visit.0
+    }
+}

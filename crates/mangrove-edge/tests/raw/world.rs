@@ -1,0 +1,270 @@
+//! The stage: a real edge between a client and an origin, and a look into its books.
+
+use std::fmt::Debug;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mangrove_config::{Defaults, Draft};
+use mangrove_edge::handover::{ListenerKind, PassedListener};
+use mangrove_edge::reason::Reason;
+use mangrove_edge::{EdgeArgs, run};
+use mangrove_http::Refusal;
+use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
+
+use crate::origin::Origin;
+use crate::wire::{Head, PATIENCE, Wire};
+
+/// A client from here is a proxy whose word about its visitors is believed.
+pub(crate) const TRUSTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// A client from here is a balancer that begins with a PROXY header.
+pub(crate) const BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+
+/// One edge with one site, which answers any host from one origin.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) origin: Origin,
+    ipv4: SocketAddr,
+    ipv6: SocketAddr,
+    edge: Option<JoinHandle<ExitCode>>,
+    state: TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with("", "")
+    }
+
+    /// With further lines in the `[server]` and `[[site]]` blocks.
+    pub(crate) fn with(server: &str, site: &str) -> Self {
+        let origin = Origin::new();
+        let state = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[server]\nhttp = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'\nadmin = 'off'\nlimits.drain = '0s'\n\
+             trusted_proxies = ['{TRUSTED}']\nproxy_protocol = ['{BALANCER}']\n{server}\n\
+             [[site]]\nname = 'story'\nhosts = ['*']\norigins = ['http://{}']\n{site}\n",
+            origin.address()
+        );
+        let draft = Draft::parse("story.toml", &text);
+        let settlement = draft.and_then(|draft| draft.settle(&Defaults::default()));
+        let settlement = settlement.unwrap_or_else(|problems| panic!("{problems}"));
+        for folder in ["edge", "log"] {
+            std::fs::create_dir(state.path().join(folder)).unwrap();
+        }
+        let settled = state.path().join("edge/settled.json");
+        std::fs::write(settled, settlement.settled.to_json()).unwrap();
+        let ((ipv4, first), (ipv6, second)) = (listen("127.0.0.1:0"), listen("[::1]:0"));
+        let (mut ready, tell_ready) = std::io::pipe().unwrap();
+        let args = EdgeArgs {
+            state_dir: state.path().to_owned(),
+            listeners: vec![first, second],
+            ready_fd: Some(tell_ready.into()),
+            generation: 1,
+        };
+        let edge = std::thread::spawn(move || run(args));
+        let mut word = [0; 6];
+        ready.read_exact(&mut word).expect("the edge did not start");
+        Self {
+            origin,
+            ipv4,
+            ipv6,
+            edge: Some(edge),
+            state,
+        }
+    }
+
+    /// Where the edge listens over IPv4.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.ipv4
+    }
+
+    /// A visitor who has connected and said nothing.
+    pub(crate) fn client(&self) -> Client {
+        self.client_from(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// One who comes from another address.
+    pub(crate) fn client_from(&self, address: IpAddr) -> Client {
+        let to = if address.is_ipv4() {
+            self.ipv4
+        } else {
+            self.ipv6
+        };
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(address, 0).into()).unwrap();
+        socket.connect(&to.into()).unwrap();
+        Client(Wire::new(socket.into()))
+    }
+
+    /// Sends `request` on a fresh connection, which must come to nothing: refused by name, in the answer, the log and the
+    /// counter, with the connection closed where it should be and nothing said to the origin.
+    pub(crate) fn refuses(&self, request: impl AsRef<[u8]>, refusal: Refusal) {
+        let request = request.as_ref();
+        let shown = String::from_utf8_lossy(&request[..request.len().min(200)]);
+        let before = self.counted(refusal);
+        let mut client = self.client();
+        client.send(request);
+        let answer = client.answer();
+        assert_eq!(answer.reason(), Some(refusal.name()), "{shown:?}");
+        assert_eq!(answer.head.status(), refusal.status(), "{shown:?}");
+        if refusal.closes() {
+            assert_eq!(answer.head.field("connection"), Some("close"), "{shown:?}");
+            client.ends();
+        }
+        let count = self.counts(refusal, before + 1);
+        assert_eq!(count, before + 1, "{shown:?} is counted once");
+        let record = self.record_of(&answer);
+        assert_eq!(record["reason"], refusal.name(), "{shown:?}");
+        assert_eq!(record["http.response.status_code"], refusal.status());
+        assert!(self.origin.is_untouched(), "{shown:?} reached the origin");
+    }
+
+    /// How often the edge has said so until now.
+    pub(crate) fn counted(&self, reason: impl Into<Reason>) -> u64 {
+        let reason = reason.into();
+        let metrics = self.order("GET", "/metrics");
+        let (name, fault) = (reason.name(), reason.fault().name());
+        let row = format!("mangrove_reasons_total{{reason=\"{name}\",fault=\"{fault}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&row));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// The count, once it is `at_least` so much: a request is recorded just after its answer has gone out.
+    pub(crate) fn counts(&self, reason: impl Into<Reason>, at_least: u64) -> u64 {
+        let reason = reason.into();
+        eventually(reason.name(), || {
+            Some(self.counted(reason)).filter(|&count| count >= at_least)
+        })
+    }
+
+    /// The access log's line about an answer.
+    pub(crate) fn record_of(&self, answer: &Answer) -> serde_json::Value {
+        let id = answer.head.field("x-request-id").unwrap();
+        eventually(id, || self.records().into_iter().find(|r| r["request_id"] == id))
+    }
+
+    /// All lines of the access log until now.
+    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
+        let log = std::fs::read_to_string(self.state.path().join("log/access.ndjson"));
+        let log = log.unwrap_or_default();
+        // The last line may be half written.
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn order(&self, method: &str, path: &str) -> String {
+        let mut socket = UnixStream::connect(self.state.path().join("edge/edge-1.sock")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: edge\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.order("POST", "/drain");
+        if let Some(edge) = self.edge.take() {
+            let _ = edge.join(); // a story that failed has said why already
+        }
+    }
+}
+
+/// Asks until there is an answer; what is asked for happens in another thread.
+pub(crate) fn eventually<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain: {what:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn listen(address: &str) -> (SocketAddr, PassedListener) {
+    let listener = TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let passed = PassedListener {
+        fd: listener.into(),
+        kind: ListenerKind::Http,
+        addr,
+        core: 0,
+    };
+    (addr, passed)
+}
+
+/// A visitor's end of a connection.
+#[derive(Debug)]
+pub(crate) struct Client(Wire);
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: Head,
+    pub(crate) body: String,
+}
+
+impl Client {
+    /// Sends a GET that is as it should be.
+    pub(crate) fn get(&mut self, path: &str) {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+    }
+
+    /// Reads an answer to anything but HEAD, to its end and not a byte further.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let head = self.head();
+        let body = match (head.status(), head.field("content-length")) {
+            (100..=199 | 204 | 304, _) => String::new(),
+            (_, Some(length)) => self.take_text(length.parse().unwrap()),
+            _ if head.field("transfer-encoding") == Some("chunked") => self.chunked().0,
+            _ => self.rest().0,
+        };
+        Answer { head, body }
+    }
+
+    /// Reads an answer to HEAD.
+    pub(crate) fn answer_to_head(&mut self) -> Answer {
+        let (head, body) = (self.head(), String::new());
+        Answer { head, body }
+    }
+}
+
+impl Answer {
+    /// The name in `Proxy-Status`.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        let (_, details) = self.head.field("proxy-status")?.split_once("details=\"")?;
+        Some(details.trim_end_matches('"'))
+    }
+}
+
+impl Deref for Client {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.0
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.0
+    }
+}
+
+impl From<Client> for Wire {
+    fn from(client: Client) -> Self {
+        client.0
+    }
+}
