@@ -254,7 +254,11 @@ async fn begin(
     {
         let timer = core.wheel.timer();
         timer.arm_in(server.limits.protocol_sniff);
-        match timer.bound(Box::pin(read_proxy_header(&mut stream))).await {
+        let read = Box::pin(timer.bound(read_proxy_header(&mut stream)));
+        let Some(read) = unless_evicted(presence, read).await else {
+            return;
+        };
+        match read {
             Some(Ok(Some(proxied))) => (peer, local) = (proxied.source, proxied.destination),
             Some(Ok(None)) => {} // the balancer speaks for itself
             _ => {
@@ -271,7 +275,10 @@ async fn begin(
         let Some(acceptor) = tls.acceptor() else {
             return;
         };
-        let shaken = Box::pin(timer.bound(acceptor.accept(stream))).await;
+        let shaken = Box::pin(timer.bound(acceptor.accept(stream)));
+        let Some(shaken) = unless_evicted(presence, shaken).await else {
+            return;
+        };
         let stream = match shaken {
             Some(Ok(stream)) => stream,
             Some(Err(_)) => return core.metrics.reason(EdgeReason::TlsHandshakeFailed.into()),
@@ -290,24 +297,31 @@ async fn begin(
         core.metrics.tls_handshakes.add(1);
         core.metrics.tls_resumed.add(u64::from(facts.resumed));
         let is_http2 = session.alpn_protocol() == Some(b"h2");
-        let connection = Rc::new(Connection {
-            peer,
-            local,
-            tls: Some(facts),
-        });
+        let connection = Rc::new(Connection::new(peer, local, Some(facts)));
         return serve(core, connection, stream.into(), is_http2, presence).await;
     }
     let timeout = server.limits.protocol_sniff;
     drop(snapshot);
-    let connection = Rc::new(Connection {
-        peer,
-        local,
-        tls: None,
-    });
-    let Some((stream, is_http2)) = sniff(core, stream.into(), timeout).await else {
+    let connection = Rc::new(Connection::new(peer, local, None));
+    let sniffed = unless_evicted(presence, sniff(core, stream.into(), timeout)).await;
+    let Some((stream, is_http2)) = sniffed.flatten() else {
         return;
     };
     serve(core, connection, stream, is_http2, presence).await;
+}
+
+/// Runs `work` unless the connection is asked to make room before it is done. One that has not come
+/// to its first request is the idlest there is: if it could not be sent away, the ceiling would hold
+/// off everyone but those who only open and wait.
+async fn unless_evicted<F: Future>(presence: &Presence, work: F) -> Option<F::Output> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(out) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(out));
+        }
+        presence.poll_evicted(cx).map(|()| None)
+    })
+    .await
 }
 
 async fn serve(
@@ -319,8 +333,7 @@ async fn serve(
 ) {
     if is_http2 {
         // Boxed so that an HTTP/1 connection does not hold room for it.
-        presence.busy();
-        Box::pin(http2::serve(Rc::clone(core), connection, stream)).await;
+        Box::pin(http2::serve(Rc::clone(core), connection, stream, presence)).await;
     } else {
         http1::serve(Rc::clone(core), connection, stream, Rc::clone(presence)).await;
     }
@@ -343,8 +356,8 @@ async fn sniff(core: &Rc<Core>, mut stream: Stream, within: Duration) -> Option<
                 return Poll::Ready(Some(true));
             }
             match incoming.poll_read(cx, core, &mut stream, crate::core::HEAD_READ_BYTES) {
-                Poll::Ready(Some(_)) => {}
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(None),
                 Poll::Pending => {
                     if timer.poll_expired(cx).is_ready() {
                         core.metrics.reason(EdgeReason::ProtocolSniffTimeout.into());

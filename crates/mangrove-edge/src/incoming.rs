@@ -1,5 +1,6 @@
 //! A body on its way in over HTTP/1: reads from the stream, unwraps the framing, copies nothing.
 
+use std::io;
 use std::ops::Range;
 use std::task::{Context, Poll};
 
@@ -68,8 +69,11 @@ impl Incoming {
             }
             match self.poll_read(cx, core, stream, READ_BYTES) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(n)) => progress(n),
-                Poll::Ready(None) => {
+                Poll::Ready(Ok(n)) if n > 0 => progress(n),
+                // A reset, or TLS without its close_notify: a body until close was cut, not ended
+                // (RFC 9112 section 8).
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Stop::Cut)),
+                Poll::Ready(Ok(_)) => {
                     return Poll::Ready(match decoder.on_eof() {
                         Ok(()) => Ok(Filled::End),
                         Err(_) => Err(Stop::Cut),
@@ -79,7 +83,7 @@ impl Incoming {
         }
     }
 
-    /// Reads once behind what is there; `None` at the end of the stream. The buffer is held only
+    /// Reads once behind what is there; `Ok(0)` at the end of the stream. The buffer is held only
     /// while there is something in it.
     pub fn poll_read(
         &mut self,
@@ -87,7 +91,7 @@ impl Incoming {
         core: &Core,
         stream: &mut Stream,
         most: usize,
-    ) -> Poll<Option<usize>> {
+    ) -> Poll<io::Result<usize>> {
         if self.is_empty() {
             self.buffer.clear();
             self.at = 0;
@@ -95,14 +99,11 @@ impl Incoming {
                 self.buffer = core.take_buffer();
             }
         }
-        match stream.poll_read_into(cx, &mut self.buffer, most) {
-            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Some(n)),
-            Poll::Ready(_) => Poll::Ready(None),
-            Poll::Pending => {
-                self.release(core);
-                Poll::Pending
-            }
+        let read = stream.poll_read_into(cx, &mut self.buffer, most);
+        if read.is_pending() {
+            self.release(core);
         }
+        read
     }
 
     /// The body data at hand.

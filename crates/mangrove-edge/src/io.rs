@@ -144,10 +144,29 @@ impl Stream {
         let mut probe = [0u8; 1];
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         let outcome = rustix::net::recv(self.descriptor(), &mut probe[..], flags);
-        // TLS 1.3 servers may send tickets at any time, so for TLS "silent" means: no plaintext.
-        // Ciphertext waiting in the kernel is either a ticket, an alert or data; only the first
-        // is innocent and it comes right after the handshake, before the first response.
-        matches!(outcome, Err(rustix::io::Errno::AGAIN))
+        // For TLS anything in the kernel is a ticket, an alert or data; only the first is innocent, and
+        // it comes right after the handshake, before the first response. What was decrypted already
+        // and not read the kernel knows nothing of.
+        matches!(outcome, Err(rustix::io::Errno::AGAIN)) && !self.holds_plaintext()
+    }
+
+    /// True when a TLS layer has decrypted bytes that nobody has read, or has seen the peer's last.
+    fn holds_plaintext(&self) -> bool {
+        match &self.io {
+            Io::Tcp(_) | Io::Unix(_) => false,
+            Io::ServerTls(s) => !s.get_ref().1.wants_read(),
+            Io::ClientTls(s) => !s.get_ref().1.wants_read(),
+        }
+    }
+
+    /// Makes dropping this stream a reset instead of an end: where a body ends with the connection,
+    /// that is all that tells a cut one from a whole one.
+    pub fn end_by_reset(&self) {
+        // Best effort: where it fails the socket is gone already.
+        let _ = rustix::net::sockopt::set_socket_linger(
+            self.descriptor(),
+            Some(std::time::Duration::ZERO),
+        );
     }
 
     /// The peer's address, where there is one.

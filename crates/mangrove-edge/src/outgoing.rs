@@ -126,6 +126,11 @@ impl Outgoing {
         }
     }
 
+    /// How the end is told.
+    pub fn framing(&self) -> OutgoingFraming {
+        self.framing
+    }
+
     /// Body bytes written.
     pub fn sent(&self) -> u64 {
         self.sent

@@ -412,12 +412,13 @@ impl ClientSide {
             .input
             .poll_read(cx, &self.core, &mut inner.stream, HEAD_READ_BYTES)
         {
-            Poll::Ready(None) => {
+            // Pipelined bytes are kept for later.
+            Poll::Ready(Ok(n)) if n > 0 => Poll::Pending,
+            Poll::Ready(_) => {
                 inner.read_ended = true;
                 Poll::Ready(Err(EdgeReason::ClientClosed.into()))
             }
-            // Pipelined bytes are kept for later.
-            Poll::Ready(Some(_)) | Poll::Pending => Poll::Pending,
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -517,6 +518,11 @@ impl ClientSide {
             Poll::Ready(())
         });
         deadline.bound(work).await;
+    }
+
+    /// Lets the connection end by a reset: the body just written ends with it, and was cut.
+    pub fn end_by_reset(&self) {
+        self.inner.borrow().stream.end_by_reset();
     }
 
     /// The stream and what was read ahead of it, for an upgraded connection.

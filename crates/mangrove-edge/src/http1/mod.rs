@@ -132,6 +132,9 @@ async fn respond(
     story.sent = responder.sent();
     story.received = client.body_received();
     let persists = responder.persists();
+    if written.is_err() && responder.ends_with_connection() {
+        client.end_by_reset();
+    }
     responder.give_back(&story.core);
     match written {
         Err(reason) => {

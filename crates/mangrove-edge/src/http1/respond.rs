@@ -51,8 +51,9 @@ impl Responder {
             AnswerHead::Prepared(prepared) => out.extend_from_slice(&prepared.http1_fields),
             AnswerHead::Own(head) => {
                 for field in head.fields() {
-                    // The length is told below, in the words of our own framing.
-                    if field.hop_by_hop || field.known == Known::ContentLength {
+                    // Length and id are told below, in our own words.
+                    let is_ours = matches!(field.known, Known::ContentLength | Known::XRequestId);
+                    if field.hop_by_hop || is_ours {
                         continue;
                     }
                     dated |= field.known == Known::Date;
@@ -74,7 +75,7 @@ impl Responder {
                 }
             }
         }
-        push_field(&mut out, b"x-request-id", &story.id.render());
+        push_field(&mut out, b"x-request-id", &story.id_text);
         if !persists {
             out.extend_from_slice(b"connection: close\r\n");
         } else if version == Version::Http10 {
@@ -109,6 +110,11 @@ impl Responder {
     /// Whether the head promised that the connection goes on.
     pub(super) fn persists(&self) -> bool {
         self.persists
+    }
+
+    /// Whether the body ends with the connection, so that an early end would look like a whole body.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.outgoing.framing() == OutgoingFraming::UntilClose
     }
 
     /// Returns what was borrowed from the core.
@@ -156,6 +162,9 @@ fn told_length(method: Method, status: u16, head: &AnswerHead, body: &ResponseBo
     match (head, status) {
         (_, 100..=199 | 204) => None,
         (AnswerHead::Own(head), _) if head.content_length().is_some() => head.content_length(),
+        (AnswerHead::Prepared(prepared), _) if method == Method::Head => {
+            Some(prepared.body.len() as u64)
+        }
         _ if method == Method::Head => body.length().filter(|&length| length > 0),
         _ => None,
     }

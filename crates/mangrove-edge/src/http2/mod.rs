@@ -12,6 +12,7 @@ use mangrove_http::{Field, Known, Method, Refusal, RequestHead, ResponseHead};
 
 pub use self::stream::RequestStream;
 use self::stream::StreamEnd;
+use crate::accept::Presence;
 use crate::answer_head::AnswerHead;
 use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
 use crate::core::{Connection, Core};
@@ -34,7 +35,12 @@ const SEND_SHARE: u32 = 4;
 const REMEMBERED_RESETS: usize = 64;
 
 /// Serves one connection until either side is done with it.
-pub async fn serve(core: Rc<Core>, connection: Rc<Connection>, stream: Stream) {
+pub async fn serve(
+    core: Rc<Core>,
+    connection: Rc<Connection>,
+    stream: Stream,
+    presence: &Presence,
+) {
     let snapshot = core.snapshot();
     let limits = snapshot.settled.server.limits.clone();
     let idle = core.wheel.timer();
@@ -65,13 +71,15 @@ pub async fn serve(core: Rc<Core>, connection: Rc<Connection>, stream: Stream) {
     let mut closing = false;
     idle.arm_in(limits.h2_idle);
     loop {
-        let event =
-            std::future::poll_fn(|cx| poll_event(cx, &core, &mut http2, &idle, &open, closing))
-                .await;
+        let event = std::future::poll_fn(|cx| {
+            poll_event(cx, &core, &mut http2, &idle, presence, &open, closing)
+        })
+        .await;
         match event {
             Event::Request(request, respond) => {
                 open.set(open.get() + 1);
                 idle.disarm();
+                presence.busy();
                 let started = core.clock.nanos();
                 let (core, connection) = (Rc::clone(&core), Rc::clone(&connection));
                 let guard = OpenStream {
@@ -89,7 +97,10 @@ pub async fn serve(core: Rc<Core>, connection: Rc<Connection>, stream: Stream) {
                 }
                 idle.arm_in(limits.h2_idle);
             }
-            Event::StreamsGone => idle.arm_in(limits.h2_idle),
+            Event::StreamsGone => {
+                presence.idle(core.wheel.now());
+                idle.arm_in(limits.h2_idle);
+            }
             Event::Drain => {
                 http2.graceful_shutdown();
                 closing = true;
@@ -130,6 +141,7 @@ fn poll_event(
     core: &Core,
     http2: &mut h2::server::Connection<Stream, Bytes>,
     idle: &crate::wheel::Timer,
+    presence: &Presence,
     open: &std::cell::Cell<usize>,
     closing: bool,
 ) -> Poll<Event> {
@@ -154,6 +166,9 @@ fn poll_event(
     }
     if open.get() == 0 && idle.deadline().is_none() {
         return Poll::Ready(Event::StreamsGone);
+    }
+    if open.get() == 0 && presence.poll_evicted(cx).is_ready() {
+        return Poll::Ready(Event::Over);
     }
     if idle.poll_expired(cx).is_ready() {
         idle.disarm();
@@ -390,10 +405,12 @@ async fn send(
     {
         fields.insert(http::header::DATE, date);
     }
-    let length = if bodiless {
-        head.head().content_length()
-    } else {
-        body.length()
+    let length = match head {
+        AnswerHead::Prepared(prepared) if story.head.method() == Method::Head => {
+            Some(prepared.body.len() as u64)
+        }
+        _ if bodiless => head.head().content_length(),
+        _ => body.length(),
     };
     if let Some(length) = length.filter(|_| status != 204) {
         fields.insert(
@@ -401,7 +418,7 @@ async fn send(
             http::HeaderValue::from(length),
         );
     }
-    if let Ok(id) = http::HeaderValue::from_bytes(&story.id.render()) {
+    if let Ok(id) = http::HeaderValue::from_bytes(&story.id_text) {
         fields.insert("x-request-id", id);
     }
     let empty = bodiless || matches!(body, ResponseBody::Empty);
