@@ -54,6 +54,8 @@ pub struct Http1Exchange {
     limits: ExchangeLimits,
     timer: Timer,
     length: Option<u64>,
+    /// The connection had carried an exchange before this one.
+    reused: bool,
     /// The client's body failed: this, not the origin, is why the exchange ends.
     upload_fault: Option<Reason>,
 }
@@ -135,8 +137,16 @@ impl Http1Exchange {
             limits,
             timer,
             length: None,
+            reused: false,
             upload_fault: None,
         }
+    }
+
+    /// The stream is a kept one: its end before the first byte says nothing about the origin.
+    #[must_use]
+    pub fn on_kept_connection(mut self, reused: bool) -> Self {
+        self.reused = reused;
+        self
     }
 
     /// Brings the next head; drives the upload meanwhile.
@@ -258,8 +268,10 @@ impl Http1Exchange {
                 outcome
             }
         };
-        let _ = stream.poll_flush_out(cx);
+        let flushed = stream.poll_flush_out(cx);
         match outcome {
+            // TLS holds back the end of the request: not done before that has gone.
+            Ok(Progress::Done) if flushed.is_pending() => {}
             Ok(Progress::Done) => {
                 let done = std::mem::replace(&mut self.upload, Upload::Done);
                 if let Upload::Sending(outgoing) = done {
@@ -310,7 +322,11 @@ impl Http1Exchange {
         self.timer.arm_in(self.limits.idle);
         let decoder = BodyDecoder::for_response(framing);
         if decoder.at_end() {
-            self.finish(persists, None);
+            let surplus = match framing {
+                ResponseFraming::None => OriginFault::BodyWhereNoneBelongs,
+                _ => OriginFault::ExtraBytesAfterBody,
+            };
+            self.finish(persists, None, surplus);
         } else {
             self.reading = Reading::Body { decoder, persists };
         }
@@ -345,7 +361,7 @@ impl Http1Exchange {
                 if let Reading::Body { decoder, .. } =
                     std::mem::replace(&mut self.reading, Reading::Done(None))
                 {
-                    self.finish(persists, Some(decoder));
+                    self.finish(persists, Some(decoder), OriginFault::ExtraBytesAfterBody);
                 }
                 Poll::Ready(Ok(Filled::End))
             }
@@ -355,7 +371,10 @@ impl Http1Exchange {
             }
             Poll::Ready(Err(Stop::Cut)) => Poll::Ready(Err(self.fail(OriginFault::EndedEarly))),
             Poll::Pending => {
-                ready!(timer.poll_expired(cx));
+                // The visitor's body will never be whole: the origin is not waited for any longer.
+                if self.upload_fault.is_none() {
+                    ready!(timer.poll_expired(cx));
+                }
                 Poll::Ready(Err(self.fail(OriginFault::IdleTimeout)))
             }
         }
@@ -408,17 +427,13 @@ impl Http1Exchange {
     }
 
     /// The answer is complete: the connection is kept if it deserves it, the place is given back.
-    fn finish(&mut self, persists: bool, decoder: Option<BodyDecoder>) {
+    /// `surplus` is what it is called when bytes follow.
+    fn finish(&mut self, persists: bool, decoder: Option<BodyDecoder>, surplus: OriginFault) {
         self.reading = Reading::Done(decoder);
         self.timer.disarm();
         if !self.incoming.is_empty() {
             // It said more than it was asked. Whatever that is, it is nobody's answer.
-            let fault = if self.length == Some(0) && self.request_method == Method::Head {
-                OriginFault::BodyWhereNoneBelongs
-            } else {
-                OriginFault::ExtraBytesAfterBody
-            };
-            self.core.metrics.reason(fault.into());
+            self.core.metrics.reason(surplus.into());
             self.report(Outcome::Malformed);
             self.stream = None;
             self.lease = None;
@@ -446,13 +461,19 @@ impl Http1Exchange {
     }
 
     fn fail(&mut self, fault: OriginFault) -> Reason {
-        self.report(match fault {
-            OriginFault::Reset | OriginFault::EndedEarly => Outcome::Reset,
-            OriginFault::FirstByteTimeout
-            | OriginFault::IdleTimeout
-            | OriginFault::WriteTimeout => Outcome::TimedOut,
-            _ => Outcome::Malformed,
-        });
+        // What a visitor broke is no evidence against the origin, and neither is a kept connection
+        // that was closed before the request reached it.
+        let is_evidence = self.upload_fault.is_none()
+            && !(self.reused && !self.head_begun && fault == OriginFault::Reset);
+        if is_evidence {
+            self.report(match fault {
+                OriginFault::Reset | OriginFault::EndedEarly => Outcome::Reset,
+                OriginFault::FirstByteTimeout
+                | OriginFault::IdleTimeout
+                | OriginFault::WriteTimeout => Outcome::TimedOut,
+                _ => Outcome::Malformed,
+            });
+        }
         self.stream = None;
         self.lease = None;
         self.upload_fault.unwrap_or(Reason::Origin(fault))

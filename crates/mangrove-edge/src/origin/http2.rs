@@ -284,7 +284,10 @@ impl Http2Exchange {
                     self.lease = None;
                 }
                 Poll::Pending => {
-                    ready!(self.timer.poll_expired(cx));
+                    // The visitor's body will never be whole: the origin is not waited for any longer.
+                    if self.upload_fault.is_none() {
+                        ready!(self.timer.poll_expired(cx));
+                    }
                     return Poll::Ready(Err(self.fail(OriginFault::IdleTimeout)));
                 }
             }
@@ -339,11 +342,19 @@ impl Http2Exchange {
     }
 
     fn fail(&mut self, fault: OriginFault) -> Reason {
-        self.report(match fault {
-            OriginFault::Reset | OriginFault::EndedEarly => Outcome::Reset,
-            OriginFault::FirstByteTimeout | OriginFault::IdleTimeout => Outcome::TimedOut,
-            _ => Outcome::Malformed,
-        });
+        // What a visitor broke is no evidence against the origin.
+        if self.upload_fault.is_none() {
+            self.report(match fault {
+                OriginFault::Reset | OriginFault::EndedEarly => Outcome::Reset,
+                OriginFault::FirstByteTimeout | OriginFault::IdleTimeout => Outcome::TimedOut,
+                _ => Outcome::Malformed,
+            });
+        }
+        if let (OriginFault::FirstByteTimeout, Some(lease)) = (fault, &self.lease) {
+            // The connection may be dead without a word. Its other streams go on; new requests open
+            // another, instead of waiting here for the kernel to give it up.
+            lease.upstreams().forget_streams(lease.member);
+        }
         self.lease = None;
         self.upload_fault.unwrap_or(Reason::Origin(fault))
     }

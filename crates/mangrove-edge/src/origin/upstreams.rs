@@ -23,6 +23,7 @@ use super::pool::{
     Ticket, Turn,
 };
 use crate::core::Core;
+use crate::wheel::TICK;
 
 /// Idle connections kept to one origin on one core, whatever the settings allow in use.
 const KEPT_PER_ORIGIN: usize = 64;
@@ -124,20 +125,23 @@ impl Upstreams {
                     upstreams: self,
                     ticket,
                 };
+                // The pool ends waits by itself, unless a new snapshot has replaced it meanwhile: then
+                // nobody turns its clock, and this is the deadline.
+                let patience = core.wheel.timer();
+                patience.arm_in(self.policy.queue_timeout + TICK + TICK);
                 let turn = std::future::poll_fn(|cx| {
                     let mut waiting = self.waiting.borrow_mut();
-                    let Some(own) = waiting.get_mut(&ticket) else {
-                        return Poll::Ready(Err(Reason::QueueTimeout));
-                    };
-                    match own.turn.take() {
-                        Some(turn) => Poll::Ready(turn),
-                        None => {
-                            own.waker = Some(cx.waker().clone());
-                            Poll::Pending
-                        }
+                    let own = waiting.entry(ticket).or_default();
+                    if let Some(turn) = own.turn.take() {
+                        return Poll::Ready(Some(turn));
                     }
+                    own.waker = Some(cx.waker().clone());
+                    patience.poll_expired(cx).map(|()| None)
                 })
                 .await;
+                let Some(turn) = turn else {
+                    return Err(fault_of(Reason::QueueTimeout)); // dropping `wait` gives the ticket back
+                };
                 self.waiting.borrow_mut().remove(&ticket);
                 std::mem::forget(wait); // its turn came: nothing to abandon
                 turn.map_err(fault_of)?

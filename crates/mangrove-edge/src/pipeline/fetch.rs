@@ -80,6 +80,7 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
         body: Some(body),
         tried: Vec::new(),
         answer_begun: false,
+        fresh_only: false,
     };
     asking.upstreams.note_request(story.core.clock.now());
     let mut first_failure = None;
@@ -126,6 +127,8 @@ struct Asking {
     body: Option<RequestBody>,
     tried: Vec<MemberId>,
     answer_begun: bool,
+    /// A kept connection turned out to be closed: the next try opens its own.
+    fresh_only: bool,
 }
 
 struct Failed {
@@ -188,9 +191,20 @@ impl Asking {
             story.core.metrics.origin_reuses.add(1);
             return self.over_http2(story, lease, streams, limits).await;
         }
-        if let Some(kept) = self.upstreams.take_kept(lease.member) {
+        if !self.fresh_only
+            && let Some(kept) = self.upstreams.take_kept(lease.member)
+        {
             story.core.metrics.origin_reuses.add(1);
-            return self.over_http1(story, lease, kept.stream, limits).await;
+            let outcome = self
+                .over_http1(story, lease, kept.stream, true, limits)
+                .await;
+            if matches!(&outcome, Err(failed) if failed.failure == Failure::Closed) {
+                // It was closed while the request was on its way (RFC 9112 section 9.3.1). The same
+                // member may be asked once more, on a connection of its own.
+                self.tried.pop();
+                self.fresh_only = true;
+            }
+            return outcome;
         }
         let opened = match open(&lease, story.upgrade).await {
             Ok(opened) => opened,
@@ -200,7 +214,9 @@ impl Asking {
             }
         };
         if !opened.http2 {
-            return self.over_http1(story, lease, opened.stream, limits).await;
+            return self
+                .over_http1(story, lease, opened.stream, false, limits)
+                .await;
         }
         let head_bytes = story.snapshot.settled.server.limits.response_head_bytes;
         match http2::start(&lease, opened.stream, head_bytes).await {
@@ -217,6 +233,7 @@ impl Asking {
         story: &mut Story,
         lease: Lease,
         stream: Stream,
+        reused: bool,
         limits: ExchangeLimits,
     ) -> Result<Outcome, Failed> {
         let body = self.body.take().unwrap_or(RequestBody::Empty);
@@ -254,7 +271,7 @@ impl Asking {
         } else {
             story.head.method()
         };
-        let mut exchange = Box::new(Http1Exchange::new(
+        let exchange = Http1Exchange::new(
             lease,
             stream,
             head,
@@ -263,7 +280,8 @@ impl Asking {
             awaits_continue,
             method,
             limits,
-        ));
+        );
+        let mut exchange = Box::new(exchange.on_kept_connection(reused));
         let most_interim = story.snapshot.settled.server.limits.interim_responses;
         let mut interim_seen = 0;
         loop {
@@ -491,7 +509,7 @@ fn own_fields(story: &Story, trusts_peer: bool, mut push: impl FnMut(&str, &[u8]
     if !host_is_told && !story.head.authority().is_empty() {
         push("x-forwarded-host", story.head.authority());
     }
-    push("x-request-id", &story.id.render());
+    push("x-request-id", &story.id_text);
     value.clear();
     for line in story.head.all(Known::CdnLoop) {
         value.extend_from_slice(line);
