@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::accept::Register;
 use crate::clock::Clock;
-use crate::log::CoreLog;
+use crate::log::{CoreLog, address_text};
 use crate::metrics::CoreMetrics;
 use crate::pages::Pages;
 use crate::snapshot::Snapshot;
@@ -243,6 +243,9 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What TLS settled, where there is TLS.
     pub tls: Option<TlsFacts>,
+    /// `peer` as the log and `X-Forwarded-For` write it: whole, and cut to its network. Written
+    /// once per connection, not per request.
+    pub peer_text: (Box<str>, Box<str>),
 }
 
 /// What a TLS handshake settled.
@@ -257,6 +260,17 @@ pub struct TlsFacts {
 }
 
 impl Connection {
+    /// What is known of a connection from `peer` to `local`.
+    pub fn new(peer: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
+        let text = |truncated| address_text(peer.ip(), truncated).into();
+        Self {
+            peer,
+            local,
+            tls,
+            peer_text: (text(false), text(true)),
+        }
+    }
+
     /// The scheme of requests on it.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

@@ -32,7 +32,7 @@ pub(super) async fn run(
         b"upgrade",
         head.upgrade().unwrap_or(b"websocket"),
     );
-    push_field(&mut answer, b"x-request-id", &story.id.render());
+    push_field(&mut answer, b"x-request-id", &story.id_text);
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(&ahead);
     let mut early = Vec::new();

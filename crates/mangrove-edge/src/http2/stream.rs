@@ -111,7 +111,10 @@ impl RequestStream {
                         return Poll::Ready(Err(Refusal::ContentLengthDisagrees.into()));
                     }
                     match ready!(self.recv.poll_trailers(cx)) {
-                        Ok(Some(fields)) => self.trailers = trailers_of(&fields),
+                        Ok(Some(fields)) => match trailers_of(&fields) {
+                            Ok(trailers) => self.trailers = trailers,
+                            Err(fault) => return Poll::Ready(Err(Refusal::from(fault).into())),
+                        },
                         Ok(None) => {}
                         Err(_) => return Poll::Ready(Err(EdgeReason::ClientReset.into())),
                     }

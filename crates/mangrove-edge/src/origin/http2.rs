@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use mangrove_http::{Method, OriginFault, ResponseFraming, ResponseHead, Trailers, Version};
+use mangrove_http::{
+    BodyFault, Method, OriginFault, ResponseFraming, ResponseHead, Trailers, Version,
+};
 
 use super::health::Outcome;
 use super::http1::{ExchangeLimits, HeadEvent};
@@ -272,7 +274,12 @@ impl Http2Exchange {
                         return Poll::Ready(Err(self.fail(OriginFault::ContentLengthDisagrees)));
                     }
                     match ready!(recv.poll_trailers(cx)) {
-                        Ok(Some(fields)) => self.trailers = trailers_of(&fields),
+                        Ok(Some(fields)) => match trailers_of(&fields) {
+                            Ok(trailers) => self.trailers = trailers,
+                            Err(fault) => {
+                                return Poll::Ready(Err(self.fail(OriginFault::from(fault))));
+                            }
+                        },
                         Ok(None) => {}
                         Err(error) => {
                             let fault = fault_of(&error);
@@ -395,12 +402,12 @@ pub fn to_header_map(trailers: &Trailers) -> http::HeaderMap {
 }
 
 /// Trailer fields as everyone else takes them; those that mean something dangerous are left out.
-pub fn trailers_of(fields: &http::HeaderMap) -> Option<Trailers> {
+///
+/// Too many or too large are a fault as in HTTP/1: a message that lost its end is not whole.
+pub fn trailers_of(fields: &http::HeaderMap) -> Result<Option<Trailers>, BodyFault> {
     let mut trailers = Trailers::new();
     for (name, value) in fields {
-        trailers
-            .push_field(name.as_str().as_bytes(), value.as_bytes())
-            .ok()?;
+        trailers.push_field(name.as_str().as_bytes(), value.as_bytes())?;
     }
-    (!trailers.is_empty()).then_some(trailers)
+    Ok((!trailers.is_empty()).then_some(trailers))
 }

@@ -61,7 +61,7 @@ pub fn answer_sample(story: &mut Story) -> Answer {
         (Version::Http11, true) => "HTTP/1.1 over TLS",
         (Version::Http2, true) => "HTTP/2 over TLS",
     };
-    let id = story.id.render();
+    let id = story.id_text;
     let mut content = Vec::with_capacity(file.body.len() + 256);
     file.write(
         &Arrival {
@@ -91,7 +91,7 @@ pub fn answer_refused(story: &mut Story, reason: Reason) -> Answer {
         Tongue::English => Language::English,
         Tongue::Bengali => Language::Bengali,
     };
-    let id = story.id.render();
+    let id = story.id_text;
     let page = ErrorPage {
         fault: reason.fault(),
         status,

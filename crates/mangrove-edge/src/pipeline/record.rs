@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use mangrove_config::{ClientAddress, Query};
+use mangrove_config::{ClientAddress, LogTarget, Query};
 use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
 
 use crate::core::{Connection, Core};
-use crate::log::{push_address, push_decimal, push_number, push_text};
+use crate::log::{address_text, push_decimal, push_number, push_text};
+use crate::member;
 use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, Snapshot};
@@ -26,8 +27,8 @@ pub struct Story {
     pub head: RequestHead,
     /// Whose request it is, once admitted.
     pub site: Option<Rc<Site>>,
-    /// Its id.
-    pub id: RequestId,
+    /// Its id, as everyone is shown it.
+    pub id_text: [u8; RequestId::LENGTH],
     /// The visitor's address.
     pub client: IpAddr,
     /// The trace it belongs to, where the visitor sent one.
@@ -77,7 +78,7 @@ impl Story {
             snapshot: core.snapshot(),
             head,
             site: None,
-            id: core.request_id(),
+            id_text: core.request_id().render(),
             client: connection.peer_ip(),
             trace: None,
             normal_path: None,
@@ -125,6 +126,9 @@ impl Story {
         if let Some(reason) = self.reason {
             core.metrics.reason(reason);
         }
+        if self.snapshot.settled.server.log.to == LogTarget::Off {
+            return;
+        }
         core.log.line(&core.metrics, |out| {
             let start = out.len();
             if guard(&core.metrics, Module::LogLine, || {
@@ -139,72 +143,83 @@ impl Story {
 
     fn line(&self, out: &mut Vec<u8>, status: u16, nanos: u64) {
         let log = &self.snapshot.settled.server.log;
+        let head = &self.head;
         out.extend_from_slice(b"{\"time_unix_ms\":");
         push_decimal(out, self.core.clock.wall().0);
         out.extend_from_slice(b",\"request_id\":\"");
-        out.extend_from_slice(&self.id.render());
-        out.push(b'"');
-        push_address(
-            out,
-            "client.address",
-            self.client,
-            log.client_address == ClientAddress::Truncated,
-        );
-        if let Some(site) = &self.site {
-            push_text(out, "site", site.name.as_bytes());
+        out.extend_from_slice(&self.id_text);
+        out.extend_from_slice(b"\",\"client.address\":\"");
+        let truncated = log.client_address == ClientAddress::Truncated;
+        if self.client == self.connection.peer_ip() {
+            let (whole, cut) = &self.connection.peer_text;
+            out.extend_from_slice(if truncated { cut } else { whole }.as_bytes());
+        } else {
+            out.extend_from_slice(address_text(self.client, truncated).as_bytes());
         }
-        push_text(out, "url.scheme", self.connection.scheme().as_bytes());
-        push_text(out, "server.address", self.head.authority());
-        push_text(out, "http.request.method", self.head.method_bytes());
-        push_text(out, "url.path", self.head.path());
-        if let Some(query) = self.head.query() {
-            match log.query {
-                Query::Keep => push_text(out, "url.query", query),
-                Query::Redact => push_text(out, "url.query", b"redacted"),
-            }
+        out.push(b'"');
+        if let Some(site) = &self.site {
+            push_text(out, member!("site"), site.name.as_bytes());
         }
         push_text(
             out,
-            "network.protocol.version",
-            self.head.version().as_str().as_bytes(),
+            member!("url.scheme"),
+            self.connection.scheme().as_bytes(),
         );
-        push_number(out, "http.response.status_code", u64::from(status));
-        push_number(out, "http.request.body.size", self.received);
-        push_number(out, "http.response.body.size", self.sent);
-        push_number(out, "duration_us", nanos / 1_000);
+        push_text(out, member!("server.address"), head.authority());
+        push_text(out, member!("http.request.method"), head.method_bytes());
+        push_text(out, member!("url.path"), head.path());
+        if let Some(query) = head.query() {
+            let query = if log.query == Query::Keep {
+                query
+            } else {
+                b"redacted"
+            };
+            push_text(out, member!("url.query"), query);
+        }
+        push_text(
+            out,
+            member!("network.protocol.version"),
+            head.version().as_str().as_bytes(),
+        );
+        push_number(out, member!("http.response.status_code"), u64::from(status));
+        push_number(out, member!("http.request.body.size"), self.received);
+        push_number(out, member!("http.response.body.size"), self.sent);
+        push_number(out, member!("duration_us"), nanos / 1_000);
         if let Some(reason) = self.reason {
-            push_text(out, "reason", reason.name().as_bytes());
-            push_text(out, "fault", reason.fault().name().as_bytes());
+            push_text(out, member!("reason"), reason.name().as_bytes());
+            push_text(out, member!("fault"), reason.fault().name().as_bytes());
         }
         if let Some(address) = &self.origin.address {
-            push_text(out, "origin.address", address.as_bytes());
+            push_text(out, member!("origin.address"), address.as_bytes());
             if let Some(status) = self.origin.status {
-                push_number(out, "origin.status_code", u64::from(status));
+                push_number(out, member!("origin.status_code"), u64::from(status));
             }
-            push_number(out, "origin.tries", u64::from(self.origin.tries));
-            push_number(out, "origin.head_us", self.origin.head_nanos / 1_000);
+            push_number(out, member!("origin.tries"), u64::from(self.origin.tries));
+            push_number(
+                out,
+                member!("origin.head_us"),
+                self.origin.head_nanos / 1_000,
+            );
         }
-        for (name, known) in [
-            ("user_agent.original", Known::UserAgent),
-            ("http.request.header.referer", Known::Referer),
-        ] {
-            if let Some(value) = self.head.field(known) {
-                let value = if known == Known::Referer && log.query == Query::Redact {
-                    before_query(value)
-                } else {
-                    value
-                };
-                push_text(out, name, value);
-            }
+        if let Some(agent) = head.field(Known::UserAgent) {
+            push_text(out, member!("user_agent.original"), agent);
+        }
+        if let Some(referer) = head.field(Known::Referer) {
+            let referer = if log.query == Query::Redact {
+                before_query(referer)
+            } else {
+                referer
+            };
+            push_text(out, member!("http.request.header.referer"), referer);
         }
         if let Some(tls) = &self.connection.tls {
-            push_text(out, "tls.protocol.version", tls.version.as_bytes());
+            push_text(out, member!("tls.protocol.version"), tls.version.as_bytes());
         }
         if let Some(trace) = &self.trace {
             // Between the dashes of `00-<trace id>-<parent id>-01`.
             push_text(
                 out,
-                "trace_id",
+                member!("trace_id"),
                 trace.render().get(3..35).unwrap_or_default(),
             );
         }

@@ -33,13 +33,21 @@ fn what_a_stranger_says_of_itself_is_replaced() {
 #[test]
 fn what_a_listed_proxy_says_is_believed_and_continued() {
     let world = World::new();
-    let lines = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\nX-Forwarded-Proto: https\r\n";
+    let lines =
+        "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\nX-Forwarded-Proto: https\r\n";
     let (head, logged) = seen(&world, &mut world.client_from(TRUSTED), lines);
-    assert_eq!(head.all("x-forwarded-for"), ["192.0.2.1, 192.0.2.2, 127.0.0.2"]);
+    assert_eq!(
+        head.all("x-forwarded-for"),
+        ["192.0.2.1, 192.0.2.2, 127.0.0.2"]
+    );
     assert_eq!(head.all("x-forwarded-proto"), ["https"]);
     assert_eq!(logged, "192.0.2.2", "the nearest that nobody vouches for");
 
-    let (head, logged) = seen(&world, &mut world.client_from(TRUSTED), "Forwarded: for=192.0.2.4\r\n");
+    let (head, logged) = seen(
+        &world,
+        &mut world.client_from(TRUSTED),
+        "Forwarded: for=192.0.2.4\r\n",
+    );
     assert_eq!(head.all("forwarded"), ["for=192.0.2.4"]);
     assert_eq!(logged, "192.0.2.4");
 }
@@ -49,7 +57,10 @@ fn visitors_over_ipv6_are_themselves() {
     let world = World::new();
     let mut client = world.client_from(Ipv6Addr::LOCALHOST.into());
     let (head, logged) = seen(&world, &mut client, "X-Forwarded-For: 192.0.2.1\r\n");
-    assert_eq!((head.all("x-forwarded-for"), logged.as_str()), (vec!["::1"], "::1"));
+    assert_eq!(
+        (head.all("x-forwarded-for"), logged.as_str()),
+        (vec!["::1"], "::1")
+    );
 }
 
 #[test]
@@ -57,11 +68,17 @@ fn a_listed_balancer_tells_the_visitors_address_first() {
     let world = World::new();
     let mut version_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     version_2.extend([192, 0, 2, 7, 127, 0, 0, 1, 0x30, 0x39, 0, 80]);
-    for header in [&b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n"[..], &version_2] {
+    for header in [
+        &b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n"[..],
+        &version_2,
+    ] {
         let mut client = world.client_from(BALANCER);
         client.send(header);
         let (head, logged) = seen(&world, &mut client, "X-Forwarded-For: 192.0.2.9\r\n");
-        assert_eq!((head.all("x-forwarded-for"), logged.as_str()), (vec!["192.0.2.7"], "192.0.2.7"));
+        assert_eq!(
+            (head.all("x-forwarded-for"), logged.as_str()),
+            (vec!["192.0.2.7"], "192.0.2.7")
+        );
     }
 }
 
@@ -89,7 +106,10 @@ fn a_listed_balancer_without_a_proxy_header_is_hung_up_on() {
 fn a_proxy_header_from_anyone_else_is_no_request() {
     let world = World::new();
     let header = "PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n";
-    world.refuses(format!("{header}GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), MalformedRequestLine);
+    world.refuses(
+        format!("{header}GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+        MalformedRequestLine,
+    );
     let elsewhere = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
     let (_, logged) = seen(&world, &mut world.client_from(elsewhere), "");
     assert_eq!(logged, "127.0.0.4");

@@ -53,7 +53,10 @@ fn a_chunk_that_is_not_well_formed_ends_the_request_on_both_sides() {
         assert_eq!(answer.head.status(), refusal.status());
         client.ends();
         let (seen, _) = origin.rest();
-        assert!(!seen.contains("0\r\n\r\n"), "{body:?} looks whole to the origin: {seen:?}");
+        assert!(
+            !seen.contains("0\r\n\r\n"),
+            "{body:?} looks whole to the origin: {seen:?}"
+        );
         assert!(!seen.contains("GET"), "{body:?}: {seen:?}");
         assert_eq!(world.counts(refusal, before + 1), before + 1, "{body:?}");
         assert_eq!(world.record_of(&answer)["reason"], refusal.name());
@@ -64,7 +67,9 @@ fn a_chunk_that_is_not_well_formed_ends_the_request_on_both_sides() {
 fn chunks_are_written_anew_and_extensions_stay_behind() {
     let world = World::new();
     let mut client = world.client();
-    client.send(format!("{CHUNKED}0002 ; a=\"0\"\r\nok\r\nA\r\n0123456789\r\n000;last\r\n\r\n"));
+    client.send(format!(
+        "{CHUNKED}0002 ; a=\"0\"\r\nok\r\nA\r\n0123456789\r\n000;last\r\n\r\n"
+    ));
     let mut origin = world.origin.accept();
     assert_eq!(origin.head().all("transfer-encoding"), ["chunked"]);
     assert_eq!(origin.chunked(), ("ok0123456789".to_owned(), vec![]));
@@ -82,7 +87,10 @@ fn trailers_are_passed_on_without_those_that_would_change_the_request() {
     ));
     let mut origin = world.origin.accept();
     origin.head();
-    assert_eq!(origin.chunked(), (String::new(), vec!["X-Checksum: 1".to_owned()]));
+    assert_eq!(
+        origin.chunked(),
+        (String::new(), vec!["X-Checksum: 1".to_owned()])
+    );
     origin.answer("fine");
     assert_eq!(client.answer().body, "fine");
 }

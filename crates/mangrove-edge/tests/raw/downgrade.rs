@@ -1,12 +1,13 @@
 //! From HTTP/2 to an HTTP/1 origin: what has no lines and no chunks there must not make any here.
 
+use mangrove_http::{Refusal, TRAILER_FIELDS};
+
 use crate::frames::{Http2, Outcome, PROTOCOL_ERROR, get, post};
 use crate::world::World;
 
 #[test]
 fn nothing_in_a_request_can_become_a_line_of_its_own() {
     let world = World::new();
-    let mut client = Http2::connect(&world);
     let hidden = "x\r\n\r\nGET /hidden HTTP/1.1\r\nhost: a.example";
     for fields in [
         post(&[("x", hidden)]),
@@ -15,11 +16,11 @@ fn nothing_in_a_request_can_become_a_line_of_its_own() {
         post(&[("cookie", "a\nb: c")]),
         post(&[("x: y\r\nz", "1")]),
     ] {
+        let mut client = Http2::connect(&world);
         let stream = client.begin(&fields);
-        assert_eq!(client.outcome(stream), PROTOCOL_ERROR, "{fields:?}");
+        assert_eq!(client.outcome(stream), Outcome::GoneAway(1), "{fields:?}");
         assert!(world.origin.is_untouched());
     }
-    client.goes_on(&world);
 }
 
 #[test]
@@ -77,10 +78,24 @@ fn trailers_are_passed_on_without_those_that_would_change_the_request() {
     let stream = client.begin(&post(&[("te", "trailers")]));
     let mut origin = world.origin.accept();
     let head = origin.head();
-    assert_eq!((head.field("te"), head.field("connection")), (Some("trailers"), Some("te")));
+    assert_eq!(
+        (head.field("te"), head.field("connection")),
+        (Some("trailers"), Some("te"))
+    );
     client.data(stream, "hello", false);
-    client.trailers(stream, &[("x-checksum", "1"), ("content-length", "9"), ("host", "b.example")]);
-    assert_eq!(origin.chunked(), ("hello".to_owned(), vec!["x-checksum: 1".to_owned()]));
+    client.trailers(
+        stream,
+        &[
+            (":path", "/hidden"),
+            ("x-checksum", "1"),
+            ("content-length", "9"),
+            ("host", "b.example"),
+        ],
+    );
+    assert_eq!(
+        origin.chunked(),
+        ("hello".to_owned(), vec!["x-checksum: 1".to_owned()])
+    );
     origin.answer("fine");
     assert_eq!(client.outcome(stream), Outcome::Status(200));
 }
@@ -89,18 +104,41 @@ fn trailers_are_passed_on_without_those_that_would_change_the_request() {
 #[test]
 fn malformed_trailers_end_the_stream_and_the_origin_sees_a_cut() {
     let world = World::new();
-    let mut client = Http2::connect(&world);
-    for field in [("x", "y\r\n\r\nGET /hidden HTTP/1.1"), ("X", "y"), (":path", "/"), ("connection", "close")] {
+    let rows = [
+        (("x", "y\r\n\r\nGET /hidden HTTP/1.1"), Outcome::GoneAway(1)),
+        (("X", "y"), Outcome::GoneAway(1)),
+        (("connection", "close"), PROTOCOL_ERROR),
+        (("transfer-encoding", "chunked"), PROTOCOL_ERROR),
+    ];
+    for (field, outcome) in rows {
+        let mut client = Http2::connect(&world);
         let stream = client.begin(&post(&[]));
         let mut origin = world.origin.accept();
         origin.head();
         client.data(stream, "hello", false);
         client.trailers(stream, &[field]);
-        assert_eq!(client.outcome(stream), PROTOCOL_ERROR, "{field:?}");
+        assert_eq!(client.outcome(stream), outcome, "{field:?}");
         let (seen, _) = origin.rest();
-        assert!(!seen.contains("0\r\n\r\n") && !seen.contains("hidden"), "{field:?}: {seen:?}");
-        client.goes_on(&world);
+        assert!(
+            !seen.contains("0\r\n\r\n") && !seen.contains("hidden"),
+            "{field:?}: {seen:?}"
+        );
     }
+}
+
+/// Whoever relies on them must not take the message for whole without them.
+#[test]
+fn more_trailers_than_are_read_are_refused_and_not_left_out() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    let stream = client.begin(&post(&[]));
+    let mut origin = world.origin.accept();
+    origin.head();
+    client.trailers(stream, &[("x", "y"); TRAILER_FIELDS + 1]);
+    assert_eq!(client.outcome(stream), Outcome::Status(431));
+    assert_eq!(world.counts(Refusal::TrailersTooLarge, 1), 1);
+    assert_eq!(origin.rest().0, "");
+    client.goes_on(&world);
 }
 
 /// The visitor went away in the middle of an upload: the origin must not take what it has for all of it.

@@ -38,7 +38,10 @@ fn a_final_answer_without_the_body_ends_both_connections() {
     origin.head();
     origin.send("HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno");
     let answer = client.answer();
-    assert_eq!((answer.head.status(), answer.head.field("connection")), (413, Some("close")));
+    assert_eq!(
+        (answer.head.status(), answer.head.field("connection")),
+        (413, Some("close"))
+    );
     client.ends();
     origin.ends();
 }
@@ -118,7 +121,9 @@ fn http_1_0_clients_are_not_told_to_go_on() {
 fn other_expectations_are_refused() {
     let world = World::new();
     for value in ["200-ok", "100-continue, 100-continue", "100-continue=x", ""] {
-        let request = format!("POST / HTTP/1.1\r\nHost: a.example\r\nExpect: {value}\r\nContent-Length: 5\r\n\r\n");
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: a.example\r\nExpect: {value}\r\nContent-Length: 5\r\n\r\n"
+        );
         world.refuses(request, ExpectationFailed);
     }
 }

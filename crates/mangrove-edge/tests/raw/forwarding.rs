@@ -8,7 +8,9 @@ use crate::world::World;
 /// What the origin sees of a GET with these lines.
 fn seen(world: &World, lines: &str) -> Head {
     let mut client = world.client();
-    client.send(format!("GET / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n\r\n"));
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n\r\n"
+    ));
     let mut origin = world.origin.accept();
     let head = origin.head();
     origin.answer("fine");
@@ -66,7 +68,10 @@ fn connection_cannot_take_away_what_every_recipient_needs() {
 fn te_is_passed_on_only_as_trailers_and_only_for_this_connection() {
     let world = World::new();
     let head = seen(&world, "TE: trailers, deflate;q=0.5\r\nConnection: TE");
-    assert_eq!((head.field("te"), head.field("connection")), (Some("trailers"), Some("te")));
+    assert_eq!(
+        (head.field("te"), head.field("connection")),
+        (Some("trailers"), Some("te"))
+    );
 }
 
 #[test]
@@ -95,7 +100,10 @@ fn a_websocket_that_the_origin_declines_leaves_no_tunnel_open() {
     origin.answer("no");
     assert_eq!(client.answer().body, "no");
     client.send("GET /hidden HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: x\r\n\r\n");
-    assert_eq!(client.answer().reason(), Some(TransferEncodingNotChunked.name()));
+    assert_eq!(
+        client.answer().reason(),
+        Some(TransferEncodingNotChunked.name())
+    );
 }
 
 #[test]
@@ -104,11 +112,22 @@ fn a_websocket_handshake_that_is_not_complete_is_refused() {
     let upgrade = "Host: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let rows = [
-        (format!("GET / HTTP/1.1\r\n{upgrade}{key}Sec-WebSocket-Version: 1337\r\n\r\n"), WebSocketVersion),
-        (format!("GET / HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 13\r\n\r\n"), MalformedUpgrade),
-        (format!("POST / HTTP/1.1\r\n{upgrade}{key}Sec-WebSocket-Version: 13\r\n\r\n"), MalformedUpgrade),
         (
-            format!("GET / HTTP/1.1\r\n{upgrade}{key}Sec-WebSocket-Version: 13\r\nContent-Length: 1\r\n\r\nx"),
+            format!("GET / HTTP/1.1\r\n{upgrade}{key}Sec-WebSocket-Version: 1337\r\n\r\n"),
+            WebSocketVersion,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 13\r\n\r\n"),
+            MalformedUpgrade,
+        ),
+        (
+            format!("POST / HTTP/1.1\r\n{upgrade}{key}Sec-WebSocket-Version: 13\r\n\r\n"),
+            MalformedUpgrade,
+        ),
+        (
+            format!(
+                "GET / HTTP/1.1\r\n{upgrade}{key}Sec-WebSocket-Version: 13\r\nContent-Length: 1\r\n\r\nx"
+            ),
             MalformedUpgrade,
         ),
     ];
@@ -121,9 +140,13 @@ fn a_websocket_handshake_that_is_not_complete_is_refused() {
 fn cdn_loop_is_kept_and_ourselves_in_it_refused() {
     let world = World::new();
     let head = seen(&world, "CDN-Loop: other.example; v=1\r\nCDN-Loop: third");
-    assert_eq!(head.all("cdn-loop"), ["other.example; v=1, third, mangrove"]);
+    assert_eq!(
+        head.all("cdn-loop"),
+        ["other.example; v=1, third, mangrove"]
+    );
 
-    let get = |value: &str| format!("GET / HTTP/1.1\r\nHost: a.example\r\nCDN-Loop: {value}\r\n\r\n");
+    let get =
+        |value: &str| format!("GET / HTTP/1.1\r\nHost: a.example\r\nCDN-Loop: {value}\r\n\r\n");
     world.refuses(get("mangrove"), LoopDetected);
     world.refuses(get("other, Mangrove; hop=1"), LoopDetected);
     world.refuses(get("\"broken"), MalformedCdnLoop);
@@ -147,7 +170,10 @@ fn the_path_is_forwarded_in_its_normal_form_where_the_site_says_so() {
     let mut client = world.client();
     client.get("/a/./b/%7e/../c/%2e%2E/x?q=%20&r=/../");
     let mut origin = world.origin.accept();
-    assert_eq!(origin.head().first_line(), "GET /a/b/x?q=%20&r=/../ HTTP/1.1");
+    assert_eq!(
+        origin.head().first_line(),
+        "GET /a/b/x?q=%20&r=/../ HTTP/1.1"
+    );
     origin.answer("fine");
     assert_eq!(client.answer().body, "fine");
 }
@@ -168,6 +194,9 @@ fn an_origins_fields_about_the_connection_stay_behind() {
     for name in ["connection", "keep-alive", "x-private", "upgrade"] {
         assert!(answer.head.all(name).is_empty(), "{name}: {answer:?}");
     }
-    assert_eq!((answer.head.field("x-public"), answer.body.as_str()), (Some("2"), "ok"));
+    assert_eq!(
+        (answer.head.field("x-public"), answer.body.as_str()),
+        (Some("2"), "ok")
+    );
     assert_eq!(answer.head.all("transfer-encoding"), ["chunked"]);
 }

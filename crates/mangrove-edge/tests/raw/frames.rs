@@ -36,7 +36,9 @@ pub(crate) enum Outcome {
 impl Http2 {
     pub(crate) fn connect(world: &World) -> Self {
         let mut wire = Wire::from(world.client());
-        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        // SETTINGS: no dynamic table for the edge's answers, which are then readable one by one.
+        wire.send(b"\0\0\x06\x04\0\0\0\0\0\0\x01\0\0\0\0");
         Self {
             wire,
             next: 1,
@@ -79,7 +81,8 @@ impl Http2 {
             let (kind, on, payload) = self.next_frame();
             match kind {
                 HEADERS => {
-                    self.outcomes.insert(on, Outcome::Status(status_in(&payload)));
+                    self.outcomes
+                        .insert(on, Outcome::Status(status_in(&payload)));
                 }
                 RST_STREAM => {
                     self.outcomes.insert(on, Outcome::Reset(number(&payload)));
@@ -132,7 +135,11 @@ impl Http2 {
             push_text(&mut block, name);
             push_text(&mut block, value);
         }
-        let flags = if last { END_HEADERS | END_STREAM } else { END_HEADERS };
+        let flags = if last {
+            END_HEADERS | END_STREAM
+        } else {
+            END_HEADERS
+        };
         self.frame(HEADERS, flags, stream, &block);
     }
 
@@ -207,7 +214,9 @@ fn status_in(block: &[u8]) -> u16 {
 
 /// Three digits in the Huffman code of RFC 7541: `0` to `2` have five bits, the others six.
 fn digits_in(text: &[u8]) -> u16 {
-    let mut bits = text.iter().flat_map(|b| (0..8).rev().map(move |at| u16::from(b >> at & 1)));
+    let mut bits = text
+        .iter()
+        .flat_map(|b| (0..8).rev().map(move |at| u16::from(b >> at & 1)));
     let mut number = 0;
     for _ in 0..3 {
         let five = (0..5).fold(0, |code, _| code << 1 | bits.next().unwrap());

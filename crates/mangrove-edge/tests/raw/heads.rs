@@ -13,19 +13,52 @@ fn lines_end_in_cr_lf_and_hold_nothing_but_a_field() {
         ("GET / HTTP/1.1\r\nHost: a.example\n\r\n", BareLf),
         ("GET / HTTP/1.1\r\nX: y\nHost: a.example\r\n\r\n", BareLf),
         ("GET / HTTP/1.1\rHost: a.example\r\r", BareCr),
-        ("GET / HTTP/1.1\r\nX: y\rz\r\nHost: a.example\r\n\r\n", BareCr),
-        ("GET / HTTP/1.1\r\nX: y\r\r\nHost: a.example\r\n\r\n", BareCr),
-        ("GET / HTTP/1.1\r\nX: \0y\r\nHost: a.example\r\n\r\n", NulInHead),
+        (
+            "GET / HTTP/1.1\r\nX: y\rz\r\nHost: a.example\r\n\r\n",
+            BareCr,
+        ),
+        (
+            "GET / HTTP/1.1\r\nX: y\r\r\nHost: a.example\r\n\r\n",
+            BareCr,
+        ),
+        (
+            "GET / HTTP/1.1\r\nX: \0y\r\nHost: a.example\r\n\r\n",
+            NulInHead,
+        ),
         ("GET /\0 HTTP/1.1\r\nHost: a.example\r\n\r\n", NulInHead),
-        ("GET / HTTP/1.1\r\nX: \x7fy\r\nHost: a.example\r\n\r\n", ControlInHead),
-        ("GET / HTTP/1.1\r\nX: y\r\n z\r\nHost: a.example\r\n\r\n", FoldedField),
+        (
+            "GET / HTTP/1.1\r\nX: \x7fy\r\nHost: a.example\r\n\r\n",
+            ControlInHead,
+        ),
+        (
+            "GET / HTTP/1.1\r\nX: y\r\n z\r\nHost: a.example\r\n\r\n",
+            FoldedField,
+        ),
         ("GET / HTTP/1.1\r\n Host: a.example\r\n\r\n", FoldedField),
-        ("GET / HTTP/1.1\r\nHost : a.example\r\n\r\n", SpaceBeforeColon),
-        ("GET / HTTP/1.1\r\nHost: a.example\r\nX\t: y\r\n\r\n", SpaceBeforeColon),
-        ("GET / HTTP/1.1\r\nHost: a.example\r\n: y\r\n\r\n", EmptyFieldName),
-        ("GET / HTTP/1.1\r\nHost: a.example\r\nX y: z\r\n\r\n", MalformedFieldName),
-        ("GET / HTTP/1.1\r\nHost: a.example\r\nnothing\r\n\r\n", MalformedFieldName),
-        ("GET / HTTP/1.1\r\nHost: a.example\r\nX(: y\r\n\r\n", MalformedFieldName),
+        (
+            "GET / HTTP/1.1\r\nHost : a.example\r\n\r\n",
+            SpaceBeforeColon,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a.example\r\nX\t: y\r\n\r\n",
+            SpaceBeforeColon,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a.example\r\n: y\r\n\r\n",
+            EmptyFieldName,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a.example\r\nX y: z\r\n\r\n",
+            MalformedFieldName,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a.example\r\nnothing\r\n\r\n",
+            MalformedFieldName,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a.example\r\nX(: y\r\n\r\n",
+            MalformedFieldName,
+        ),
     ];
     for (request, refusal) in rows {
         world.refuses(request, refusal);
@@ -71,7 +104,10 @@ fn a_request_is_for_one_well_formed_host() {
     let rows = [
         ("", AbsentHost),
         ("Host: a.example\r\nHost: a.example\r\n", RepeatedHost),
-        ("Host: a.example\r\nX: y\r\nhost: b.example\r\n", RepeatedHost),
+        (
+            "Host: a.example\r\nX: y\r\nhost: b.example\r\n",
+            RepeatedHost,
+        ),
         ("Host:\r\n", MalformedHost),
         ("Host: a.example, b.example\r\n", MalformedHost),
         ("Host: a.example b.example\r\n", MalformedHost),
@@ -103,7 +139,10 @@ fn absolute_form_agrees_with_host_or_is_refused() {
         let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         world.refuses(request, AbsoluteFormDisagrees);
     }
-    world.refuses("GET http://user@a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", MalformedTarget);
+    world.refuses(
+        "GET http://user@a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        MalformedTarget,
+    );
     world.refuses("GET http://a.example/ HTTP/1.1\r\n\r\n", AbsentHost);
 
     let mut client = world.client();

@@ -33,16 +33,31 @@ fn a_transfer_encoding_is_exactly_chunked_or_refused() {
     let rows: [(&str, Refusal); 19] = [
         ("Transfer-Encoding: xchunked", TransferEncodingNotChunked),
         ("Transfer-Encoding: chunkedx", TransferEncodingNotChunked),
-        ("Transfer-Encoding: chunked, identity", TransferEncodingNotChunked),
-        ("Transfer-Encoding: identity, chunked", TransferEncodingNotChunked),
-        ("Transfer-Encoding: gzip, chunked", TransferEncodingNotChunked),
-        ("Transfer-Encoding: chunked, chunked", TransferEncodingNotChunked),
+        (
+            "Transfer-Encoding: chunked, identity",
+            TransferEncodingNotChunked,
+        ),
+        (
+            "Transfer-Encoding: identity, chunked",
+            TransferEncodingNotChunked,
+        ),
+        (
+            "Transfer-Encoding: gzip, chunked",
+            TransferEncodingNotChunked,
+        ),
+        (
+            "Transfer-Encoding: chunked, chunked",
+            TransferEncodingNotChunked,
+        ),
         ("Transfer-Encoding: ,chunked", TransferEncodingNotChunked),
         ("Transfer-Encoding: chunked;q=1", TransferEncodingNotChunked),
         ("Transfer-Encoding: \"chunked\"", TransferEncodingNotChunked),
         ("Transfer-Encoding: identity", TransferEncodingNotChunked),
         ("Transfer-Encoding: ", TransferEncodingNotChunked),
-        ("Transfer-Encoding: \u{fb01}chunked", TransferEncodingNotChunked),
+        (
+            "Transfer-Encoding: \u{fb01}chunked",
+            TransferEncodingNotChunked,
+        ),
         ("Transfer-Encoding: \x0bchunked", ControlInHead),
         ("Transfer-Encoding: chunked\x0c", ControlInHead),
         ("Transfer-Encoding : chunked", SpaceBeforeColon),
@@ -62,7 +77,8 @@ fn two_transfer_encodings_and_one_in_http_1_0_are_refused() {
     let twice = "Transfer-Encoding: chunked\r\nTransfer-Encoding: ";
     world.refuses(post(&format!("{twice}chunked")), RepeatedTransferEncoding);
     world.refuses(post(&format!("{twice}identity")), RepeatedTransferEncoding);
-    let old = post("Transfer-Encoding: chunked").replace("HTTP/1.1\r\nHost: a", "HTTP/1.0\r\nHost: a");
+    let old =
+        post("Transfer-Encoding: chunked").replace("HTTP/1.1\r\nHost: a", "HTTP/1.0\r\nHost: a");
     world.refuses(old, TransferEncodingInHttp10);
 }
 
@@ -84,9 +100,18 @@ fn a_tab_before_chunked_is_white_space_and_what_goes_on_is_clean() {
 fn a_content_length_is_one_plain_number_or_refused() {
     let world = World::new();
     let rows = [
-        ("Content-Length: 5\r\nContent-Length: 5", RepeatedContentLength),
-        ("Content-Length: 5\r\nContent-Length: 6", RepeatedContentLength),
-        ("Content-Length: 5\r\nX: y\r\ncontent-length: 5", RepeatedContentLength),
+        (
+            "Content-Length: 5\r\nContent-Length: 5",
+            RepeatedContentLength,
+        ),
+        (
+            "Content-Length: 5\r\nContent-Length: 6",
+            RepeatedContentLength,
+        ),
+        (
+            "Content-Length: 5\r\nX: y\r\ncontent-length: 5",
+            RepeatedContentLength,
+        ),
         ("Content-Length: 5, 5", ListedContentLength),
         ("Content-Length: 5,6", ListedContentLength),
         ("Content-Length: ,5", ListedContentLength),
@@ -99,8 +124,14 @@ fn a_content_length_is_one_plain_number_or_refused() {
         ("Content-Length: 1e1", MalformedContentLength),
         ("Content-Length: \u{665}", MalformedContentLength),
         ("Content-Length:", MalformedContentLength),
-        ("Content-Length: 18446744073709551616", MalformedContentLength),
-        ("Content-Length: 000000000000000000005", MalformedContentLength),
+        (
+            "Content-Length: 18446744073709551616",
+            MalformedContentLength,
+        ),
+        (
+            "Content-Length: 000000000000000000005",
+            MalformedContentLength,
+        ),
         ("Content-Length : 5", SpaceBeforeColon),
         ("Content-Length:\r\n\t5", FoldedField),
         ("Content-Length: 18446744073709551615", BodyTooLarge),
@@ -154,7 +185,9 @@ fn the_second_answer_of_an_origin_that_ignores_bodies_reaches_no_one() {
 fn a_post_without_a_length_has_no_body() {
     let world = World::new();
     let mut client = world.client();
-    client.send(format!("POST /one HTTP/1.1\r\nHost: a.example\r\n\r\n{HIDDEN}"));
+    client.send(format!(
+        "POST /one HTTP/1.1\r\nHost: a.example\r\n\r\n{HIDDEN}"
+    ));
     let mut origin = world.origin.accept();
     let head = origin.head();
     assert_eq!(head.first_line(), "POST /one HTTP/1.1");

@@ -32,18 +32,45 @@ fn patient_world() -> World {
 fn contradictory_lengths_are_not_believed() {
     let world = patient_world();
     let rows = [
-        ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", ContentLengthBesideTransferEncoding),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", ContentLengthBesideTransferEncoding),
-        ("Content-Length: 2\r\nContent-Length: 2\r\n", RepeatedContentLength),
-        ("Content-Length: 2\r\nContent-Length: 20\r\n", RepeatedContentLength),
+        (
+            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            ContentLengthBesideTransferEncoding,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+            ContentLengthBesideTransferEncoding,
+        ),
+        (
+            "Content-Length: 2\r\nContent-Length: 2\r\n",
+            RepeatedContentLength,
+        ),
+        (
+            "Content-Length: 2\r\nContent-Length: 20\r\n",
+            RepeatedContentLength,
+        ),
         ("Content-Length: 2, 2\r\n", ListedContentLength),
         ("Content-Length: +2\r\n", MalformedContentLength),
         ("Content-Length: 0x2\r\n", MalformedContentLength),
-        ("Content-Length: 18446744073709551616\r\n", MalformedContentLength),
-        ("Transfer-Encoding: gzip, chunked\r\n", TransferEncodingNotChunked),
-        ("Transfer-Encoding: identity\r\n", TransferEncodingNotChunked),
-        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", RepeatedTransferEncoding),
-        ("Connection: content-length\r\nContent-Length: 2\r\n", ConnectionNominatesProtectedField),
+        (
+            "Content-Length: 18446744073709551616\r\n",
+            MalformedContentLength,
+        ),
+        (
+            "Transfer-Encoding: gzip, chunked\r\n",
+            TransferEncodingNotChunked,
+        ),
+        (
+            "Transfer-Encoding: identity\r\n",
+            TransferEncodingNotChunked,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            RepeatedTransferEncoding,
+        ),
+        (
+            "Connection: content-length\r\nContent-Length: 2\r\n",
+            ConnectionNominatesProtectedField,
+        ),
     ];
     for (lines, fault) in rows {
         distrusts(&world, &format!("HTTP/1.1 200 OK\r\n{lines}\r\nok"), fault);
@@ -65,13 +92,22 @@ fn malformed_lines_are_not_repaired() {
         ("HTTP/1.1 200 OK\nContent-Length: 2\n\nok", BareLf),
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\nok", BareLf),
         ("HTTP/1.1 200 OK\r\nX: y\rz\r\n\r\n", BareCr),
-        ("HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 2\r\n\r\nok", FoldedField),
+        (
+            "HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 2\r\n\r\nok",
+            FoldedField,
+        ),
         ("HTTP/1.1 200 OK\r\nX: \0\r\n\r\n", NulInHead),
         ("HTTP/1.1 200 OK\r\nX: \x01\r\n\r\n", ControlInHead),
-        ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", SpaceBeforeColon),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
+            SpaceBeforeColon,
+        ),
         ("HTTP/1.1 200 OK\r\n: 2\r\n\r\nok", EmptyFieldName),
         ("HTTP/1.1 200 OK\r\nX y: 2\r\n\r\nok", MalformedFieldName),
-        ("HTTP/1.1 200 OK\r\nConnection: \"x\"\r\n\r\nok", MalformedConnection),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: \"x\"\r\n\r\nok",
+            MalformedConnection,
+        ),
         ("HTTP/1.2 200 OK\r\n\r\n", UnknownVersion),
         ("HTTP/2.0 200 OK\r\n\r\n", UnknownVersion),
         ("ICY 200 OK\r\n\r\n", MalformedStatusLine),
@@ -81,11 +117,17 @@ fn malformed_lines_are_not_repaired() {
         ("HTTP/1.1 099 OK\r\n\r\n", MalformedStatus),
         ("HTTP/1.1 600 OK\r\n\r\n", MalformedStatus),
         ("HTTP/1.1 2000 OK\r\n\r\n", MalformedStatus),
-        ("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", UnexpectedSwitch),
+        (
+            "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            UnexpectedSwitch,
+        ),
     ];
     for (said, fault) in rows {
         let answer = distrusts(&world, said, fault);
-        assert!(!answer.body.contains("<html>\r\n\r\n"), "the origin's own words");
+        assert!(
+            !answer.body.contains("<html>\r\n\r\n"),
+            "the origin's own words"
+        );
     }
 }
 
@@ -123,7 +165,10 @@ fn interim_responses_are_passed_on_up_to_a_ceiling() {
     origin.send(hint.repeat(8));
     for _ in 0..8 {
         let early = client.head();
-        assert_eq!((early.status(), early.field("link")), (103, Some("</a.css>")));
+        assert_eq!(
+            (early.status(), early.field("link")),
+            (103, Some("</a.css>"))
+        );
         assert!(early.all("connection").is_empty() && early.all("x").is_empty());
     }
     origin.answer("fine");

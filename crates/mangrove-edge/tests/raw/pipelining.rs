@@ -32,10 +32,16 @@ fn pipelined_requests_are_answered_in_order_and_not_mixed() {
 
     assert_eq!(client.answer().body, "one");
     assert_eq!(client.answer().body, "2");
-    assert_eq!(client.answer_to_head().head.field("content-length"), Some("33"));
+    assert_eq!(
+        client.answer_to_head().head.field("content-length"),
+        Some("33")
+    );
     assert_eq!(client.answer().body, "4444");
     let last = client.answer();
-    assert_eq!((last.body.as_str(), last.head.field("connection")), ("five", Some("close")));
+    assert_eq!(
+        (last.body.as_str(), last.head.field("connection")),
+        ("five", Some("close"))
+    );
     client.ends();
     assert!(world.origin.is_untouched());
 }
@@ -46,12 +52,17 @@ fn a_body_that_looks_like_a_request_is_never_read_as_one() {
     let mut client = world.client();
     let body = "GET /hidden HTTP/1.1\r\nHost: b.example\r\n\r\n";
     let length = body.len();
-    client.send(format!("POST /1 HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n{body}"));
+    client.send(format!(
+        "POST /1 HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n{body}"
+    ));
     client.send(format!(
         "POST /2 HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
     ));
     let mut origin = world.origin.accept();
-    assert_eq!(origin.head().field("content-length"), Some(&*length.to_string()));
+    assert_eq!(
+        origin.head().field("content-length"),
+        Some(&*length.to_string())
+    );
     assert_eq!(origin.take_text(length), body);
     origin.answer("one");
     assert_eq!(origin.head().first_line(), "POST /2 HTTP/1.1");
@@ -59,8 +70,15 @@ fn a_body_that_looks_like_a_request_is_never_read_as_one() {
     origin.answer("two");
     assert_eq!(client.answer().body, "one");
     assert_eq!(client.answer().body, "two");
-    let paths: Vec<_> = world.records().iter().map(|r| r["url.path"].to_string()).collect();
-    assert!(!paths.iter().any(|path| path.contains("hidden")), "{paths:?}");
+    let paths: Vec<_> = world
+        .records()
+        .iter()
+        .map(|r| r["url.path"].to_string())
+        .collect();
+    assert!(
+        !paths.iter().any(|path| path.contains("hidden")),
+        "{paths:?}"
+    );
 }
 
 #[test]
@@ -71,7 +89,10 @@ fn nothing_behind_a_refused_request_is_read() {
         "GET / HTTP/1.1\r\nHost: a.example\r\nContent-Length: x\r\n\r\n\
          GET /hidden HTTP/1.1\r\nHost: a.example\r\n\r\n",
     );
-    assert_eq!(client.answer().reason(), Some(MalformedContentLength.name()));
+    assert_eq!(
+        client.answer().reason(),
+        Some(MalformedContentLength.name())
+    );
     client.ends();
     assert!(world.origin.is_untouched());
 }
@@ -104,5 +125,8 @@ fn one_empty_line_before_a_request_is_skipped_and_two_are_not() {
     origin.answer("one");
     assert_eq!(client.answer().body, "one");
     drop(origin);
-    world.refuses("\r\n\r\nGET / HTTP/1.1\r\nHost: a.example\r\n\r\n", MalformedRequestLine);
+    world.refuses(
+        "\r\n\r\nGET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        MalformedRequestLine,
+    );
 }

@@ -30,7 +30,9 @@ impl Browser {
 
     fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         let in_time = async { tokio::time::timeout(PATIENCE, work).await };
-        self.runtime.block_on(in_time).expect("the edge did not answer")
+        self.runtime
+            .block_on(in_time)
+            .expect("the edge did not answer")
     }
 
     fn request(&self, method: Method, path: &str) -> http::request::Builder {
@@ -60,15 +62,22 @@ fn trailers_pass_both_ways() {
     let world = World::new();
     let mut browser = Browser::of(&world);
     let request = browser.request(Method::POST, "/").header("te", "trailers");
-    let (response, mut up) = browser.send.send_request(request.body(()).unwrap(), false).unwrap();
-    up.send_data(Bytes::from_static(b"question"), false).unwrap();
+    let (response, mut up) = browser
+        .send
+        .send_request(request.body(()).unwrap(), false)
+        .unwrap();
+    up.send_data(Bytes::from_static(b"question"), false)
+        .unwrap();
     let mut trailers = HeaderMap::new();
     trailers.insert("x-up", "1".parse().unwrap());
     up.send_trailers(trailers).unwrap();
 
     let mut origin = world.origin.accept();
     assert_eq!(origin.head().field("te"), Some("trailers"));
-    assert_eq!(origin.chunked(), ("question".to_owned(), vec!["x-up: 1".to_owned()]));
+    assert_eq!(
+        origin.chunked(),
+        ("question".to_owned(), vec!["x-up: 1".to_owned()])
+    );
     origin.send(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nanswer\r\n0\r\n\
          grpc-status: 0\r\ncontent-length: 7\r\nset-cookie: a=b\r\n\r\n",
@@ -76,7 +85,10 @@ fn trailers_pass_both_ways() {
     let (body, trailers) = browser.wait(async { body_of(&mut response.await.unwrap()).await });
     assert_eq!(body, b"answer");
     let trailers = trailers.unwrap();
-    assert_eq!((trailers.len(), &trailers["grpc-status"]), (1, &"0".parse().unwrap()));
+    assert_eq!(
+        (trailers.len(), &trailers["grpc-status"]),
+        (1, &"0".parse().unwrap())
+    );
 }
 
 #[test]
@@ -90,7 +102,10 @@ fn early_hints_come_before_the_answer() {
     origin.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x\r\n\r\n");
     let early = browser.wait(std::future::poll_fn(|cx| response.poll_informational(cx)));
     let early = early.unwrap().unwrap();
-    assert_eq!((early.status().as_u16(), &early.headers()["link"]), (103, &"</a.css>".parse().unwrap()));
+    assert_eq!(
+        (early.status().as_u16(), &early.headers()["link"]),
+        (103, &"</a.css>".parse().unwrap())
+    );
     assert!(early.headers().get("connection").is_none());
     origin.answer("fine");
     let (body, _) = browser.wait(async { body_of(&mut response.await.unwrap()).await });
@@ -109,22 +124,34 @@ fn a_websocket_inside_a_stream_reaches_an_origin_that_knows_only_http_1() {
         .header("sec-websocket-protocol", "talk")
         .body(())
         .unwrap();
-    request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    request
+        .extensions_mut()
+        .insert(h2::ext::Protocol::from_static("websocket"));
     let (response, mut up) = browser.send.send_request(request, false).unwrap();
 
     let mut origin = world.origin.accept();
     let head = origin.head();
     assert_eq!(head.first_line(), "GET /chat HTTP/1.1");
-    assert_eq!((head.field("upgrade"), head.field("connection")), (Some("websocket"), Some("upgrade")));
+    assert_eq!(
+        (head.field("upgrade"), head.field("connection")),
+        (Some("websocket"), Some("upgrade"))
+    );
     assert!(head.all("transfer-encoding").is_empty() && head.all("content-length").is_empty());
-    let accept = mangrove_http::websocket::accept(head.field("sec-websocket-key").unwrap().as_bytes());
+    let accept =
+        mangrove_http::websocket::accept(head.field("sec-websocket-key").unwrap().as_bytes());
     let accept = String::from_utf8(accept.to_vec()).unwrap();
     origin.send(format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: talk\r\n\r\nhello"
     ));
     let mut response = browser.wait(response).unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["sec-websocket-protocol"]), (200, &"talk".parse().unwrap()));
+    assert_eq!(
+        (
+            response.status().as_u16(),
+            &response.headers()["sec-websocket-protocol"]
+        ),
+        (200, &"talk".parse().unwrap())
+    );
     assert!(response.headers().get("sec-websocket-accept").is_none());
     up.send_data(Bytes::from_static(b"ping"), false).unwrap();
     assert_eq!(origin.take_text(4), "ping");
@@ -139,9 +166,13 @@ fn a_websocket_whose_origin_answers_with_a_wrong_key_is_refused() {
     let world = World::new();
     let mut browser = Browser::of(&world);
     browser.send = browser.wait(browser.send.clone().ready()).unwrap();
-    let request = browser.request(Method::CONNECT, "/chat").header("sec-websocket-version", "13");
+    let request = browser
+        .request(Method::CONNECT, "/chat")
+        .header("sec-websocket-version", "13");
     let mut request = request.body(()).unwrap();
-    request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    request
+        .extensions_mut()
+        .insert(h2::ext::Protocol::from_static("websocket"));
     let (response, _up) = browser.send.send_request(request, false).unwrap();
     let mut origin = world.origin.accept();
     origin.head();

@@ -145,7 +145,9 @@ impl World {
     /// The access log's line about an answer.
     pub(crate) fn record_of(&self, answer: &Answer) -> serde_json::Value {
         let id = answer.head.field("x-request-id").unwrap();
-        eventually(id, || self.records().into_iter().find(|r| r["request_id"] == id))
+        eventually(id, || {
+            self.records().into_iter().find(|r| r["request_id"] == id)
+        })
     }
 
     /// All lines of the access log until now.
