@@ -88,9 +88,16 @@ async def events(request):
     return StreamingResponse(tick(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
-async def mirror(request):
-    """Sends back every chunk as it comes, while more are still on their way."""
-    return StreamingResponse(request.stream(), media_type="application/octet-stream")
+class Mirror:
+    """Sends back every piece as it comes, while more are still on their way."""
+
+    async def __call__(self, scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/octet-stream")]})
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
+            await send({"type": "http.response.body", "body": message.get("body", b""), "more_body": more})
 
 
 async def large(request):
@@ -131,7 +138,7 @@ app = Starlette(routes=[
     Route("/upload", upload, methods=["PUT", "POST"]),
     Route("/refuse", refuse, methods=["PUT", "POST"]),
     Route("/events", events),
-    Route("/mirror", mirror, methods=["POST"]),
+    Route("/mirror", Mirror(), methods=["POST"]),
     Route("/large/{mib}", large),
     Route("/cookies", cookies),
     Route("/broken", broken),
