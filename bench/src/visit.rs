@@ -1,0 +1,445 @@
+//! A visitor who checks everything: what is asked, what came back, and what exactly went wrong when something did.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::origin::{Check, pattern};
+use crate::subject::Subject;
+use crate::tls::{self, Group, HOST};
+
+/// Loopback addresses that visitors come from, in turn: 127.0.0.2 and on. One alone would run out of ports.
+const SOURCES: u16 = 16;
+/// An upload is sent in so many pieces, with a pause between them, so that it takes a while.
+const UPLOAD_PIECES: usize = 4;
+const UPLOAD_PAUSE: Duration = Duration::from_millis(5);
+/// Flow-control window of a stream and of a connection.
+const WINDOW: u32 = 1024 * 1024;
+/// A head longer than this is no answer of ours.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// What goes over the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wire {
+    /// HTTP/1.1 in cleartext.
+    H1,
+    /// HTTP/1.1 over TLS.
+    H1Tls,
+    /// HTTP/2 in cleartext with prior knowledge (RFC 9113 section 3.3).
+    H2,
+    /// HTTP/2 over TLS.
+    H2Tls,
+}
+
+impl Wire {
+    /// Every one.
+    pub(crate) const ALL: [Self; 4] = [Self::H1, Self::H2, Self::H1Tls, Self::H2Tls];
+}
+
+/// What a visitor can notice of trouble.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Trouble {
+    /// Nobody listened.
+    Refused,
+    /// A reset in the middle of an exchange.
+    Reset,
+    /// An end of file in the middle of an exchange.
+    Cut,
+    /// No answer in time.
+    TimedOut,
+    /// An answer with another status than 200.
+    Status,
+    /// Bytes missing, too many, or changed.
+    Wrong,
+}
+
+/// Trouble, and how it looked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Its kind.
+    pub(crate) trouble: Trouble,
+    /// Its words.
+    pub(crate) words: String,
+}
+
+impl Failure {
+    fn new(trouble: Trouble, words: impl fmt::Display) -> Self {
+        let words = words.to_string();
+        Self { trouble, words }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let trouble = match error.kind() {
+            io::ErrorKind::ConnectionRefused => Trouble::Refused,
+            io::ErrorKind::UnexpectedEof => Trouble::Cut,
+            _ => Trouble::Reset,
+        };
+        Self::new(trouble, error)
+    }
+}
+
+impl From<h2::Error> for Failure {
+    fn from(error: h2::Error) -> Self {
+        match error.get_io().map(io::Error::kind) {
+            Some(io::ErrorKind::UnexpectedEof) => Self::new(Trouble::Cut, error),
+            _ => Self::new(Trouble::Reset, error),
+        }
+    }
+}
+
+/// What to ask for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// The site's host.
+    pub(crate) host: String,
+    /// Path of the target.
+    pub(crate) path: String,
+    /// Bytes to send with it.
+    pub(crate) upload: Option<Upload>,
+    /// What has to come back.
+    pub(crate) expect: Expect,
+    /// How long the whole exchange may take.
+    pub(crate) within: Duration,
+}
+
+/// Bytes of the pattern that go along with a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Upload {
+    /// Announced by their length.
+    Length(usize),
+    /// In chunks, their number not announced.
+    Chunked(usize),
+}
+
+/// The content of the right answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Expect {
+    /// So many bytes of the pattern.
+    Pattern(u64),
+    /// These words.
+    Text(String),
+}
+
+/// Where to go and with which keys.
+#[derive(Clone)]
+pub(crate) struct Way {
+    http: SocketAddr,
+    https: SocketAddr,
+    tls_h1: Arc<ClientConfig>,
+    tls_h2: Arc<ClientConfig>,
+}
+
+impl Way {
+    /// The way to `subject`.
+    pub(crate) fn to(subject: &Subject) -> Result<Self> {
+        let client = |alpn: &[u8]| tls::client(&subject.identity, Group::X25519, alpn, true);
+        Ok(Self {
+            http: subject.http,
+            https: subject.https,
+            tls_h1: client(b"http/1.1")?,
+            tls_h2: client(b"h2")?,
+        })
+    }
+}
+
+/// One connection of a visitor.
+pub(crate) enum Visitor {
+    /// HTTP/1.1.
+    H1 {
+        /// TCP, or TLS over it.
+        stream: Box<dyn Io>,
+        /// False once the server has said that it will close.
+        persists: bool,
+    },
+    /// HTTP/2, driven by a task of its own.
+    H2 {
+        /// Where requests go in.
+        sender: h2::client::SendRequest<Bytes>,
+        /// `http` or `https`.
+        scheme: &'static str,
+    },
+}
+
+/// A byte stream.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Io for S {}
+
+impl Visitor {
+    /// Connects.
+    pub(crate) async fn arrive(way: &Way, wire: Wire, within: Duration) -> Result<Self, Failure> {
+        match timeout(within, Self::connect(way, wire)).await {
+            Ok(arrived) => arrived,
+            Err(_) => Err(Failure::new(Trouble::TimedOut, "no connection in time")),
+        }
+    }
+
+    async fn connect(way: &Way, wire: Wire) -> Result<Self, Failure> {
+        let persists = true;
+        let (address, tls) = match wire {
+            Wire::H1 | Wire::H2 => (way.http, None),
+            Wire::H1Tls => (way.https, Some(&way.tls_h1)),
+            Wire::H2Tls => (way.https, Some(&way.tls_h2)),
+        };
+        let tcp = connect_from_one_of_many(address).await?;
+        let stream: Box<dyn Io> = match tls {
+            None => Box::new(tcp),
+            Some(config) => {
+                let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
+                Box::new(
+                    TlsConnector::from(Arc::clone(config))
+                        .connect(name, tcp)
+                        .await?,
+                )
+            }
+        };
+        if matches!(wire, Wire::H1 | Wire::H1Tls) {
+            return Ok(Self::H1 { stream, persists });
+        }
+        let (sender, connection) = h2::client::Builder::new()
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .enable_push(false)
+            .handshake(stream)
+            .await?;
+        tokio::task::spawn_local(connection); // its error, if any, is also every open stream's
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        Ok(Self::H2 { sender, scheme })
+    }
+
+    /// True once the server has ended the connection between two requests; nobody minds that.
+    pub(crate) async fn is_over(&mut self) -> bool {
+        match self {
+            Self::H1 { persists, .. } if !*persists => true,
+            Self::H1 { stream, .. } => {
+                let mut byte = [0];
+                let mut byte = ReadBuf::new(&mut byte);
+                let look = |cx: &mut std::task::Context<'_>| {
+                    Poll::Ready(Pin::new(&mut *stream).poll_read(cx, &mut byte).is_ready())
+                };
+                poll_fn(look).await
+            }
+            Self::H2 { sender, .. } => poll_fn(|cx| sender.poll_ready(cx)).await.is_err(),
+        }
+    }
+
+    /// One request and its whole answer, checked.
+    pub(crate) async fn ask(&mut self, ask: &Ask) -> Result<(), Failure> {
+        let exchange = async {
+            match self {
+                Self::H1 { stream, persists } => {
+                    let goes_on = ask_h1(stream, ask).await?;
+                    *persists = goes_on;
+                    Ok(())
+                }
+                Self::H2 { sender, scheme } => ask_h2(sender, scheme, ask).await,
+            }
+        };
+        match timeout(ask.within, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::new(Trouble::TimedOut, "no answer in time")),
+        }
+    }
+}
+
+/// Connects from the next of several loopback addresses.
+pub(crate) async fn connect_from_one_of_many(to: SocketAddr) -> io::Result<TcpStream> {
+    connect_with(to, None).await
+}
+
+/// The same, taking in no more than `receive` bytes unread.
+pub(crate) async fn connect_with(to: SocketAddr, receive: Option<u32>) -> io::Result<TcpStream> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let [_, last] = (2 + NEXT.fetch_add(1, Ordering::Relaxed) % SOURCES).to_be_bytes();
+    let socket = TcpSocket::new_v4()?;
+    if let Some(receive) = receive {
+        socket.set_recv_buffer_size(receive)?;
+    }
+    socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// True when the connection can be used again.
+async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<bool, Failure> {
+    let (method, framing) = match ask.upload {
+        None => ("GET", String::new()),
+        Some(Upload::Length(length)) => ("POST", format!("Content-Length: {length}\r\n")),
+        Some(Upload::Chunked(_)) => ("POST", "Transfer-Encoding: chunked\r\n".to_owned()),
+    };
+    let head = format!(
+        "{method} {} HTTP/1.1\r\nHost: {}\r\n{framing}\r\n",
+        ask.path, ask.host
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.flush().await?;
+    for piece in pieces(ask.upload) {
+        sleep(UPLOAD_PAUSE).await;
+        if let Some(Upload::Chunked(_)) = ask.upload {
+            let size = format!("{:x}\r\n", piece.len());
+            let chunk = [size.as_bytes(), &piece, b"\r\n"].concat();
+            stream.write_all(&chunk).await?;
+        } else {
+            stream.write_all(&piece).await?;
+        }
+        stream.flush().await?;
+    }
+    if let Some(Upload::Chunked(_)) = ask.upload {
+        stream.write_all(b"0\r\n\r\n").await?;
+        stream.flush().await?;
+    }
+    let mut received = Vec::with_capacity(HEAD_BYTES);
+    let (length, goes_on, mut body) = loop {
+        if stream.read_buf(&mut received).await? == 0 {
+            return Err(cut(&received));
+        }
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut answer = httparse::Response::new(&mut fields);
+        match answer.parse(&received) {
+            Ok(httparse::Status::Complete(head)) => {
+                if answer.code != Some(200) {
+                    let words = String::from_utf8_lossy(&received);
+                    return Err(Failure::new(Trouble::Status, short(&words)));
+                }
+                let field = |name: &str| {
+                    let mut fields = answer.headers.iter();
+                    let field = fields.find(|field| field.name.eq_ignore_ascii_case(name));
+                    field.and_then(|field| std::str::from_utf8(field.value).ok())
+                };
+                let length = field("content-length").and_then(|value| value.parse::<u64>().ok());
+                let length =
+                    length.ok_or_else(|| Failure::new(Trouble::Wrong, "no Content-Length"))?;
+                let goes_on = field("connection") != Some("close");
+                break (length, goes_on, received.split_off(head));
+            }
+            Ok(httparse::Status::Partial) if received.len() < HEAD_BYTES => {}
+            _ => return Err(Failure::new(Trouble::Wrong, "no HTTP/1 head")),
+        }
+    };
+    let mut content = Content::new(&ask.expect);
+    content.take(&body);
+    while content.count() < length {
+        body.clear();
+        body.reserve(HEAD_BYTES);
+        if stream.read_buf(&mut body).await? == 0 {
+            return Err(cut(b"the body"));
+        }
+        content.take(&body);
+    }
+    content.finish()?;
+    Ok(goes_on)
+}
+
+async fn ask_h2(
+    sender: &mut h2::client::SendRequest<Bytes>,
+    scheme: &str,
+    ask: &Ask,
+) -> Result<(), Failure> {
+    let mut request = http::Request::builder()
+        .method(match ask.upload {
+            None => http::Method::GET,
+            Some(_) => http::Method::POST,
+        })
+        .uri(format!("{scheme}://{}{}", ask.host, ask.path));
+    if let Some(Upload::Length(length)) = ask.upload {
+        request = request.header(http::header::CONTENT_LENGTH, length);
+    }
+    let request = request.body(()).map_err(io::Error::other)?;
+    poll_fn(|cx| sender.poll_ready(cx)).await?;
+    let (response, mut out) = sender.send_request(request, ask.upload.is_none())?;
+    let pieces = pieces(ask.upload);
+    let last = pieces.len().saturating_sub(1);
+    for (number, piece) in pieces.into_iter().enumerate() {
+        sleep(UPLOAD_PAUSE).await;
+        // Queued whatever the window is: a few kilobytes.
+        out.send_data(piece.into(), number == last)?;
+    }
+    let response = response.await?;
+    if response.status() != http::StatusCode::OK {
+        return Err(Failure::new(Trouble::Status, response.status()));
+    }
+    let mut content = Content::new(&ask.expect);
+    let mut body = response.into_body();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        content.take(&piece);
+        body.flow_control().release_capacity(piece.len())?;
+    }
+    content.finish()
+}
+
+fn pieces(upload: Option<Upload>) -> Vec<Vec<u8>> {
+    let Some(Upload::Length(length) | Upload::Chunked(length)) = upload else {
+        return Vec::new();
+    };
+    let whole = pattern(0, length);
+    let piece = length.div_ceil(UPLOAD_PIECES).max(1);
+    whole.chunks(piece).map(<[u8]>::to_vec).collect()
+}
+
+enum Content<'a> {
+    Pattern(u64, Check),
+    Text(&'a str, Vec<u8>),
+}
+
+impl<'a> Content<'a> {
+    fn new(expect: &'a Expect) -> Self {
+        match expect {
+            Expect::Pattern(length) => Self::Pattern(*length, Check::default()),
+            Expect::Text(text) => Self::Text(text, Vec::new()),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Pattern(_, check) => check.take(bytes),
+            Self::Text(_, seen) => seen.extend_from_slice(bytes),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match self {
+            Self::Pattern(_, check) => check.count,
+            Self::Text(_, seen) => seen.len() as u64,
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Pattern(length, check) if check.count != length || check.differs => Err(
+                Failure::new(Trouble::Wrong, format!("{} of {length}", check.verdict())),
+            ),
+            Self::Text(text, seen) if text.as_bytes() != seen => {
+                let words = String::from_utf8_lossy(&seen);
+                Err(Failure::new(Trouble::Wrong, short(&words)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn cut(after: &[u8]) -> Failure {
+    let words = String::from_utf8_lossy(after);
+    Failure::new(Trouble::Cut, format!("ended after {:?}", short(&words)))
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(120).collect()
+}
