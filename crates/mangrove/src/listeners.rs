@@ -73,6 +73,7 @@ pub(crate) fn open(
     let mut sockets = Sockets::new();
     for &place in places {
         let addr = settled_addr(&notes, place, places);
+        let reach = Reach::of(place, places);
         let mut bound = addr;
         for core in 0..cores {
             let kept = held
@@ -84,9 +85,9 @@ pub(crate) fn open(
             }
             let ours = core > 0 || notes.iter().any(|note| note.addr == addr);
             if !ours {
-                probe(addr)?;
+                probe(addr, reach)?;
             }
-            let fd = bind(bound).map_err(|error| problem(bound, error))?;
+            let fd = bind(bound, reach).map_err(|error| problem(bound, error))?;
             bound = local_addr(&fd).map_err(|error| problem(bound, error))?;
             sockets.push(Rc::new(PassedListener {
                 fd: fd.into(),
@@ -116,15 +117,15 @@ fn settled_addr(held: &[ListenerNote], place: Place, places: &[Place]) -> Socket
 
 /// With `SO_REUSEPORT` a stranger's socket and ours would silently share the visitors, so the address is first bound
 /// without it.
-fn probe(addr: SocketAddr) -> Result<(), BindProblem> {
-    let socket = unbound(addr).map_err(|error| problem(addr, error))?;
+fn probe(addr: SocketAddr, reach: Reach) -> Result<(), BindProblem> {
+    let socket = unbound(addr, reach).map_err(|error| problem(addr, error))?;
     socket
         .bind(&SockAddr::from(addr))
         .map_err(|error| problem(addr, error))
 }
 
-fn bind(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = unbound(addr)?;
+fn bind(addr: SocketAddr, reach: Reach) -> io::Result<Socket> {
+    let socket = unbound(addr, reach)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(addr))?;
@@ -132,11 +133,32 @@ fn bind(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn unbound(addr: SocketAddr) -> io::Result<Socket> {
+/// Whether an IPv6 socket takes IPv4 as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// The address as it stands.
+    Own,
+    /// `[::]`: every address of the machine, IPv4 too.
+    Every,
+}
+
+impl Reach {
+    /// `[::]:80` means every address, unless `0.0.0.0:80` or another IPv4 address stands beside it.
+    fn of(place: Place, places: &[Place]) -> Self {
+        let beside = |other: &Place| other.addr.is_ipv4() && other.addr.port() == place.addr.port();
+        if place.addr.is_ipv6() && place.addr.ip().is_unspecified() && !places.iter().any(beside) {
+            Self::Every
+        } else {
+            Self::Own
+        }
+    }
+}
+
+fn unbound(addr: SocketAddr, reach: Reach) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?; // connections of an earlier run may still be in TIME_WAIT
     if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(reach == Reach::Own)?;
     }
     Ok(socket)
 }
@@ -251,6 +273,23 @@ mod tests {
         assert!(changed);
         assert!(Rc::ptr_eq(&after[0], &before[0]));
         assert_eq!(after.len(), 4);
+    }
+
+    #[test]
+    fn the_address_of_all_addresses_takes_ipv4_unless_ipv4_stands_beside_it() {
+        use std::net::{Ipv4Addr, TcpStream};
+        let (sockets, _) = open(&Sockets::new(), &[place("[::]:0")], 1).unwrap();
+        let port = sockets[0].addr.port();
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+
+        let places = [
+            place("[::]:80"),
+            place("0.0.0.0:80"),
+            place("[::]:81"),
+            place("[::1]:82"),
+        ];
+        let reach = places.map(|place| Reach::of(place, &places));
+        assert_eq!(reach, [Reach::Own, Reach::Own, Reach::Every, Reach::Own]);
     }
 
     #[test]
