@@ -208,15 +208,15 @@ fn take(
             return;
         }
     };
+    // Entered at once: in a burst the next newcomer may need to find this one idle.
+    core.metrics.connections_open.add(1);
+    let present = Present {
+        core: Rc::clone(core),
+        presence: core.register.enter(core.wheel.now()),
+        _place: place,
+    };
     let (core, tls) = (Rc::clone(core), Rc::clone(tls));
     tokio::task::spawn_local(async move {
-        let presence = core.register.enter(core.wheel.now());
-        core.metrics.connections_open.add(1);
-        let present = Present {
-            core: Rc::clone(&core),
-            presence,
-            _place: place,
-        };
         begin(&core, &tls, stream, peer, kind, &present.presence).await;
     });
 }
