@@ -485,8 +485,22 @@ fn is_passed_on(head: &RequestHead, field: &mangrove_http::Field<'_>, trusts_pee
         Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => trusts_peer,
         // The handshake's own: with HTTP/2 in front the edge makes a key for the origin.
         Known::SecWebSocketKey => head.version() != Version::Http2,
+        Known::Other => !mimics_a_known_name(field.name),
         _ => true,
     }
+}
+
+/// Whether an origin that hands fields on as CGI variables (RFC 3875 section 4.1.18) would take the name for one that is
+/// judged or written here: to it, `X_Forwarded_For` is `X-Forwarded-For`.
+fn mimics_a_known_name(name: &[u8]) -> bool {
+    if !name.contains(&b'_') {
+        return false;
+    }
+    let mut hyphenated = name.to_vec();
+    for byte in hyphenated.iter_mut().filter(|byte| **byte == b'_') {
+        *byte = b'-';
+    }
+    Known::of(&hyphenated) != Known::Other
 }
 
 /// The fields every origin gets from us, whatever the version; calls `push` for each.

@@ -39,6 +39,20 @@ fn fields_about_the_connection_stay_behind() {
     assert_eq!(head.field("x-public"), Some("3"));
 }
 
+/// To an origin that makes CGI variables of fields, these are Transfer-Encoding, Content-Length and X-Forwarded-For.
+#[test]
+fn names_that_differ_from_ours_in_an_underscore_stay_behind() {
+    let world = World::new();
+    let head = seen(
+        &world,
+        "Transfer_Encoding: chunked\r\nCONTENT_LENGTH: 9\r\nX_Forwarded-For: 192.0.2.1\r\nX_Mine: 1",
+    );
+    for name in ["transfer_encoding", "content_length", "x_forwarded-for"] {
+        assert!(head.all(name).is_empty(), "{name}: {head:?}");
+    }
+    assert_eq!(head.field("x_mine"), Some("1"));
+}
+
 #[test]
 fn connection_cannot_take_away_what_every_recipient_needs() {
     let world = World::new();
@@ -104,6 +118,48 @@ fn a_websocket_that_the_origin_declines_leaves_no_tunnel_open() {
         client.answer().reason(),
         Some(TransferEncodingNotChunked.name())
     );
+}
+
+#[test]
+fn a_websocket_carries_bytes_both_ways_and_ends_with_either_side() {
+    let world = World::new();
+    let mut client = world.client();
+    client.send(
+        "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly",
+    );
+    let mut origin = world.origin.accept();
+    let head = origin.head();
+    assert_eq!(
+        head.field("sec-websocket-key"),
+        Some("dGhlIHNhbXBsZSBub25jZQ==")
+    );
+    origin.send(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello",
+    );
+    let switched = client.head();
+    assert_eq!(
+        (switched.status(), switched.field("upgrade")),
+        (101, Some("websocket"))
+    );
+    assert_eq!(client.take_text(5), "hello");
+    assert_eq!(
+        origin.take_text(5),
+        "early",
+        "and not before the handshake was through"
+    );
+    client.send("GET /hidden HTTP/1.1\r\n\r\n");
+    assert_eq!(
+        origin.take_text(24),
+        "GET /hidden HTTP/1.1\r\n\r\n",
+        "bytes are bytes now"
+    );
+    client.finish_sending();
+    origin.ends();
+    origin.send("bye");
+    drop(origin);
+    assert_eq!(client.rest().0, "bye");
 }
 
 #[test]
