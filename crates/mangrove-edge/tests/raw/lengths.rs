@@ -213,3 +213,22 @@ fn a_body_cut_short_by_its_client_is_cut_short_for_the_origin() {
     assert_eq!(origin.rest().0, "");
     assert!(matches!(client.rest(), (rest, End::Closed) if rest.is_empty()));
 }
+
+/// A pause that outlasts the edge's patience: what comes after it is neither a body any more nor a request.
+#[test]
+fn what_comes_after_a_body_that_stopped_is_read_by_no_one() {
+    let world = World::with("limits.request_body_idle = '1s'", "");
+    let mut client = world.client();
+    client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 99\r\n\r\nhalf");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let answer = client.answer();
+    assert_eq!(
+        (answer.head.status(), answer.reason()),
+        (408, Some(BodyTimeout.name()))
+    );
+    client.try_send(HIDDEN);
+    client.ends();
+    assert_eq!(origin.rest().0, "half");
+    assert!(world.origin.is_untouched());
+}

@@ -130,3 +130,17 @@ fn one_empty_line_before_a_request_is_skipped_and_two_are_not() {
         MalformedRequestLine,
     );
 }
+
+#[test]
+fn http_1_0_connections_end_unless_both_sides_say_otherwise() {
+    let world = World::new();
+    let mut client = world.client();
+    client.send("GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\nGET /never HTTP/1.0\r\n\r\n");
+    let mut origin = world.origin.accept();
+    for (path, connection) in [("/1", "keep-alive"), ("/2", "close")] {
+        assert_eq!(origin.head().first_line(), format!("GET {path} HTTP/1.1"));
+        origin.answer("ok");
+        assert_eq!(client.answer().head.field("connection"), Some(connection));
+    }
+    client.ends();
+}
