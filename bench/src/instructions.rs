@@ -32,18 +32,14 @@ pub(crate) struct Counter<'a> {
     pub(crate) load_core: usize,
     /// N.
     pub(crate) requests: usize,
+    /// Who is counted.
+    pub(crate) servers: &'a [Server],
 }
 
 impl Counter<'_> {
     /// Counts each server's instructions in a row and says them; false if any server failed.
     pub(crate) fn row(&self, row: &Row) -> Result<bool> {
-        ensure!(
-            Command::new("valgrind")
-                .arg("--version")
-                .output()
-                .is_ok_and(|output| output.status.success()),
-            "valgrind is not installed"
-        );
+        ensure_valgrind()?;
         let origin = match row.from_origin {
             true => Some(peers::start_origin(self.work, self.load_core, row.body)?),
             false => None,
@@ -63,11 +59,11 @@ impl Counter<'_> {
             row.name, row.title
         ));
         let mut all_well = true;
-        for server in Server::ALL {
-            let contender = Contender {
-                server,
-                logs: server != Server::Bare,
-            };
+        let taking_part = self.servers.iter().filter(|server| {
+            row.suits_an_answerer() || !server.only_answers() || **server == Server::Bare
+        });
+        for contender in taking_part.flat_map(|server| ways(*server)) {
+            let server = contender.server;
             if let Some(reason) = peers::not_applicable(server, row.wire, self.programs) {
                 say(&format!("  {:<20} n/a: {reason}", contender.to_string()));
                 continue;
@@ -106,7 +102,7 @@ impl Counter<'_> {
         let profiles = self
             .work
             .join(format!("callgrind-{}-{requests}", row.name))
-            .join(contender.server.name());
+            .join(contender.to_string());
         if profiles.exists() {
             fs::remove_dir_all(&profiles)?;
         }
@@ -140,6 +136,53 @@ impl Counter<'_> {
         running.stop()?;
         instructions_in(&profiles)
     }
+}
+
+/// With a log, as everyone is used; Mangrove also without, beside servers that have none.
+fn ways(server: Server) -> impl Iterator<Item = Contender> {
+    let logs: &[bool] = match server {
+        Server::Mangrove => &[true, false],
+        server if server.only_answers() => &[false],
+        _ => &[true],
+    };
+    logs.iter().map(move |logs| Contender {
+        server,
+        logs: *logs,
+    })
+}
+
+/// Instructions of a program from its start to its end.
+pub(crate) fn whole_life(work: &Path, program: &Path, arguments: &[&str]) -> Result<u64> {
+    ensure_valgrind()?;
+    let profiles = work.join(format!("callgrind-{}", arguments.join("-")));
+    fs::create_dir_all(&profiles)?;
+    let status = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet"])
+        .arg(format!(
+            "--callgrind-out-file={}/%p.out",
+            profiles.display()
+        ))
+        .arg(program)
+        .args(arguments)
+        .status()
+        .context("running valgrind")?;
+    ensure!(
+        status.success(),
+        "{} failed under valgrind",
+        arguments.join(" ")
+    );
+    instructions_in(&profiles)
+}
+
+fn ensure_valgrind() -> Result<()> {
+    ensure!(
+        Command::new("valgrind")
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success()),
+        "valgrind is not installed"
+    );
+    Ok(())
 }
 
 /// The sum over all profiles in a folder: one for each process.

@@ -19,7 +19,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::instructions::Counter;
 use crate::load::Generator;
 use crate::machine::Machine;
-use crate::peers::Programs;
+use crate::parts::Part;
+use crate::peers::{Programs, Server};
 use crate::results::{Outcome, Results, SPREAD_LIMIT};
 use crate::rows::{ROWS, Row};
 use crate::run::Bench;
@@ -31,18 +32,26 @@ mod chart;
 mod clock;
 mod cpu;
 mod gates;
+mod hyper_server;
 mod instructions;
+mod live;
 mod load;
 mod machine;
+mod origin;
+mod parts;
 mod peers;
 mod process;
+mod refusals;
 mod report;
 mod results;
 mod rows;
 mod run;
+mod slow;
 mod stats;
+mod subject;
 mod terminal;
 mod tls;
+mod visit;
 
 /// Exit status when the bare loop was too unsteady for any comparison.
 const VOID: u8 = 2;
@@ -85,6 +94,9 @@ struct Setting {
     /// Show the rows and stop.
     #[arg(long)]
     list: bool,
+    /// Only these servers, separated by commas (results are then kept apart); hyper takes part only when named.
+    #[arg(long, value_delimiter = ',', value_name = "NAME", value_enum, default_values_t = Server::ALL)]
+    servers: Vec<Server>,
     /// The mangrove program to measure, or `none` (results are then kept apart). Unset, it is built first.
     #[arg(long, value_name = "PATH")]
     mangrove: Option<PathBuf>,
@@ -106,6 +118,45 @@ enum Action {
         #[command(flatten)]
         setting: Setting,
     },
+    /// Send malformed requests to Mangrove and to hyper's server, malformed answers to both as clients, and show what each did.
+    Refusals {
+        #[command(flatten)]
+        setting: Setting,
+    },
+    /// Count instructions of reading a head, beside httparse, and of moving a deadline, beside tokio's timer.
+    Parts {
+        /// N: each part is run N and 2 N times.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+        times: u32,
+    },
+    /// Run one part so many times.
+    #[command(hide = true)]
+    Part {
+        /// Which.
+        part: Part,
+        /// How often.
+        times: u64,
+    },
+    /// Be one edge without a supervisor: what is profiled.
+    #[command(hide = true)]
+    Edge {
+        /// The state folder, with a settled configuration.
+        state: PathBuf,
+        /// Where to listen in cleartext.
+        http: SocketAddr,
+        /// Where to listen for TLS.
+        https: SocketAddr,
+    },
+    /// Answer every request with hyper's HTTP/1 server.
+    Hyper {
+        /// Where to listen.
+        address: SocketAddr,
+        /// Bytes in the answer's body.
+        body: usize,
+        /// Give each head a deadline.
+        #[arg(long)]
+        deadline: bool,
+    },
     /// Answer every request with the same bytes: the bare loop itself.
     Bare {
         /// Where to listen.
@@ -115,6 +166,10 @@ enum Action {
         /// Bytes in the answer's body.
         body: usize,
     },
+    /// Let things happen to a Mangrove that serves, and tell what its visitors noticed.
+    Live(live::Options),
+    /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
+    Slow(slow::Options),
     /// Run a program on one core. Used for everything that is started here.
     #[command(hide = true)]
     Pinned {
@@ -134,8 +189,25 @@ fn main() -> ExitCode {
             head,
             body,
         }) => bare::serve(address, &bare::response(head, body)).map(|()| ExitCode::SUCCESS),
+        Some(Action::Hyper {
+            address,
+            body,
+            deadline,
+        }) => hyper_server::serve(address, body, deadline).map(|()| ExitCode::SUCCESS),
+        Some(Action::Edge { state, http, https }) => {
+            peers::mangrove::edge_alone(state, http, https)
+        }
+        Some(Action::Part { part, times }) => part.run(times).map(|()| ExitCode::SUCCESS),
+        Some(Action::Parts { times }) => count_parts(times),
+        Some(Action::Refusals { setting }) => show_refusals(&setting),
         Some(Action::Pinned { core, command }) => {
             process::become_pinned(core, &command).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Action::Slow(options)) => {
+            shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))
+        }
+        Some(Action::Live(options)) => {
+            shown(options.mangrove.as_deref()).and_then(|program| live::run(&options, &program))
         }
         Some(Action::Instructions { requests, setting }) => count(&setting, requests),
         None => compare(&arguments.compare),
@@ -164,9 +236,12 @@ fn compare(arguments: &Compare) -> Result<ExitCode> {
         } else {
             arguments.rounds.into()
         },
+        servers: &arguments.setting.servers,
     };
     // What is no comparison of Mangrove with anything never takes the place of one.
-    let apart = arguments.quick || stage.programs.mangrove.is_none();
+    let apart = arguments.quick
+        || stage.programs.mangrove.is_none()
+        || arguments.setting.servers != Server::ALL;
     let folder = if apart {
         stage.work.join("apart")
     } else {
@@ -283,6 +358,7 @@ fn count(setting: &Setting, requests: u32) -> Result<ExitCode> {
         server_core: setting.server_core,
         load_core: setting.load_core,
         requests: usize::try_from(requests)?,
+        servers: &setting.servers,
     };
     let mut all_well = true;
     for row in &stage.rows {
@@ -299,7 +375,29 @@ fn count(setting: &Setting, requests: u32) -> Result<ExitCode> {
     })
 }
 
-/// What both ways of measuring need.
+fn count_parts(times: u32) -> Result<ExitCode> {
+    let work = own_folder().join("work").join("parts");
+    if work.exists() {
+        fs::remove_dir_all(&work).with_context(|| format!("emptying {}", work.display()))?;
+    }
+    parts::count(&work, times)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_refusals(setting: &Setting) -> Result<ExitCode> {
+    let Some(stage) = Stage::set(setting)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let program = stage
+        .programs
+        .mangrove
+        .as_deref()
+        .context("there is nothing to compare without Mangrove")?;
+    refusals::show(program, &stage.work, setting.server_core, setting.load_core)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What all ways of measuring need.
 struct Stage {
     rows: Vec<&'static Row>,
     programs: Programs,
@@ -348,6 +446,19 @@ impl Stage {
             identity,
             work,
         }))
+    }
+}
+
+/// The program that a show is about; whatever it starts is ended with this one.
+fn shown(given: Option<&Path>) -> Result<PathBuf> {
+    process::raise_descriptor_limit();
+    process::adopt_orphans()?;
+    stop_on_signal()?;
+    match given {
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("looking for {}", path.display())),
+        None => build_mangrove(),
     }
 }
 

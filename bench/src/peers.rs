@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +21,12 @@ use crate::tls::{Group, Identity};
 use crate::{bare, clock};
 
 mod haproxy;
-mod mangrove;
+pub(crate) mod mangrove;
 mod nginx;
 mod varnish;
 
 /// A program that answers requests.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Server {
     /// The yardstick.
@@ -38,10 +39,14 @@ pub(crate) enum Server {
     Haproxy,
     /// Debian's Varnish, with its varnishncsa for the log.
     Varnish,
+    /// hyper's HTTP/1 server with nothing around it: no peer, but what our own connection has to be better than.
+    Hyper,
+    /// The same with a deadline for each head.
+    HyperDeadline,
 }
 
 impl Server {
-    /// All of them, in the order of the report.
+    /// Those that are compared unless others are asked for, in the order of the report.
     pub(crate) const ALL: [Self; 5] = [
         Self::Bare,
         Self::Mangrove,
@@ -58,13 +63,21 @@ impl Server {
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Varnish => "Varnish",
+            Self::Hyper => "hyper",
+            Self::HyperDeadline => "hyper with deadline",
         }
+    }
+
+    /// Whether it makes every answer itself, has no origin, and writes no log.
+    pub(crate) fn only_answers(self) -> bool {
+        matches!(self, Self::Bare | Self::Hyper | Self::HyperDeadline)
     }
 
     /// The program's own words about its version; nothing when it cannot be run.
     pub(crate) fn version(self, programs: &Programs) -> Option<String> {
         let (program, argument) = match self {
             Self::Bare => return Some(env!("CARGO_PKG_VERSION").to_owned()),
+            Self::Hyper | Self::HyperDeadline => return Some("as Cargo.lock says".to_owned()),
             Self::Mangrove => (programs.mangrove.as_ref()?.clone().into(), "--version"),
             Self::Nginx => (OsString::from(nginx::PROGRAM), "-v"),
             Self::Haproxy => (OsString::from(haproxy::PROGRAM), "-v"),
@@ -99,7 +112,7 @@ impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.server.name())?;
         match (self.server, self.logs) {
-            (Server::Bare, _) => Ok(()),
+            (Server::Bare | Server::Hyper | Server::HyperDeadline, _) => Ok(()),
             (_, true) => f.write_str(", log on"),
             (_, false) => f.write_str(", log off"),
         }
@@ -191,6 +204,8 @@ impl Running {
             Server::Nginx => nginx::start(&setup),
             Server::Haproxy => haproxy::start(&setup),
             Server::Varnish => varnish::start(&setup),
+            Server::Hyper => setup.hyper(false),
+            Server::HyperDeadline => setup.hyper(true),
         }
     }
 
@@ -237,6 +252,9 @@ pub(crate) fn not_applicable(server: Server, wire: Wire, programs: &Programs) ->
     }
     match (server, wire) {
         (Server::Bare, _) => None,
+        (Server::Hyper | Server::HyperDeadline, wire) if wire != Wire::H1 => {
+            Some("HTTP/1.1 in cleartext only".to_owned())
+        }
         (Server::Varnish, wire) if wire.is_tls() => Some("Varnish has no TLS".to_owned()),
         (Server::Nginx | Server::Haproxy, Wire::H1Tls(Group::X25519MlKem768)) => {
             openssl_without_mlkem()
@@ -281,16 +299,27 @@ impl Setup<'_> {
         Ok(path)
     }
 
+    /// Whether it runs under a profiler.
+    fn is_wrapped(&self) -> bool {
+        !self.wrap.is_empty()
+    }
+
     /// Starts a command line; what it prints goes to a file `name`.log, or to `output` if given.
     fn program(&self, name: &str, command: &[OsString], output: Option<&Path>) -> Result<Program> {
         let mut line = self.wrap.to_vec();
         line.extend_from_slice(command);
-        Program::start(
-            self.task.core,
-            &line,
-            &self.folder.join(format!("{name}.log")),
-            output,
-        )
+        self.program_as_it_is(name, &line, output)
+    }
+
+    /// The same without a profiler.
+    fn program_as_it_is(
+        &self,
+        name: &str,
+        command: &[OsString],
+        output: Option<&Path>,
+    ) -> Result<Program> {
+        let log = self.folder.join(format!("{name}.log"));
+        Program::start(self.task.core, command, &log, output)
     }
 
     fn running(&self, programs: Vec<Program>, log: &str) -> Running {
@@ -302,20 +331,37 @@ impl Setup<'_> {
     }
 
     fn bare(&self) -> Result<Running> {
-        let (head, body) = (self.task.head, self.task.body);
-        // One door is enough for a server of one protocol.
+        let command = bare_command(self.doors.h1, self.task.head, self.task.body)?;
+        self.one_door("bare", &command)
+    }
+
+    fn hyper(&self, deadline: bool) -> Result<Running> {
+        let command = hyper_command(self.doors.h1, self.task.body, deadline)?;
+        self.one_door("hyper", &command)
+    }
+
+    /// One door is enough for a server of one protocol.
+    fn one_door(&self, name: &str, command: &[OsString]) -> Result<Running> {
         let doors = Doors {
             tls: self.doors.h1,
             h2: self.doors.h1,
             ..self.doors
         };
-        let command = bare_command(self.doors.h1, head, body)?;
         Ok(Running {
-            programs: vec![self.program("bare", &command, None)?],
+            programs: vec![self.program(name, command, None)?],
             doors,
             log: None,
         })
     }
+}
+
+/// Starts hyper's server alone, on `core`, where it may serve as an origin that reads whole bodies.
+pub(crate) fn start_hyper(work: &Path, core: usize, body: usize) -> Result<(Program, SocketAddr)> {
+    let address = free_address()?;
+    let log = fresh_folder(work)?.join("hyper.log");
+    let program = Program::start(core, &hyper_command(address, body, false)?, &log, None)?;
+    wait_for_door(address).context("waiting for hyper")?;
+    Ok((program, address))
 }
 
 /// Starts the origin: the bare loop, on the generator's core.
@@ -323,19 +369,36 @@ pub(crate) fn start_origin(work: &Path, core: usize, body: usize) -> Result<(Pro
     let address = free_address()?;
     let log = fresh_folder(work)?.join("origin.log");
     let program = Program::start(core, &bare_command(address, 0, body)?, &log, None)?;
-    clock::poll(std::time::Duration::from_secs(5), || {
-        Ok(std::net::TcpStream::connect(address).ok())
-    })
-    .context("waiting for the origin")?;
+    wait_for_door(address).context("waiting for the origin")?;
     Ok((program, address))
 }
 
+fn wait_for_door(address: SocketAddr) -> Result<()> {
+    let look = || Ok(std::net::TcpStream::connect(address).ok());
+    clock::poll(std::time::Duration::from_secs(5), look).map(drop)
+}
+
 fn bare_command(address: SocketAddr, head: usize, body: usize) -> Result<Vec<OsString>> {
-    let numbers = [address.to_string(), head.to_string(), body.to_string()];
+    own_command(&[
+        "bare",
+        &address.to_string(),
+        &head.to_string(),
+        &body.to_string(),
+    ])
+}
+
+fn hyper_command(address: SocketAddr, body: usize, deadline: bool) -> Result<Vec<OsString>> {
+    let (address, body) = (address.to_string(), body.to_string());
+    let mut words = vec!["hyper", &address, &body];
+    words.extend(deadline.then_some("--deadline"));
+    own_command(&words)
+}
+
+/// This program with a subcommand of its own.
+fn own_command(words: &[&str]) -> Result<Vec<OsString>> {
     let own = std::env::current_exe().context("finding this program")?;
-    Ok([own.into(), OsString::from("bare")]
-        .into_iter()
-        .chain(numbers.map(OsString::from))
+    Ok(std::iter::once(own.into())
+        .chain(words.iter().map(OsString::from))
         .collect())
 }
 

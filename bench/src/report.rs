@@ -120,7 +120,7 @@ fn memory_line(cell: &Cell) -> Vec<String> {
 
 /// Lines of cells as a Markdown table; the first line is its head, the first `left` columns are words and the others
 /// numbers. A line with fewer cells than the head may run over its column.
-fn table(left: usize, lines: &[Vec<String>]) -> String {
+pub(crate) fn table(left: usize, lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let clean = |text: &String| text.replace(['|', '\n'], " ");
     let widths: Vec<usize> = (0..columns)

@@ -22,6 +22,14 @@ pub(crate) struct Row {
     pub(crate) measure: Measure,
 }
 
+impl Row {
+    /// Whether a server that makes every answer itself can take part: a connection that has nothing to do is idle whoever
+    /// answered it.
+    pub(crate) fn suits_an_answerer(&self) -> bool {
+        !self.from_origin || matches!(self.measure, Measure::IdleMemory { .. })
+    }
+}
+
 /// What a row counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Measure {

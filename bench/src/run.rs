@@ -42,6 +42,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) server_core: usize,
     pub(crate) load_core: usize,
     pub(crate) rounds: usize,
+    /// Who takes part; the bare loop always does.
+    pub(crate) servers: &'a [Server],
 }
 
 /// A contender that is ready to be measured in turns.
@@ -87,7 +89,7 @@ impl Bench<'_> {
         let (_origin, answer) = self.origin(row)?;
         let mut entrants = Vec::new();
         let mut head = HEAD_WITHOUT_MANGROVE;
-        for contender in contenders(measure) {
+        for contender in contenders(self.servers, row, measure) {
             let task = self.task(row, answer, head);
             let state = self.enter(contender, row, &task);
             if let (Server::Mangrove, true, State::Ready { size, .. }) =
@@ -134,9 +136,8 @@ impl Bench<'_> {
             server: Server::Bare,
             logs: false,
         };
-        for contender in
-            std::iter::once(bare).chain(contenders(Measure::IdleMemory { connections }))
-        {
+        let others = contenders(self.servers, row, Measure::IdleMemory { connections });
+        for contender in std::iter::once(bare).chain(others) {
             let outcome = self.memory_of(contender, row, &task, connections);
             cells.push(Cell { contender, outcome });
         }
@@ -374,12 +375,15 @@ fn failed(contender: Contender, error: &anyhow::Error) -> Outcome {
 }
 
 /// Who takes part besides the bare loop.
-fn contenders(measure: Measure) -> impl Iterator<Item = Contender> {
+fn contenders(servers: &[Server], row: &Row, measure: Measure) -> impl Iterator<Item = Contender> {
     let memory = matches!(measure, Measure::IdleMemory { .. });
-    Server::ALL
-        .into_iter()
-        .filter(|server| *server != Server::Bare)
+    let answerers = row.suits_an_answerer();
+    servers
+        .iter()
+        .copied()
+        .filter(move |server| *server != Server::Bare && (answerers || !server.only_answers()))
         .flat_map(|server| [true, false].map(|logs| Contender { server, logs }))
+        .filter(|contender| !(contender.logs && contender.server.only_answers()))
         // A log costs idle connections nothing: Mangrove is taken as it comes, with a log, the peers at their best.
         .filter(move |contender| {
             !memory || contender.logs == (contender.server == Server::Mangrove)
@@ -416,16 +420,31 @@ fn ratio(total: u64, count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows;
 
     #[test]
     fn every_server_takes_part_with_and_without_a_log() {
-        let all: Vec<_> = contenders(Measure::KeepAlive { requests: 1 }).collect();
+        let row = rows::find("pass-1k").unwrap();
+        let all: Vec<_> = contenders(&Server::ALL, row, row.measure).collect();
         assert_eq!(all.len(), 2 * (Server::ALL.len() - 1));
     }
 
     #[test]
+    fn hyper_has_no_log_and_passes_nothing_through() {
+        let count = |name| {
+            let row = rows::find(name).unwrap();
+            contenders(&[Server::Hyper], row, row.measure).count()
+        };
+        assert_eq!(
+            (count("respond-1k"), count("idle-h1"), count("pass-1k")),
+            (1, 1, 0)
+        );
+    }
+
+    #[test]
     fn memory_is_taken_of_mangrove_with_its_log_and_of_peers_without() {
-        for contender in contenders(Measure::IdleMemory { connections: 1 }) {
+        let row = rows::find("idle-h1").unwrap();
+        for contender in contenders(&Server::ALL, row, row.measure) {
             assert_eq!(contender.logs, contender.server == Server::Mangrove);
         }
     }

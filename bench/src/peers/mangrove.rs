@@ -1,10 +1,17 @@
 //! Mangrove: supervisor, one edge with one worker, and whatever else `serve` starts.
+//!
+//! Under a profiler the edge is alone: valgrind lacks system calls that the supervisor needs, and no request passes through
+//! the supervisor. `serve` then only settles the configuration, and the edge is the one that this program was built with.
 
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use mangrove_edge::EdgeArgs;
+use mangrove_edge::handover::{ListenerKind, PassedListener};
 
-use super::{Answer, Running, Setup, words};
+use super::{Answer, Running, Setup, own_command, wait_for_door, words};
 use crate::process::free_address;
 use crate::tls::HOST;
 
@@ -14,7 +21,17 @@ const LOG: &str = "state/log/access.ndjson";
 pub(super) fn start(setup: &Setup<'_>, program: &Path) -> Result<Running> {
     let path = setup.write("mangrove.toml", &config(setup)?)?;
     let command = words([&program, &"serve", &"--config", &path]);
-    let mut running = setup.running(vec![setup.program("mangrove", &command, None)?], LOG);
+    let mut serving = setup.program_as_it_is("mangrove", &command, None)?;
+    if setup.is_wrapped() {
+        wait_for_door(setup.doors.h1).context("waiting for Mangrove to settle")?;
+        serving.stop()?;
+        let (h1, tls) = (setup.doors.h1.to_string(), setup.doors.tls.to_string());
+        let state = setup.folder.join("state");
+        let state = state.to_str().context("a folder's name")?;
+        let edge = own_command(&["edge", state, &h1, &tls])?;
+        serving = setup.program("edge", &edge, None)?;
+    }
+    let mut running = setup.running(vec![serving], LOG);
     // HTTP/1.1 and HTTP/2 with prior knowledge share its cleartext door.
     running.doors.h2 = running.doors.h1;
     Ok(running)
@@ -64,4 +81,25 @@ hosts = ["{host}"]
         log = if setup.logs { "file" } else { "off" },
         host = HOST,
     ))
+}
+
+/// Becomes one edge on one core, without a supervisor.
+pub(crate) fn edge_alone(state: PathBuf, http: SocketAddr, https: SocketAddr) -> Result<ExitCode> {
+    let doors = [(http, ListenerKind::Http), (https, ListenerKind::Https)];
+    let listeners = doors.map(|(addr, kind)| {
+        let listener = TcpListener::bind(addr).with_context(|| format!("listening on {addr}"))?;
+        anyhow::Ok(PassedListener {
+            fd: listener.into(),
+            kind,
+            addr,
+            core: 0,
+        })
+    });
+    std::env::set_current_dir(&state).with_context(|| format!("entering {}", state.display()))?;
+    Ok(mangrove_edge::run(EdgeArgs {
+        state_dir: state,
+        listeners: listeners.into_iter().collect::<Result<_>>()?,
+        ready_fd: None,
+        generation: 1,
+    }))
 }
