@@ -13,6 +13,7 @@ use mangrove_http::{Moment, Refusal, proxy_protocol};
 use rustls::ServerConfig;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::core::{Connection, Core, Place, TlsFacts};
@@ -103,6 +104,15 @@ impl Register {
         self.len() == 0
     }
 
+    /// Has every waiting connection look around: the edge has begun to drain.
+    pub fn wake_all(&self) {
+        for presence in self.entries.borrow().iter() {
+            if let Some(waker) = presence.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// Asks the idlest of a sample to go; false when none of it is idle.
     pub fn make_room(&self, mut random: impl FnMut() -> u64) -> bool {
         let entries = self.entries.borrow();
@@ -152,13 +162,34 @@ impl Presence {
     }
 }
 
+/// Tells accept loops to stop, also one that is not listening just then.
+#[derive(Debug, Default)]
+pub struct StopAccepting {
+    told: Cell<bool>,
+    notice: Notify,
+}
+
+impl StopAccepting {
+    /// No connection is accepted from now on.
+    pub fn tell(&self) {
+        self.told.set(true);
+        self.notice.notify_waiters();
+    }
+
+    async fn told(&self) {
+        if !self.told.get() {
+            self.notice.notified().await;
+        }
+    }
+}
+
 /// Accepts from one socket until told to stop.
 pub async fn accept(
     core: Rc<Core>,
     tls: Rc<TlsSlot>,
     listener: StdListener,
     kind: ListenerKind,
-    stop: Rc<tokio::sync::Notify>,
+    stop: Rc<StopAccepting>,
 ) {
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
@@ -166,7 +197,7 @@ pub async fn accept(
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.notified() => return, // dropping closes our copy; the queue stays with the other holders
+            () = stop.told() => return, // dropping closes our copy; the queue stays with the other holders
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mangrove_http::{RequestHead, RequestId, ResponseHead, imf_fixdate};
-use tokio::sync::Notify;
 
 use crate::accept::Register;
 use crate::clock::Clock;
@@ -46,7 +45,6 @@ pub struct Core {
     pub register: Register,
     snapshot: RefCell<Rc<Snapshot>>,
     draining: Cell<bool>,
-    drain_notice: Notify,
     random: Cell<u64>,
     date: Cell<(u64, [u8; 29])>,
     request_heads: RefCell<Vec<RequestHead>>,
@@ -115,7 +113,6 @@ impl Core {
             register: Register::default(),
             snapshot: RefCell::new(snapshot),
             draining: Cell::new(false),
-            drain_notice: Notify::new(),
             random: Cell::new(seed),
             date: Cell::new((u64::MAX, [b' '; 29])),
             request_heads: RefCell::default(),
@@ -138,19 +135,12 @@ impl Core {
     /// From now on every answer asks its connection to close.
     pub fn drain(&self) {
         self.draining.set(true);
-        self.drain_notice.notify_waiters();
+        self.register.wake_all();
     }
 
     /// True once the edge has been told to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
-    }
-
-    /// Ready when the edge is told to stop.
-    pub async fn drained(&self) {
-        if !self.draining.get() {
-            self.drain_notice.notified().await;
-        }
     }
 
     /// The next number of this core's seeded sequence (SplitMix64).

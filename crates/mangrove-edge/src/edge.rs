@@ -20,7 +20,7 @@ use rustls::time_provider::TimeProvider;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
-use crate::accept::{TlsSlot, accept};
+use crate::accept::{StopAccepting, TlsSlot, accept};
 use crate::admin::{self, Asker, Reply};
 use crate::clock::Clock;
 use crate::core::{Ceiling, Core};
@@ -47,8 +47,6 @@ const WATCH: Duration = Duration::from_millis(250);
 const CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
 /// How long a core may take to swap a snapshot before the order is answered with an error.
 const APPLY_PATIENCE: Duration = Duration::from_secs(10);
-/// How long before the drain deadline idle connections are let go.
-const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// What an edge is started with.
 #[derive(Debug)]
@@ -105,6 +103,7 @@ pub struct Edge {
     listeners: RefCell<Vec<PassedListener>>,
     covered: RefCell<HashMap<u16, usize>>,
     names: RefCell<Names>,
+    resolver: RefCell<Resolver>,
     draining: Cell<bool>,
     drain: Notify,
     admin_close: Notify,
@@ -201,6 +200,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         tickets,
         listeners: RefCell::new(listeners),
         covered: RefCell::default(),
+        resolver: RefCell::new(resolver),
         names: RefCell::new(Names::new(random_seed()?)),
         draining: Cell::new(false),
         drain: Notify::new(),
@@ -212,7 +212,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         .map_err(|e| format!("the keeper's runtime cannot be started: {e}"))?;
     runtime.block_on(async {
         let sockets = Sockets::open(&edge, generation)?;
-        edge.keep(resolver);
+        edge.keep();
         let for_probes = Rc::clone(&edge);
         tokio::task::spawn_local(async move {
             while let Some((from, site, target, good)) = probed.recv().await {
@@ -360,18 +360,23 @@ impl Edge {
             Ok(shared) => shared,
             Err(problems) => return Reply::error(422, in_words(&problems)),
         };
-        let now = unix_time(self.clock.wall());
-        let store = load_certificates(
-            &self.state,
-            &shared.settled,
-            &self.certificates.store(),
-            now,
-        );
-        self.certificates.swap(store);
-        match tls_config(&server, &self.certificates, &self.tickets, &self.clock) {
-            Ok(Some(config)) => self.tell_all(|| CoreOrder::Tls(Arc::clone(&config))),
-            Ok(None) => {}
+        // Whatever can be refused is refused before anything is changed.
+        let tls = match tls_config(&server, &self.certificates, &self.tickets, &self.clock) {
+            Ok(tls) => tls,
             Err(problem) => return Reply::error(422, problem),
+        };
+        let resolver = match resolver(&server) {
+            Ok(resolver) => resolver,
+            Err(problem) => return Reply::error(422, problem),
+        };
+        let now = unix_time(self.clock.wall());
+        let old = self.certificates.store();
+        let store = load_certificates(&self.state, &shared.settled, &old, now);
+        self.certificates.swap(store);
+        self.resolver.replace(resolver);
+        self.log.set_ceiling(server.log.queue_bytes);
+        if let Some(config) = tls {
+            self.tell_all(|| CoreOrder::Tls(Arc::clone(&config)));
         }
         let mut answers = Vec::new();
         for core in &self.cores {
@@ -475,7 +480,7 @@ impl Edge {
     }
 
     /// Starts what the keeper does by itself.
-    fn keep(self: &Rc<Self>, resolver: Resolver) {
+    fn keep(self: &Rc<Self>) {
         let edge = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let mut turns = tokio::time::interval(WATCH);
@@ -505,7 +510,7 @@ impl Edge {
             loop {
                 let due = edge.names.borrow_mut().due(edge.clock.now());
                 for name in due {
-                    let (edge, resolver) = (Rc::clone(&edge), resolver.clone());
+                    let (edge, resolver) = (Rc::clone(&edge), edge.resolver.borrow().clone());
                     tokio::task::spawn_local(async move {
                         let answer = resolver.lookup(&name).await;
                         edge.learn(&name, answer);
@@ -627,7 +632,6 @@ impl Edge {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.tell_all(|| CoreOrder::Stop);
-        tokio::time::sleep(LAST_CALL).await;
         for core in &self.cores {
             if let Some(thread) = core.thread.take()
                 && (thread.is_finished() || !self.stalled().contains(&core.metrics.core))
@@ -844,8 +848,8 @@ async fn serve_core(
     if let Some(config) = seed.tls {
         tls.set(config);
     }
-    let stop = Rc::new(Notify::new());
-    let mut covers: HashMap<u16, Rc<Notify>> = HashMap::new();
+    let stop = Rc::new(StopAccepting::default());
+    let mut covers: HashMap<u16, Rc<StopAccepting>> = HashMap::new();
     for (listener, kind) in seed.listeners {
         tokio::task::spawn_local(accept(
             Rc::clone(&core),
@@ -914,12 +918,12 @@ async fn serve_core(
             }
             CoreOrder::Uncover(id) => {
                 if let Some(stop) = covers.remove(&id) {
-                    stop.notify_waiters();
+                    stop.tell();
                 }
             }
             CoreOrder::Drain => {
-                stop.notify_waiters();
-                covers.values().for_each(|stop| stop.notify_waiters());
+                stop.tell();
+                covers.values().for_each(|stop| stop.tell());
                 core.drain();
             }
             CoreOrder::Stop => break,
@@ -947,12 +951,10 @@ async fn turn(
         let sweep = now.saturating_since(swept) >= Duration::from_secs(1);
         if sweep {
             swept = now;
+            snapshot.sweep(now);
         }
         for upstreams in snapshot.upstreams() {
             upstreams.advance(&core);
-            if sweep {
-                upstreams.sweep(now);
-            }
             // Each site is probed by one core; the others are told.
             if upstreams.policy.health.is_some() && upstreams.is_probed_by(core.id, core_count) {
                 for due in upstreams.due_probes(now) {

@@ -39,7 +39,7 @@ pub enum Target {
 pub struct LogQueue {
     sender: Option<SyncSender<Message>>,
     waiting: Arc<AtomicU64>,
-    ceiling: u64,
+    ceiling: Arc<AtomicU64>,
     written: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
 }
@@ -62,7 +62,7 @@ impl LogQueue {
         let queue = Self {
             sender: Some(sender),
             waiting: Arc::default(),
-            ceiling,
+            ceiling: Arc::new(AtomicU64::new(ceiling)),
             written: Arc::default(),
             failed: Arc::default(),
         };
@@ -84,7 +84,7 @@ impl LogQueue {
         Self {
             sender: None,
             waiting: Arc::default(),
-            ceiling: 0,
+            ceiling: Arc::default(),
             written: Arc::default(),
             failed: Arc::default(),
         }
@@ -102,6 +102,11 @@ impl LogQueue {
         if let Some(sender) = &self.sender {
             let _ = sender.try_send(Message::Target(target));
         }
+    }
+
+    /// From now on, at most so many bytes wait.
+    pub fn set_ceiling(&self, bytes: u64) {
+        self.ceiling.store(bytes, Ordering::Relaxed);
     }
 
     /// Lines that reached the target.
@@ -129,7 +134,8 @@ impl LogQueue {
             return Ok(());
         };
         let bytes = batch.len() as u64;
-        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > self.ceiling
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes
+            > self.ceiling.load(Ordering::Relaxed)
             || sender.try_send(Message::Lines(batch, lines)).is_err()
         {
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);

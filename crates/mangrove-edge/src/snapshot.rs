@@ -5,14 +5,14 @@
 //! and is handed on to the next snapshot when the site's origins have not changed.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mangrove_config::{OriginPolicy, OriginProtocol as Protocol, Settled};
-use mangrove_http::{HeadLimits, ResponseHead, Version};
+use mangrove_http::{HeadLimits, Moment, ResponseHead, Version};
 use rustls::ClientConfig;
 
 use crate::answer_head::Prepared;
@@ -225,15 +225,26 @@ impl Snapshot {
         };
         let mut heirlooms = HashMap::new();
         if let Some(previous) = previous {
+            // Only of sites that are still there: whoever has left takes his connections along.
+            let staying: HashSet<&str> = shared
+                .settled
+                .sites
+                .iter()
+                .map(|site| site.name.as_str())
+                .collect();
             for site in previous.sites.borrow().values() {
-                if let SiteKind::Origins(upstreams) = &site.kind {
+                if let SiteKind::Origins(upstreams) = &site.kind
+                    && staying.contains(&*site.name)
+                {
                     heirlooms.insert(site.name.clone(), Rc::clone(upstreams));
                 }
             }
             for (name, upstreams) in previous.heirlooms.borrow().iter() {
-                heirlooms
-                    .entry(name.clone())
-                    .or_insert_with(|| Rc::clone(upstreams));
+                if staying.contains(&**name) {
+                    heirlooms
+                        .entry(name.clone())
+                        .or_insert_with(|| Rc::clone(upstreams));
+                }
             }
         }
         Rc::new(Self {
@@ -266,6 +277,18 @@ impl Snapshot {
                 let _ = self.site(index);
             }
         }
+    }
+
+    /// Closes idle origin connections whose time is over, also those of sites that have had no
+    /// request under this snapshot yet.
+    pub fn sweep(&self, now: Moment) {
+        self.upstreams()
+            .iter()
+            .for_each(|upstreams| upstreams.sweep(now));
+        self.heirlooms
+            .borrow()
+            .values()
+            .for_each(|upstreams| upstreams.sweep(now));
     }
 
     /// Takes over what is known of names.

@@ -3,7 +3,8 @@
 //! store; the wheel looks at a timer only when its slot comes round and, if the deadline has
 //! moved on, files it again.
 //!
-//! Resolution is [`TICK`]; a deadline fires at its tick or at most one later, never before.
+//! Resolution is [`TICK`]; a deadline fires at its tick or at most one later, never before. One that
+//! is counted from now ([`Timer::arm_in`]) has a tick added, since now may be that much after the turn.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -150,9 +151,9 @@ impl Timer {
         self.wheel.file(&self.node, at);
     }
 
-    /// Moves the deadline to `after` from the last turn of the wheel.
+    /// Moves the deadline to `after` from now, which is at most a tick after the wheel's last turn.
     pub fn arm_in(&self, after: Duration) {
-        self.arm(self.wheel.now() + after);
+        self.arm(self.wheel.now() + after + TICK);
     }
 
     /// Takes the deadline away.

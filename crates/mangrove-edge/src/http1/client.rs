@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mangrove_http::{BodyDecoder, BodyFraming, Refusal, RequestHead, ResponseHead, Trailers};
+use mangrove_http::{
+    BodyDecoder, BodyFraming, Field, Known, Moment, Refusal, RequestHead, ResponseHead, Trailers,
+};
 
 use crate::accept::Presence;
 use crate::answer_head::{push_field, push_status_line};
@@ -19,6 +21,14 @@ use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::Snapshot;
 use crate::wheel::Timer;
 
+/// Once the edge drains, an idle connection may send one more request for so long; a client that is
+/// in the middle of its work gets an orderly `connection: close` that way, and not a close that
+/// crosses its next request.
+const LAST_CALL: Duration = Duration::from_secs(5);
+/// A client that has closed for sending may have gone, or may only have nothing more to ask (RFC 9112
+/// section 9.6); nothing on the wire tells which. It is given so long for each next piece of its
+/// answer, and then the origin is let go.
+const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// How much of a body nobody wanted is read to save the connection.
 const SKIP_BYTES: u64 = 256 * 1024;
 /// How long a connection that is closing may take to read our last words.
@@ -52,6 +62,7 @@ struct Inner {
     write_timer: Timer,
     body: Option<Body>,
     read_ended: bool,
+    last_call: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +85,8 @@ pub enum HeadRead {
     Request(RequestHead, u64),
     /// One that is answered with a "no".
     Refused(RequestHead, u64, Reason),
+    /// The client went in the middle of one: recorded, not answered.
+    Cut(RequestHead, u64),
     /// The client has gone, or said nothing for too long: there is no one to answer.
     Nothing,
 }
@@ -102,6 +115,7 @@ impl ClientSide {
                 write_timer,
                 body: None,
                 read_ended: false,
+                last_call: false,
             }),
         })
     }
@@ -168,11 +182,7 @@ impl ClientSide {
                         self.core.give_request_head(head);
                         return Poll::Ready(HeadRead::Nothing);
                     }
-                    return Poll::Ready(HeadRead::Refused(
-                        head,
-                        inner.head_started,
-                        EdgeReason::ClientClosed.into(),
-                    ));
+                    return Poll::Ready(HeadRead::Cut(head, inner.head_started));
                 }
                 Poll::Pending => {
                     if idle {
@@ -182,6 +192,10 @@ impl ClientSide {
                     }
                     if idle && self.presence.poll_evicted(cx).is_ready() {
                         return Poll::Ready(HeadRead::Nothing);
+                    }
+                    if idle && self.core.is_draining() && !inner.last_call {
+                        inner.last_call = true;
+                        inner.hurry(self.core.wheel.now() + LAST_CALL);
                     }
                     if inner.read_timer.poll_expired(cx).is_pending() {
                         return Poll::Pending;
@@ -405,7 +419,11 @@ impl ClientSide {
         let inner = &mut *self.inner.borrow_mut();
         // Bytes of a body still to come, or of the next request: the client is there.
         let body_done = inner.body.as_ref().is_none_or(|body| body.decoder.at_end());
-        if !body_done || !inner.input.is_empty() || inner.read_ended {
+        if body_done && inner.read_ended {
+            let given_up = |()| Err(EdgeReason::ClientClosed.into());
+            return inner.read_timer.poll_expired(cx).map(given_up);
+        }
+        if !body_done || !inner.input.is_empty() {
             return Poll::Pending;
         }
         match inner
@@ -414,10 +432,12 @@ impl ClientSide {
         {
             // Pipelined bytes are kept for later.
             Poll::Ready(Ok(n)) if n > 0 => Poll::Pending,
-            Poll::Ready(_) => {
+            Poll::Ready(Ok(_)) => {
                 inner.read_ended = true;
-                Poll::Ready(Err(EdgeReason::ClientClosed.into()))
+                inner.read_timer.arm_in(HALF_CLOSED);
+                inner.read_timer.poll_expired(cx).map(|()| Ok(()))
             }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(EdgeReason::ClientClosed.into())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -463,6 +483,9 @@ impl ClientSide {
         match wrote {
             Poll::Ready(Ok(n)) if n > 0 => {
                 pace.moved(n, self.core.wheel.now());
+                if inner.read_ended {
+                    inner.read_timer.arm_in(HALF_CLOSED);
+                }
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(_) => Poll::Ready(Err(EdgeReason::ClientClosed.into())),
@@ -532,6 +555,19 @@ impl ClientSide {
     }
 }
 
+impl Inner {
+    /// Moves the read deadline forward to `at`, if it is later.
+    fn hurry(&self, at: Moment) {
+        if self
+            .read_timer
+            .deadline()
+            .is_none_or(|deadline| deadline > at)
+        {
+            self.read_timer.arm(at);
+        }
+    }
+}
+
 impl Body {
     /// How many of the bytes at hand were not counted yet.
     fn take_note_of(&mut self, at_hand: usize) -> u64 {
@@ -551,7 +587,10 @@ impl Interim for ClientSide {
         let inner = &mut *self.inner.borrow_mut();
         let mut text = Vec::with_capacity(256);
         push_status_line(&mut text, head.status());
-        for field in head.fields().filter(|field| !field.hop_by_hop) {
+        // An interim response has no content, whatever it says (RFC 9110 section 8.6).
+        let passed_on =
+            |field: &Field<'_>| !field.hop_by_hop && field.known != Known::ContentLength;
+        for field in head.fields().filter(passed_on) {
             push_field(&mut text, field.name, field.value);
         }
         text.extend_from_slice(b"\r\n");

@@ -48,6 +48,11 @@ pub async fn serve(
                 client.expect_body(received.story());
                 (begin(received), true)
             }
+            HeadRead::Cut(head, started) => {
+                let received = receive(client.core(), client.connection(), head, started);
+                received.cut(EdgeReason::ClientClosed.into());
+                return;
+            }
             HeadRead::Refused(head, started, reason) => {
                 let received = receive(client.core(), client.connection(), head, started);
                 (refuse(received.refused(reason)), false)

@@ -139,10 +139,18 @@ impl Responder {
         match progress {
             Err(Broken::Source(reason) | Broken::Sink(reason)) => Poll::Ready(Err(reason)),
             Ok(Progress::Done) => client.poll_flush(cx, pace).map_ok(|_| ()),
-            Ok(Progress::AwaitsSource) => match client.poll_flush(cx, pace) {
-                Poll::Ready(Err(reason)) => Poll::Ready(Err(reason)),
-                _ => Poll::Pending,
-            },
+            Ok(Progress::AwaitsSource) => {
+                // A quiet answer (server-sent events, say): notice when nobody is there to hear it.
+                for polled in [
+                    client.poll_flush(cx, pace).map_ok(|_| ()),
+                    client.poll_while_waiting(cx),
+                ] {
+                    if let Poll::Ready(Err(reason)) = polled {
+                        return Poll::Ready(Err(reason));
+                    }
+                }
+                Poll::Pending
+            }
             Ok(Progress::AwaitsSink) => {
                 // A client may read only once its own body is through: that must go on meanwhile.
                 self.body.poll_upload(cx);

@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::{ClientSide, Next};
+use mangrove_http::Known;
+
 use crate::answer_head::{push_field, push_status_line};
 use crate::pipeline::{Story, Switched};
 use crate::tunnel::{End, Pipe, poll_both};
@@ -23,7 +25,10 @@ pub(super) async fn run(
     story.status = 101;
     let mut answer = Vec::with_capacity(256);
     push_status_line(&mut answer, 101);
-    for field in head.fields().filter(|field| !field.hop_by_hop) {
+    for field in head
+        .fields()
+        .filter(|field| !field.hop_by_hop && field.known != Known::ContentLength)
+    {
         push_field(&mut answer, field.name, field.value);
     }
     push_field(&mut answer, b"connection", b"upgrade");

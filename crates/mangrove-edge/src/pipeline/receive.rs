@@ -47,6 +47,13 @@ impl Received {
         }
     }
 
+    /// For a request with nobody left to answer: it is recorded.
+    pub fn cut(self, reason: Reason) {
+        let mut story = self.story;
+        story.blame(reason);
+        story.finish();
+    }
+
     pub(super) fn into_story(self) -> Box<Story> {
         self.story
     }

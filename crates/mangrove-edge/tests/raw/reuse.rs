@@ -235,3 +235,18 @@ fn a_get_whose_answer_broke_off_in_its_head_is_not_asked_again() {
     assert_eq!(client.answer().reason(), Some(EndedEarly.name()));
     assert!(world.origin.is_untouched());
 }
+
+/// `printf 'GET …' | nc -N` closes for sending behind its request and waits for the answer.
+#[test]
+fn a_client_that_only_closed_for_sending_gets_its_answer() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/1");
+    let mut origin = world.origin.accept();
+    origin.head();
+    client.finish_sending();
+    // By the time another visitor has been answered, the edge has seen that.
+    world.refuses("GET / HTTP/1.1\r\n\r\n", mangrove_http::Refusal::AbsentHost);
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(client.answer().body, "ok");
+}
