@@ -1,0 +1,205 @@
+//! The ways of being slow: what each client sends, what it then does not do, and by when it has to be gone.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use crate::subject::Subject;
+use crate::visit::{connect_from_one_of_many, connect_with};
+
+/// The site that slow clients ask; its pages come from an origin.
+pub(super) const HOST: &str = "slow.example";
+/// How long a connection that is being closed may linger at the edge when its client does not close it too; fixed.
+const LINGER: Duration = Duration::from_secs(2);
+/// How often whoever trickles sends or reads a byte.
+const DRIP: Duration = Duration::from_secs(1);
+/// What a reader that does not read takes in all the same; the kernel doubles it.
+const RECEIVE: u32 = 4096;
+/// Bytes of the page that is not read: more than the buffers of all kernels on the way.
+const UNREAD: u64 = 16 * 1024 * 1024;
+
+/// The connection preface of HTTP/2 (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Empty SETTINGS.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+/// SETTINGS with SETTINGS_INITIAL_WINDOW_SIZE = 0.
+const NO_WINDOW: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+/// DATA of one byte on stream 1.
+const DATA: &[u8] = &[0, 0, 1, 0, 0, 0, 0, 0, 1, 0];
+/// A TLS record of 512 bytes with the beginning of a ClientHello, in it.
+const HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
+/// A way of being slow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Kind {
+    SilentTcp,
+    SlowHead,
+    SlowBody,
+    NeverReads,
+    SlowReader,
+    KeepAlive,
+    SilentTls,
+    SlowTls,
+    IdleH2,
+    StalledH2,
+    SlowBodyH2,
+}
+
+impl Kind {
+    /// What a person calls it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::SilentTcp => "connects and says nothing",
+            Self::SlowHead => "head, 1 byte/s",
+            Self::SlowBody => "body, 1 byte/s",
+            Self::NeverReads => "reads nothing of 16 MiB",
+            Self::SlowReader => "reads 1 byte/s of 16 MiB",
+            Self::KeepAlive => "idle after one request",
+            Self::SilentTls => "TLS: says nothing",
+            Self::SlowTls => "TLS: ClientHello, 1 byte/s",
+            Self::IdleH2 => "h2: idle after its preface",
+            Self::StalledH2 => "h2: a stream without window",
+            Self::SlowBodyH2 => "h2: body, 1 byte/s",
+        }
+    }
+
+    /// The limits that end it, as their sum; all settable ones have the same value here.
+    pub(super) fn limits(self) -> &'static str {
+        match self {
+            Self::SilentTcp => "protocol_sniff",
+            Self::SlowHead => "request_head + closing",
+            Self::SlowBody => "min_rate_grace + closing",
+            Self::NeverReads | Self::SlowReader => "response_write_idle",
+            Self::KeepAlive => "keep_alive_idle",
+            Self::SilentTls | Self::SlowTls => "tls_handshake",
+            Self::IdleH2 => "h2_idle + closing",
+            Self::StalledH2 => "response_write_idle + h2_idle + closing",
+            Self::SlowBodyH2 => "min_rate_grace + h2_idle + closing",
+        }
+    }
+
+    /// By when the edge holds nothing of it any more, with every limit set to `each`.
+    pub(super) fn deadline(self, each: Duration) -> Duration {
+        match self {
+            Self::SilentTcp
+            | Self::NeverReads
+            | Self::SlowReader
+            | Self::KeepAlive
+            | Self::SilentTls
+            | Self::SlowTls => each,
+            Self::SlowHead | Self::SlowBody | Self::IdleH2 => each + LINGER,
+            Self::StalledH2 | Self::SlowBodyH2 => 2 * each + LINGER,
+        }
+    }
+
+    /// Whether each one occupies a connection to the origin, too.
+    pub(super) fn reaches_origin(self) -> bool {
+        matches!(
+            self,
+            Self::SlowBody
+                | Self::NeverReads
+                | Self::SlowReader
+                | Self::StalledH2
+                | Self::SlowBodyH2
+        )
+    }
+
+    /// Connects and does what comes before being slow.
+    pub(super) async fn open(self, doors: Doors) -> io::Result<TcpStream> {
+        let mut stream = match self {
+            Self::SilentTls | Self::SlowTls => connect_from_one_of_many(doors.https).await?,
+            Self::NeverReads | Self::SlowReader => connect_with(doors.http, Some(RECEIVE)).await?,
+            _ => connect_from_one_of_many(doors.http).await?,
+        };
+        let first = match self {
+            Self::SilentTcp | Self::SilentTls => Vec::new(),
+            Self::SlowHead => format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Slow: ").into_bytes(),
+            Self::SlowBody => {
+                format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000\r\n\r\n")
+                    .into_bytes()
+            }
+            Self::NeverReads | Self::SlowReader => {
+                format!("GET /bytes/{UNREAD} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
+            }
+            Self::KeepAlive => {
+                format!("GET /bytes/100 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
+            }
+            Self::SlowTls => HELLO.to_vec(),
+            Self::IdleH2 => [PREFACE, SETTINGS].concat(),
+            Self::StalledH2 => {
+                let path = format!("/bytes/{UNREAD}");
+                [PREFACE, NO_WINDOW, &headers(true, &path)].concat()
+            }
+            Self::SlowBodyH2 => [PREFACE, SETTINGS, &headers(false, "/upload")].concat(),
+        };
+        stream.write_all(&first).await?;
+        if self == Self::KeepAlive {
+            let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
+            while !is_whole(&answer) {
+                let count = stream.read(&mut piece).await?;
+                if count == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                answer.extend_from_slice(piece.get(..count).unwrap_or_default());
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Is slow for ever, and never closes: ends only with its task.
+    pub(super) async fn hold(self, mut stream: TcpStream) {
+        let drop_of_bytes: &[u8] = match self {
+            Self::SlowHead | Self::SlowBody => b"x",
+            Self::SlowTls => &[0],
+            Self::SlowBodyH2 => DATA,
+            _ => &[],
+        };
+        loop {
+            sleep(DRIP).await;
+            if self == Self::SlowReader {
+                let _ = stream.try_read(&mut [0]); // nothing there, or gone: it is slow all the same
+            }
+            let _ = stream.write(drop_of_bytes).await; // the other side may have gone; we stay
+        }
+    }
+}
+
+/// Where to knock.
+#[derive(Clone, Copy)]
+pub(super) struct Doors {
+    http: SocketAddr,
+    https: SocketAddr,
+}
+
+impl Doors {
+    pub(super) fn of(subject: &Subject) -> Self {
+        Self {
+            http: subject.http,
+            https: subject.https,
+        }
+    }
+}
+
+/// A head and 100 bytes of content.
+fn is_whole(answer: &[u8]) -> bool {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    head.is_some_and(|head| answer.len() >= head + 104)
+}
+
+/// HEADERS on stream 1, in literals that need no table of the encoder's (RFC 7541 section 6.2.2).
+fn headers(ends: bool, path: &str) -> Vec<u8> {
+    let literal = |index: u8, value: &str| {
+        let length = u8::try_from(value.len()).unwrap_or_default();
+        [&[index, length], value.as_bytes()].concat()
+    };
+    // `:method`, `:scheme: http`, `:path`, `:authority`.
+    let method = if ends { 0x82 } else { 0x83 };
+    let block = [vec![method, 0x86], literal(4, path), literal(1, HOST)].concat();
+    let length = u8::try_from(block.len()).unwrap_or_default();
+    let flags = if ends { 0x5 } else { 0x4 }; // END_HEADERS, END_STREAM
+    [vec![0, 0, length, 1, flags, 0, 0, 0, 1], block].concat()
+}
