@@ -207,6 +207,15 @@ impl ResponseBody {
         }
     }
 
+    /// True when it is known, before any is asked for, that neither content nor trailers will come.
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole { .. } | Self::Http1(_) => false,
+            Self::Http2(exchange) => exchange.is_over(),
+        }
+    }
+
     /// How many bytes are to come, where that is known before the first.
     pub fn length(&self) -> Option<u64> {
         match self {

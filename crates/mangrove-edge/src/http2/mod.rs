@@ -6,12 +6,13 @@ mod stream;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mangrove_http::{Field, Known, Method, Refusal, RequestHead, ResponseHead};
 
-pub use self::stream::RequestStream;
 use self::stream::StreamEnd;
+pub use self::stream::{Progress, RequestStream};
 use crate::accept::Presence;
 use crate::answer_head::AnswerHead;
 use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
@@ -33,6 +34,8 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const SEND_SHARE: u32 = 4;
 /// Streams that ended by a reset and are remembered for a moment (the crate's own guard).
 const REMEMBERED_RESETS: usize = 64;
+/// How long a stream is kept after its answer while the client still sends: see [`linger`].
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one connection until either side is done with it.
 pub async fn serve(
@@ -208,7 +211,7 @@ async fn exchange(
             return;
         }
         if let Begun::Answered(story, answer) = crate::pipeline::refuse(refused) {
-            write_answer(&respond, story, *answer).await;
+            write_answer_without_body(&core, &respond, recv, story, *answer).await;
         }
         return;
     }
@@ -218,8 +221,7 @@ async fn exchange(
     };
     match begin(received) {
         Begun::Answered(story, answer) => {
-            drop(recv); // what is still to come of the body is refused by the crate
-            write_answer(&respond, story, *answer).await;
+            write_answer_without_body(&core, &respond, recv, story, *answer).await;
         }
         Begun::Fetch(planned) => {
             let body = RequestStream::new(
@@ -241,7 +243,7 @@ async fn fetch_and_respond(
     respond: Rc<Respond>,
 ) {
     let tunnelled = planned.story().upgrade;
-    let counter = stream.counter();
+    let progress = stream.progress();
     let (body, end) = if tunnelled {
         (RequestBody::Empty, Some(stream))
     } else if stream.is_empty() {
@@ -264,7 +266,7 @@ async fn fetch_and_respond(
         .await
     };
     let mut story = planned.into_story();
-    story.received = counter.get();
+    story.received = progress.received();
     let answer = match outcome {
         Ok(Ok(Outcome::Fetched(fetched))) => answer_fetched(&mut story, fetched),
         Ok(Ok(Outcome::Switched(switched))) => {
@@ -288,7 +290,12 @@ async fn fetch_and_respond(
             return;
         }
     };
-    write_answer_counting(&respond, story, answer, Some(counter)).await;
+    let sent = write_answer(&respond, story, answer, Some(&progress)).await;
+    if let Some(out) = sent
+        && !progress.has_ended()
+    {
+        linger(core, out).await;
+    }
 }
 
 /// The client's end of one stream, for answers.
@@ -358,30 +365,54 @@ fn to_response<'a>(
     Some(response)
 }
 
-async fn write_answer(respond: &Respond, story: Box<Story>, answer: Answer) {
-    write_answer_counting(respond, story, answer, None).await;
+/// Answers a request whose body nobody will read.
+async fn write_answer_without_body(
+    core: &Core,
+    respond: &Respond,
+    recv: h2::RecvStream,
+    story: Box<Story>,
+    answer: Answer,
+) {
+    let ended = recv.is_end_stream();
+    drop(recv); // what still comes of the body is thrown away by the crate
+    if let Some(out) = write_answer(respond, story, answer, None).await
+        && !ended
+    {
+        linger(core, out).await;
+    }
 }
 
-async fn write_answer_counting(
+/// Writes and records an answer. A stream that took all of it is given back.
+async fn write_answer(
     respond: &Respond,
     mut story: Box<Story>,
     answer: Answer,
-    received: Option<Rc<std::cell::Cell<u64>>>,
-) {
+    progress: Option<&Progress>,
+) -> Option<h2::SendStream<Bytes>> {
     let Answer { head, mut body } = answer;
     let status = head.status();
     story.status = status;
     let outcome = send(respond, &mut story, &head, &mut body).await;
-    if let Some(received) = received {
-        story.received = received.get();
+    if let Some(progress) = progress {
+        story.received = progress.received();
     }
-    if let Err(reason) = outcome {
-        story.blame(reason);
-    }
+    let sent = outcome.map_err(|reason| story.blame(reason)).ok();
     if let AnswerHead::Own(head) = head {
         story.core.give_response_head(head);
     }
     story.finish();
+    sent
+}
+
+/// Keeps a stream whose client still sends for a moment after its answer. Letting go of it is a reset
+/// (RFC 9113 section 8.1), and clients that read the reset together with the answer lose the answer: curl
+/// before 8.0 does. Most stop by themselves once they have seen it; the others are held up by the window.
+async fn linger(core: &Core, mut out: h2::SendStream<Bytes>) {
+    let timer = core.wheel.timer();
+    timer.arm_in(LINGER);
+    let _ = timer
+        .bound(std::future::poll_fn(|cx| out.poll_reset(cx)))
+        .await; // either way the stream has had its time
 }
 
 async fn send(
@@ -389,7 +420,7 @@ async fn send(
     story: &mut Story,
     head: &AnswerHead,
     body: &mut ResponseBody,
-) -> Result<(), Reason> {
+) -> Result<h2::SendStream<Bytes>, Reason> {
     let status = head.status();
     let Some(mut response) = to_response(status, head.head().fields()) else {
         respond
@@ -421,11 +452,12 @@ async fn send(
     if let Ok(id) = http::HeaderValue::from_bytes(&story.id_text) {
         fields.insert("x-request-id", id);
     }
-    let empty = bodiless || matches!(body, ResponseBody::Empty);
+    // gRPC tells a call that fails at once by a head that ends the stream, not by an empty DATA frame after it.
+    let empty = bodiless || body.is_over();
     let sent = respond.send.borrow_mut().send_response(response, empty);
     let mut out = sent.map_err(|_| Reason::Edge(EdgeReason::ClientReset))?;
     if empty {
-        return Ok(());
+        return Ok(out);
     }
     let limits = &story.snapshot.settled.server.limits;
     let mut pace = Pace::new(
@@ -453,7 +485,10 @@ async fn send(
                     Some(trailers) => out.send_trailers(to_header_map(trailers)),
                     None => out.send_data(Bytes::new(), true),
                 };
-                return ended.map_err(|_| EdgeReason::ClientReset.into());
+                return match ended {
+                    Ok(()) => Ok(out),
+                    Err(_) => Err(EdgeReason::ClientReset.into()),
+                };
             }
             Ok(Filled::Data) => {}
         }

@@ -18,6 +18,25 @@ use crate::snapshot::Snapshot;
 use crate::tunnel::End;
 use crate::wheel::Timer;
 
+/// How far a request body has come, to be read when the body itself has gone elsewhere.
+#[derive(Debug, Default)]
+pub struct Progress {
+    received: Cell<u64>,
+    ended: Cell<bool>,
+}
+
+impl Progress {
+    /// Bytes received.
+    pub fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    /// True once the client has said that no more will come.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+}
+
 /// What a client sends on one stream.
 #[derive(Debug)]
 pub struct RequestStream {
@@ -27,9 +46,8 @@ pub struct RequestStream {
     trailers: Option<Trailers>,
     /// `Content-Length`, if there is one.
     declared: Option<u64>,
-    received: Rc<Cell<u64>>,
+    progress: Rc<Progress>,
     limit: u64,
-    ended: bool,
     touched: bool,
     timer: Timer,
     pace: Pace,
@@ -48,12 +66,14 @@ impl RequestStream {
         Self {
             timer: core.wheel.timer(),
             core: Rc::clone(core),
-            ended: recv.is_end_stream(),
+            progress: Rc::new(Progress {
+                received: Cell::new(0),
+                ended: Cell::new(recv.is_end_stream()),
+            }),
             recv,
             chunk: Bytes::new(),
             trailers: None,
             declared,
-            received: Rc::default(),
             limit,
             touched: false,
             pace: Pace::new(
@@ -66,12 +86,12 @@ impl RequestStream {
 
     /// True when the stream ended with its head.
     pub fn is_empty(&self) -> bool {
-        self.ended
+        self.progress.has_ended()
     }
 
-    /// Bytes received, to be read when the body itself has gone elsewhere.
-    pub fn counter(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.received)
+    /// How far it has come, now and later.
+    pub fn progress(&self) -> Rc<Progress> {
+        Rc::clone(&self.progress)
     }
 
     /// True once someone has begun to read.
@@ -86,14 +106,14 @@ impl RequestStream {
             if !self.chunk.is_empty() {
                 return Poll::Ready(Ok(Filled::Data));
             }
-            if self.ended {
+            if self.progress.has_ended() {
                 return Poll::Ready(Ok(Filled::End));
             }
             match self.recv.poll_data(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.pace.moved(chunk.len(), self.core.wheel.now());
-                    let received = self.received.get().saturating_add(chunk.len() as u64);
-                    self.received.set(received);
+                    let received = self.progress.received().saturating_add(chunk.len() as u64);
+                    self.progress.received.set(received);
                     if received > self.limit {
                         return Poll::Ready(Err(TOO_LARGE));
                     }
@@ -106,7 +126,7 @@ impl RequestStream {
                     // The crate checks Content-Length against DATA; this guards our own framing upstream.
                     if self
                         .declared
-                        .is_some_and(|declared| declared != self.received.get())
+                        .is_some_and(|declared| declared != self.progress.received())
                     {
                         return Poll::Ready(Err(Refusal::ContentLengthDisagrees.into()));
                     }
@@ -118,7 +138,7 @@ impl RequestStream {
                         Ok(None) => {}
                         Err(_) => return Poll::Ready(Err(EdgeReason::ClientReset.into())),
                     }
-                    self.ended = true;
+                    self.progress.ended.set(true);
                 }
                 Poll::Pending => {
                     self.timer.arm(self.pace.waiting(self.core.wheel.now()));
@@ -154,6 +174,15 @@ impl RequestStream {
     /// Trailer fields, once the end was reached.
     pub fn trailers(&self) -> Option<&Trailers> {
         self.trailers.as_ref()
+    }
+}
+
+impl Drop for RequestStream {
+    /// An upload of a known length is not read past it: what says that it ended may lie unread.
+    fn drop(&mut self) {
+        if self.recv.is_end_stream() {
+            self.progress.ended.set(true);
+        }
     }
 }
 

@@ -137,12 +137,16 @@ impl Http2Exchange {
                         recv.is_end_stream().then_some(0)
                     }
                 };
+                let over = recv.is_end_stream() && self.length == Some(0);
                 self.recv = Some(recv);
                 self.report(match parts.status.as_u16() {
                     status @ 500..=599 => Outcome::Status5xx(status),
                     _ => Outcome::Ok,
                 });
                 self.timer.arm_in(self.limits.idle);
+                if over {
+                    self.end();
+                }
                 Poll::Ready(Ok(HeadEvent::Final))
             }
             Poll::Ready(Err(error)) => {
@@ -194,7 +198,13 @@ impl Http2Exchange {
             }
             if self.body_chunk.is_empty() {
                 match self.body.poll_fill(cx) {
-                    Poll::Pending => return,
+                    Poll::Pending => {
+                        // While the client is silent its own deadline runs; the origin is not late.
+                        if self.response.is_some() {
+                            self.timer.arm_in(self.limits.first_byte);
+                        }
+                        return;
+                    }
                     Poll::Ready(Ok(Filled::Data)) => self.body_chunk = self.body.take(CHUNK_BYTES),
                     Poll::Ready(Ok(Filled::End)) => {
                         let trailers = self
@@ -286,9 +296,7 @@ impl Http2Exchange {
                             return Poll::Ready(Err(self.fail(fault)));
                         }
                     }
-                    self.ended = true;
-                    self.timer.disarm();
-                    self.lease = None;
+                    self.end();
                 }
                 Poll::Pending => {
                     // The visitor's body will never be whole: the origin is not waited for any longer.
@@ -299,6 +307,17 @@ impl Http2Exchange {
                 }
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.timer.disarm();
+        self.lease = None;
+    }
+
+    /// The head ended the stream: neither content nor trailers will come.
+    pub fn is_over(&self) -> bool {
+        self.ended && self.received == 0 && self.trailers.is_none()
     }
 
     /// The body data at hand.
