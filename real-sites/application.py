@@ -40,7 +40,7 @@ async function upload(size) {
   return { sent: { size, sha256: await digest(bytes) }, got: { size: answer.size, sha256: answer.sha256 } };
 }
 function talk() {
-  const saw = { version: '', text: '', binary: false, protocol: '', close: 0, reason: '' };
+  const saw = { text: '', binary: false, protocol: '', close: 0, reason: '' };
   const large = new Uint8Array(1 << 20).map((_, at) => at * 7);
   return new Promise((done) => {
     const socket = new WebSocket(location.origin.replace('http', 'ws') + '/socket', ['harbour']);

@@ -1,6 +1,7 @@
 """A WebSocket service under uvicorn and the `websockets` library, over HTTP/1.1; over HTTP/2 see the browser."""
 
 import asyncio
+import contextlib
 import os
 import ssl
 
@@ -30,7 +31,7 @@ async def tell_async(stage, story):
             ("ws to uvicorn", f"ws://localhost:{uvicorn.clear}/socket", None),
             ("wss to uvicorn", f"wss://localhost:{uvicorn.tls}/socket", trusting),
         ]:
-            connect = lambda **more: websockets.connect(url, ssl=tls, max_size=8 << 20, **({"compression": None} | more))
+            connect = lambda compression=None: websockets.connect(url, ssl=tls, max_size=8 << 20, subprotocols=["harbour"], compression=compression)
             await messages(story, label, connect)
             await endings(story, label, connect)
             await many(story, label, connect)
@@ -42,14 +43,15 @@ async def tell_async(stage, story):
 async def echo(socket):
     if socket.request.path == "/forbidden":
         return await socket.close(1008, "not here")
-    async for message in socket:
-        if isinstance(message, str) and message.startswith("close "):
-            return await socket.close(int(message.split()[1]), "as you asked")
-        await socket.send(message)
+    with contextlib.suppress(websockets.ConnectionClosed):
+        async for message in socket:
+            if isinstance(message, str) and message.startswith("close "):
+                return await socket.close(int(message.split()[1]), "as you asked")
+            await socket.send(message)
 
 
 async def messages(story, label, connect):
-    async with connect(subprotocols=["harbour"]) as socket:
+    async with connect() as socket:
         story.same(f"{label}: the subprotocol is agreed", socket.subprotocol, "harbour")
         for what, message in [
             ("text", "জোয়ার আসে"), ("no text", ""), ("no bytes", b""), ("binary", bytes(range(256))),
@@ -95,6 +97,6 @@ async def many(story, label, connect):
 
 
 async def refused_by_origin(story, mangrove):
-    async with websockets.connect(f"ws://localhost:{mangrove.clear}/forbidden") as socket:
+    async with websockets.connect(f"ws://localhost:{mangrove.clear}/forbidden", subprotocols=["harbour"]) as socket:
         await asyncio.wait_for(socket.wait_closed(), 5)
         story.same("a policy close arrives", (socket.close_code, socket.close_reason), (1008, "not here"))

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -16,11 +17,12 @@ UP_WITHIN = 30.0
 DOWN_WITHIN = 15.0
 
 
-def free_port(family=socket.AF_INET):
-    """A port of loopback that nothing listens on now."""
-    with socket.socket(family) as probe:
-        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port():
+    """A port that nothing listens on now, on either loopback; below those that outgoing connections are given."""
+    for port in random.sample(range(20_000, 32_000), 200):
+        if not listening(port, "127.0.0.1") and not listening(port, "::1"):
+            return port
+    raise RuntimeError("no port is free")
 
 
 class Stage:
@@ -37,6 +39,12 @@ class Stage:
     def __exit__(self, *_):
         while self.running:
             end(self.running.pop())
+
+    def part(self, name):
+        """A folder of its own on the same stage, for a site that brings several servers."""
+        part = Stage(f"{self.folder.name}-{name}")
+        part.running = self.running
+        return part
 
     def start(self, name, command, ready, **options):
         """Starts a process, its output in `name.out`, and waits until `ready()` holds."""
