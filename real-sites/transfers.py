@@ -70,7 +70,10 @@ def uploads_with_curl(story, label, base, curl, file, wanted):
 def early_refusals(story, label, base, curl, file):
     """The origin says no before it has read the body: the client must see that answer."""
     asked = run([*curl, "-v", "-o", "/dev/stdout", "-T", file, "-H", "Expect: 100-continue", f"{base}/refuse"])
-    story.check(f"{label}: a refusal after Expect reaches curl", " 403" in asked.stderr and "not wanted" in asked.stdout, last_lines(asked.stderr))
+    # Over h2 this curl ends its upload short when it sees the head, which makes the request malformed; content that comes
+    # after that may be cut off by a stream error. So only the status is sure there.
+    told = "not wanted" in asked.stdout or label.startswith("h2")
+    story.check(f"{label}: a refusal after Expect reaches curl", " 403" in asked.stderr and told, last_lines(asked.stderr))
     unasked = run([*curl, "-w", "%{http_code}", "-T", file, "-H", "Expect:", f"{base}/refuse"])
     story.check(f"{label}: a refusal in the middle of an upload reaches curl", unasked.stdout.endswith("403"), (unasked.stdout, unasked.stderr))
 
