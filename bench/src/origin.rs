@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -18,8 +19,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// The pattern repeats after so many bytes: a prime, so that no power of two can hide a lost piece.
 const PERIOD: u64 = 251;
-/// What is written in one call; a multiple of the period.
-const PIECE: usize = 251 * 64;
+/// What is written in one call.
+const PIECE: usize = 64 * 1024;
 /// How often a paced answer goes on.
 const BEAT: Duration = Duration::from_millis(50);
 /// Connections that may wait to be accepted.
@@ -27,12 +28,19 @@ const BACKLOG: u32 = 4096;
 /// A head longer than this is no visitor's of ours.
 const HEAD_BYTES: u64 = 16 * 1024;
 
-/// `length` bytes of the pattern from the place `at`.
-pub(crate) fn pattern(at: u64, length: usize) -> Vec<u8> {
-    (at..)
-        .take(length)
+/// The pattern, long enough for a piece from any place in the period.
+static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let places = 0..PERIOD + PIECE as u64;
+    places
         .map(|place| u8::try_from(place % PERIOD).unwrap_or_default())
         .collect()
+});
+
+/// `length` bytes of the pattern from the place `at`; no more than one piece of it.
+pub(crate) fn pattern(at: u64, length: usize) -> &'static [u8] {
+    let from = usize::try_from(at % PERIOD).unwrap_or_default();
+    let to = from + length.min(PIECE);
+    PATTERN.get(from..to).unwrap_or_default()
 }
 
 /// Bytes that arrive, held against the pattern.
@@ -47,12 +55,10 @@ pub(crate) struct Check {
 impl Check {
     /// The next bytes.
     pub(crate) fn take(&mut self, bytes: &[u8]) {
-        let places = self.count..;
-        self.differs |= bytes
-            .iter()
-            .zip(places)
-            .any(|(byte, place)| u64::from(*byte) != place % PERIOD);
-        self.count += bytes.len() as u64;
+        for piece in bytes.chunks(PIECE) {
+            self.differs |= piece != pattern(self.count, piece.len());
+            self.count += piece.len() as u64;
+        }
     }
 
     /// What an origin says of a body that brought `count` bytes.
@@ -127,7 +133,7 @@ async fn write_pattern(out: &mut TcpStream, from: u64, to: u64) -> io::Result<()
     let mut at = from;
     while at < to {
         let length = usize::try_from(to - at).unwrap_or(PIECE).min(PIECE);
-        out.write_all(&pattern(at, length)).await?;
+        out.write_all(pattern(at, length)).await?;
         at += length as u64;
     }
     Ok(())

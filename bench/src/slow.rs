@@ -43,6 +43,8 @@ const LONG: Duration = Duration::from_secs(6);
 const TOLERANCE: Duration = Duration::from_secs(1);
 /// How long is waited for those that stay beyond that, to say how late they were.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the bystander is watched before anyone is slow, and what it costs is measured.
+const WARMING: Duration = Duration::from_millis(400);
 /// How often the edge is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Descriptors in a process that are neither clients' nor the origin's.
@@ -105,7 +107,7 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
         let row = runtime.block_on(trial.run())?;
         drop(runtime);
         subject.stop()?;
-        say(&format!("{}", row.summary()));
+        say(&row.summary().to_string());
         rows.push(row);
     }
     say(&table(&rows));
@@ -194,12 +196,13 @@ impl Trial<'_> {
                 tokio::task::spawn_local(stand_by(way, *wire, seen, Rc::clone(&over)))
             })
             .collect();
-        sleep(Duration::from_millis(300)).await;
+        sleep(WARMING).await;
         ensure!(
             bystander.borrow().failures.is_empty() && !bystander.borrow().took.is_empty(),
             "the bystander was not served before anyone was slow: {:?}",
             bystander.borrow().failures
         );
+        let usual = self.usual().await?;
         bystander.take();
         let before = Usage::of(&[self.edge])?;
         let memory = resident(&[self.edge])?;
@@ -218,7 +221,7 @@ impl Trial<'_> {
             peak: 0,
             opening,
             memory: 0,
-            cpu_open: at_open.since(&before)?,
+            cpu_open: usual.less(at_open.since(&before)?, opening),
             cpu_all: 0,
             cpu_hold: 0,
             gone: None,
@@ -236,7 +239,7 @@ impl Trial<'_> {
                 row.memory = row.memory.max(grown / row.peak.max(1));
             }
             if held.is_none() && now >= self.each / 2 {
-                let since = Usage::of(&[self.edge])?.since(&at_open)?;
+                let since = usual.less(Usage::of(&[self.edge])?.since(&at_open)?, now);
                 let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
                 held = Some(since.saturating_mul(1_000_000_000) / nanos.max(1));
             }
@@ -251,7 +254,7 @@ impl Trial<'_> {
             sleep(LOOK).await;
         }
         row.cpu_hold = held.unwrap_or_default();
-        row.cpu_all = Usage::of(&[self.edge])?.since(&before)?;
+        row.cpu_all = usual.less(Usage::of(&[self.edge])?.since(&before)?, began.elapsed());
         // Connections to the origin are kept for a moment, and swept every second.
         let late = Instant::now() + 2 * TOLERANCE;
         loop {
@@ -268,6 +271,19 @@ impl Trial<'_> {
         row.bystander = bystander.take();
         drop(crowd);
         Ok(row)
+    }
+
+    /// What bystander and questions cost the edge without anyone slow.
+    async fn usual(&self) -> Result<Usual> {
+        let (began, before) = (Instant::now(), Usage::of(&[self.edge])?);
+        while began.elapsed() < WARMING {
+            self.connections().await?;
+            sleep(LOOK).await;
+        }
+        Ok(Usual {
+            nanos: Usage::of(&[self.edge])?.since(&before)?,
+            during: began.elapsed(),
+        })
     }
 
     /// Opens them all; each is slow from its first moment on.
@@ -327,6 +343,21 @@ impl Trial<'_> {
     fn descriptors(&self) -> Result<usize> {
         let folder = format!("/proc/{}/fd", self.edge.as_raw_nonzero());
         Ok(std::fs::read_dir(folder)?.count())
+    }
+}
+
+/// CPU that is not the slow clients'.
+#[derive(Clone, Copy)]
+struct Usual {
+    nanos: u64,
+    during: Duration,
+}
+
+impl Usual {
+    /// What is left of `nanos` used in `time`.
+    fn less(self, nanos: u64, time: Duration) -> u64 {
+        let share = u128::from(self.nanos) * time.as_nanos() / self.during.as_nanos().max(1);
+        nanos.saturating_sub(u64::try_from(share).unwrap_or(u64::MAX))
     }
 }
 

@@ -294,10 +294,10 @@ async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<bool, Failure> {
         sleep(UPLOAD_PAUSE).await;
         if let Some(Upload::Chunked(_)) = ask.upload {
             let size = format!("{:x}\r\n", piece.len());
-            let chunk = [size.as_bytes(), &piece, b"\r\n"].concat();
+            let chunk = [size.as_bytes(), piece, b"\r\n"].concat();
             stream.write_all(&chunk).await?;
         } else {
-            stream.write_all(&piece).await?;
+            stream.write_all(piece).await?;
         }
         stream.flush().await?;
     }
@@ -369,7 +369,7 @@ async fn ask_h2(
     for (number, piece) in pieces.into_iter().enumerate() {
         sleep(UPLOAD_PAUSE).await;
         // Queued whatever the window is: a few kilobytes.
-        out.send_data(piece.into(), number == last)?;
+        out.send_data(Bytes::from_static(piece), number == last)?;
     }
     let response = response.await?;
     if response.status() != http::StatusCode::OK {
@@ -385,13 +385,13 @@ async fn ask_h2(
     content.finish()
 }
 
-fn pieces(upload: Option<Upload>) -> Vec<Vec<u8>> {
+fn pieces(upload: Option<Upload>) -> Vec<&'static [u8]> {
     let Some(Upload::Length(length) | Upload::Chunked(length)) = upload else {
         return Vec::new();
     };
     let whole = pattern(0, length);
     let piece = length.div_ceil(UPLOAD_PIECES).max(1);
-    whole.chunks(piece).map(<[u8]>::to_vec).collect()
+    whole.chunks(piece).collect()
 }
 
 enum Content<'a> {

@@ -83,6 +83,7 @@ pub struct Outgoing {
     /// Data at hand that `out` has announced.
     announced: usize,
     ended: bool,
+    begun: bool,
     sent: u64,
 }
 
@@ -115,6 +116,7 @@ impl Outgoing {
             framing,
             announced: 0,
             ended: framing == OutgoingFraming::None,
+            begun: false,
             sent: 0,
         }
     }
@@ -129,6 +131,11 @@ impl Outgoing {
     /// How the end is told.
     pub fn framing(&self) -> OutgoingFraming {
         self.framing
+    }
+
+    /// True once a byte was written.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Body bytes written.
@@ -266,6 +273,7 @@ impl Outgoing {
             Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
             Poll::Ready(Ok(n)) => n,
         };
+        self.begun |= wrote > 0;
         let of_head = wrote.min(head_length);
         self.at += of_head;
         wrote -= of_head;

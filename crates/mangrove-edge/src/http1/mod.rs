@@ -126,14 +126,26 @@ async fn respond(
     answer: Box<Answer>,
     readable: bool,
 ) -> Next {
-    let persists = readable
-        && story.head.persistent()
-        && !client.core().is_draining()
-        && !story.reason.is_some_and(closes)
-        && client.can_skip_body();
-    let mut responder = Responder::new(&story, *answer, persists);
+    let may_persist = |story: &Story| {
+        readable
+            && story.head.persistent()
+            && !client.core().is_draining()
+            && !story.reason.is_some_and(closes)
+            && client.can_skip_body()
+    };
+    let mut responder = Responder::new(&story, *answer, may_persist(&story));
+    let mut written = std::future::poll_fn(|cx| responder.poll(cx, client)).await;
+    // An origin's body that was broken from its first byte: nothing has gone out yet, so the visitor
+    // can be told instead of cut off.
+    if let Err(reason @ Reason::Origin(_)) = written
+        && !responder.has_begun()
+    {
+        responder.give_back(&story.core);
+        let page = answer_refused(&mut story, reason);
+        responder = Responder::new(&story, page, may_persist(&story));
+        written = std::future::poll_fn(|cx| responder.poll(cx, client)).await;
+    }
     story.status = responder.status();
-    let written = std::future::poll_fn(|cx| responder.poll(cx, client)).await;
     story.sent = responder.sent();
     story.received = client.body_received();
     let persists = responder.persists();

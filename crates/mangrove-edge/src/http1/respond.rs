@@ -112,6 +112,11 @@ impl Responder {
         self.persists
     }
 
+    /// Whether a byte of it has gone out.
+    pub(super) fn has_begun(&self) -> bool {
+        self.outgoing.has_begun()
+    }
+
     /// Whether the body ends with the connection, so that an early end would look like a whole body.
     pub(super) fn ends_with_connection(&self) -> bool {
         self.outgoing.framing() == OutgoingFraming::UntilClose

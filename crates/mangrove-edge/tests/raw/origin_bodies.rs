@@ -119,3 +119,20 @@ fn http_1_0_clients_see_a_cut_as_a_reset() {
     assert_eq!((body.as_str(), end), ("half", End::Reset));
     is_told(&world, EndedEarly);
 }
+
+/// The head had arrived together with chunks nobody can read, and the visitor was left without a word.
+#[test]
+fn a_body_broken_from_its_first_byte_is_told_of_instead_of_cut() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n 4\r\nhalf\r\n0\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(
+        (answer.head.status(), answer.reason()),
+        (502, Some("malformed-chunk-size"))
+    );
+    is_told(&world, MalformedChunkSize);
+}
