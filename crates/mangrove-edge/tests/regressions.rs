@@ -20,7 +20,7 @@ mod world;
 
 use mangrove_http::Refusal;
 
-use crate::world::{Client, World};
+use crate::world::{Client, World, eventually};
 
 /// A second site, answered at the edge.
 const PREPARED: &str =
@@ -89,4 +89,20 @@ fn head_tells_the_length_of_a_prepared_answer() {
     );
     client.send(GET_PREPARED);
     assert_eq!(client.answer().body, "hi");
+}
+
+/// The kernel took megabytes for it: fetched, copied, and each of them a reason to wait longer.
+#[test]
+fn an_answer_that_nobody_reads_is_not_carried_far() {
+    let world = World::with("limits.response_write_idle = '1s'", "");
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+    while origin.try_send([b'x'; 64 * 1024]) {}
+    let record = eventually("a record", || world.records().pop());
+    assert_eq!(record["reason"], "response-write-timeout");
+    let carried = record["http.response.body.size"].as_u64().unwrap();
+    assert!(carried < 1_000_000, "{carried}");
 }
