@@ -25,6 +25,8 @@ const PIECE: usize = 64 * 1024;
 const BEAT: Duration = Duration::from_millis(50);
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
+/// What the kernel takes for one visitor; more would keep this thread copying for those who read nothing.
+const UNSENT_BYTES: u32 = 64 * 1024;
 /// A head longer than this is no visitor's of ours.
 const HEAD_BYTES: u64 = 16 * 1024;
 
@@ -85,6 +87,7 @@ pub(crate) fn start() -> Result<SocketAddr> {
 async fn accept(tell: Sender<SocketAddr>) -> io::Result<Infallible> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    socket.set_send_buffer_size(UNSENT_BYTES)?;
     let listener = socket.listen(BACKLOG)?;
     let _ = tell.send(listener.local_addr()?);
     loop {

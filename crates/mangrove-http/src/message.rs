@@ -46,7 +46,7 @@ pub enum Method {
     Trace,
     /// `CONNECT`: refused, except the extended one of HTTP/2 (RFC 8441)
     Connect,
-    /// Any other token; its octets are in [`RequestHead::method_bytes`]
+    /// Any other token; its octets are in [`method_bytes`](crate::RequestHead::method_bytes)
     Other,
 }
 

@@ -30,7 +30,7 @@ pub enum Endpoint {
     Unix(Arc<Path>),
     /// A name, and the port at each of its addresses.
     Name {
-        /// In the spelling under which [`Pool::resolved`] will hear of it.
+        /// In the spelling under which [`Pool::resolved`](super::Pool::resolved) will hear of it.
         host: Arc<str>,
         /// The port.
         port: u16,
@@ -73,7 +73,7 @@ pub struct PoolSettings {
     pub queue_length: usize,
     /// How long one may wait. Default 5 s.
     pub queue_timeout: Duration,
-    /// A wait this long counts against the queue's breaker, see [`super::breaker`]. Default 2.5 s.
+    /// A wait this long counts against the queue's breaker, see [`breaker`](crate::origin::breaker). Default 2.5 s.
     pub slow_wait: Duration,
     /// Health by visitors' requests.
     pub passive: PassiveSettings,

@@ -46,7 +46,7 @@ impl Reason {
     }
 }
 
-/// What [`Pool::choose`] says.
+/// What [`Pool::choose`](super::Pool::choose) says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// This member, now.
@@ -62,12 +62,12 @@ pub enum Choice {
     Refuse(Reason),
 }
 
-/// What [`Pool::acquire`] did.
+/// What [`Pool::acquire`](super::Pool::acquire) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acquired {
-    /// A place at this member is taken; it must be [released](Pool::release).
+    /// A place at this member is taken; it must be [released](super::Pool::release).
     Granted(MemberId),
-    /// The request waits; its [`Turn`] will come, unless it is [abandoned](Pool::abandon).
+    /// The request waits; its [`Turn`] will come, unless it is [abandoned](super::Pool::abandon).
     Queued(Ticket),
     /// It will not be served.
     Refused(Reason),
@@ -76,7 +76,7 @@ pub enum Acquired {
 /// The end of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// A place at the member is taken for it; it must be [released](Pool::release), also if nobody is there any more.
+    /// A place at the member is taken for it; it must be [released](super::Pool::release), also if nobody is there any more.
     Granted {
         /// Whose turn it is.
         ticket: Ticket,
@@ -95,7 +95,7 @@ pub enum Turn {
 /// A probe that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// Whom [`Pool::probe_result`] will be about.
+    /// Whom [`Pool::probe_result`](super::Pool::probe_result) will be about.
     pub member: MemberId,
     /// Where to send it.
     pub target: Target,
