@@ -90,7 +90,7 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
     let runtime = LocalRuntime::new()?;
     let origin = origin::start()?;
     let mut subject = Subject::prepare(program, "live")?;
-    let sites = |revision: u32| sites(&origin.to_string(), revision);
+    let sites = |revision: u32| sites(&origin.address.to_string(), revision);
     subject.configure("", &sites(1)?)?;
     subject.serve()?;
     let way = Way::to(&subject)?;

@@ -6,8 +6,9 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
@@ -70,21 +71,38 @@ impl Check {
     }
 }
 
+/// A running origin.
+pub(crate) struct Origin {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Origin {
+    /// How many request heads it has read.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
 /// Starts an origin on a thread of its own; it ends with this process.
-pub(crate) fn start() -> Result<SocketAddr> {
+pub(crate) fn start() -> Result<Origin> {
     let (tell, told) = channel();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
     thread::Builder::new()
         .name("origin".to_owned())
         .spawn(move || {
             let Ok(runtime) = LocalRuntime::new() else {
                 return;
             };
-            let _ = runtime.block_on(accept(tell));
+            let _ = runtime.block_on(accept(tell, count));
         })?;
-    told.recv().context("starting the origin")
+    let address = told.recv().context("starting the origin")?;
+    Ok(Origin { address, asked })
 }
 
-async fn accept(tell: Sender<SocketAddr>) -> io::Result<Infallible> {
+async fn accept(tell: Sender<SocketAddr>, asked: Arc<AtomicUsize>) -> io::Result<Infallible> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
     socket.set_send_buffer_size(UNSENT_BYTES)?;
@@ -92,16 +110,20 @@ async fn accept(tell: Sender<SocketAddr>) -> io::Result<Infallible> {
     let _ = tell.send(listener.local_addr()?);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::task::spawn_local(converse(stream))),
+            Ok((stream, _)) => drop(tokio::task::spawn_local(converse(
+                stream,
+                Arc::clone(&asked),
+            ))),
             Err(_) => tokio::time::sleep(BEAT).await, // out of descriptors, for a moment
         }
     }
 }
 
-async fn converse(stream: TcpStream) -> io::Result<()> {
+async fn converse(stream: TcpStream, asked: Arc<AtomicUsize>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_head(&mut stream).await? {
+        asked.fetch_add(1, Ordering::Relaxed);
         let received = read_body(&mut stream, request.framing).await?;
         let mut segments = request.path.trim_start_matches('/').split('/');
         let what = segments.next();

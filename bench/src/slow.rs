@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::kinds::{Doors, HOST, Kind};
 use crate::cpu::{Usage, resident};
-use crate::origin;
+use crate::origin::{self, Origin};
 use crate::process;
 use crate::subject::Subject;
 use crate::terminal::say;
@@ -77,11 +78,12 @@ pub(crate) struct Options {
 /// Lets every kind come in turn; a failure when one outstayed its deadline or a bystander was hurt.
 pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
     let descriptors = usize::try_from(process::raise_descriptor_limit())?;
-    let origin = origin::start()?;
+    let (origin, other_origin) = (origin::start()?, origin::start()?);
     let wanted = usize::try_from(options.connections)?;
     let each = if wanted <= FEW { SHORT } else { LONG };
     say(&format!(
-        "{wanted} connections of each kind; every limit that ends one is set to {} s, closing takes 2 s more at most.",
+        "{wanted} connections of each kind; every limit that ends one is set to {} s (h2_idle to 5 s at least where \
+         that is all there is), closing takes 2 s more at most.",
         each.as_secs()
     ));
     let mut rows = Vec::new();
@@ -93,7 +95,9 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
         let ends = if kind.reaches_origin() { 2 } else { 1 };
         let count = wanted.min(descriptors.saturating_sub(SPARE) / ends);
         let mut subject = Subject::prepare(program, "slow")?;
-        subject.configure(&limits(each), &sites(&origin.to_string()))?;
+        let each = kind.limit(each);
+        let sites = sites(origin.address, other_origin.address);
+        subject.configure(&limits(each), &sites)?;
         subject.serve()?;
         let runtime = LocalRuntime::new()?;
         let trial = Trial {
@@ -103,6 +107,7 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
             edge: subject.edge()?,
             way: Way::to(&subject)?,
             subject: &subject,
+            origin: &origin,
         };
         let row = runtime.block_on(trial.run())?;
         drop(runtime);
@@ -139,11 +144,11 @@ fn limits(each: Duration) -> String {
     })
 }
 
-/// Two tenants of one origin: one is asked by the slow, the other by the bystander.
-fn sites(origin: &str) -> String {
-    [("slow", HOST), ("bystander", BYSTANDER)]
+/// Two tenants: one is asked by the slow, the other by the bystander.
+fn sites(slow: SocketAddr, other: SocketAddr) -> String {
+    [("slow", HOST, slow), ("bystander", BYSTANDER, other)]
         .iter()
-        .fold(String::new(), |text, (name, host)| {
+        .fold(String::new(), |text, (name, host, origin)| {
             format!(
                 "{text}[[site]]\nname = \"{name}\"\nhosts = [\"{host}\"]\norigins = [\"http://{origin}\"]\n\
                  [site.origin]\nmax_connections = 20000\nkeep_alive = \"200ms\"\n\
@@ -160,6 +165,7 @@ struct Trial<'a> {
     edge: Pid,
     way: Way,
     subject: &'a Subject,
+    origin: &'a Origin,
 }
 
 /// What was seen of one kind.
@@ -182,6 +188,8 @@ struct Row {
     gone: Option<Duration>,
     left: u64,
     descriptors: usize,
+    /// Sockets that the edge has left and the kernel still keeps bytes for.
+    unsent: usize,
     bystander: Bystander,
 }
 
@@ -209,7 +217,16 @@ impl Trial<'_> {
         let descriptors = self.descriptors()?;
         let began = Instant::now();
 
+        let asked = self.origin.asked();
         let crowd = self.gather().await?;
+        // Only then are they slow at the edge rather than waiting for it in the kernel's queues.
+        let came = asked + crowd.holding.len();
+        while self.kind.reaches_origin()
+            && self.origin.asked() < came
+            && began.elapsed() < OPEN_WITHIN
+        {
+            sleep(LOOK).await;
+        }
         let opening = began.elapsed();
         let all_open = Instant::now();
         let at_open = Usage::of(&[self.edge])?;
@@ -227,6 +244,7 @@ impl Trial<'_> {
             gone: None,
             left: 0,
             descriptors: 0,
+            unsent: 0,
             bystander: Bystander::default(),
         };
         let mut held = None;
@@ -264,6 +282,7 @@ impl Trial<'_> {
             }
             sleep(LOOK).await;
         }
+        row.unsent = self.unsent()?;
         over.set(true);
         for bystander in watching {
             let _ = bystander.await;
@@ -338,6 +357,24 @@ impl Trial<'_> {
             .find(|line| line.starts_with("mangrove_connections_open"));
         let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
         value.with_context(|| format!("no count of connections in the metrics: {page}"))
+    }
+
+    /// Sockets of the edge's doors without an owner but with bytes to send (proc_pid_net(5), `tcp`).
+    fn unsent(&self) -> Result<usize> {
+        let doors =
+            [self.subject.http, self.subject.https].map(|door| format!(":{:04X}", door.port()));
+        let table = std::fs::read_to_string("/proc/self/net/tcp")?;
+        let left = table.lines().filter(|line| {
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let is_door = fields
+                .get(1)
+                .is_some_and(|local| doors.iter().any(|door| local.ends_with(door)));
+            let unsent = fields
+                .get(4)
+                .is_some_and(|queues| !queues.starts_with("00000000:"));
+            is_door && unsent && fields.get(9) == Some(&"0")
+        });
+        Ok(left.count())
     }
 
     fn descriptors(&self) -> Result<usize> {
@@ -458,6 +495,12 @@ impl Row {
         }
         if self.descriptors > LEFT {
             broken.push(format!("{} descriptors were left open", self.descriptors));
+        }
+        if self.unsent > 0 {
+            broken.push(format!(
+                "the kernel still keeps bytes for {} of them",
+                self.unsent
+            ));
         }
         let hurt = self.bystander.failures.len();
         if let Some(first) = self.bystander.failures.first() {

@@ -15,6 +15,10 @@ use crate::visit::{connect_from_one_of_many, connect_with};
 pub(super) const HOST: &str = "slow.example";
 /// How long a connection that is being closed may linger at the edge when its client does not close it too; fixed.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a stream is kept after its answer while its client still sends; fixed.
+const STREAM_LINGER: Duration = Duration::from_secs(1);
+/// An idle HTTP/2 connection is given at least this, so that closing takes visibly less than being idle once more.
+const H2_IDLE: Duration = Duration::from_secs(5);
 /// How often whoever trickles sends or reads a byte.
 const DRIP: Duration = Duration::from_secs(1);
 /// What a reader that does not read takes in all the same; the kernel doubles it.
@@ -78,7 +82,15 @@ impl Kind {
             Self::SilentTls | Self::SlowTls => "tls_handshake",
             Self::IdleH2 => "h2_idle + closing",
             Self::StalledH2 => "response_write_idle + h2_idle + closing",
-            Self::SlowBodyH2 => "min_rate_grace + h2_idle + closing",
+            Self::SlowBodyH2 => "min_rate_grace + stream's end + h2_idle + closing",
+        }
+    }
+
+    /// What every limit is set to, when they are to be about `each`.
+    pub(super) fn limit(self, each: Duration) -> Duration {
+        match self {
+            Self::IdleH2 => each.max(H2_IDLE),
+            _ => each,
         }
     }
 
@@ -92,7 +104,8 @@ impl Kind {
             | Self::SilentTls
             | Self::SlowTls => each,
             Self::SlowHead | Self::SlowBody | Self::IdleH2 => each + LINGER,
-            Self::StalledH2 | Self::SlowBodyH2 => 2 * each + LINGER,
+            Self::StalledH2 => 2 * each + LINGER,
+            Self::SlowBodyH2 => 2 * each + STREAM_LINGER + LINGER,
         }
     }
 

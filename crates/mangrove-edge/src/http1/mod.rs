@@ -149,7 +149,9 @@ async fn respond(
     story.sent = responder.sent();
     story.received = client.body_received();
     let persists = responder.persists();
-    if written.is_err() && responder.ends_with_connection() {
+    if let Err(reason) = written
+        && (responder.ends_with_connection() || is_unread(reason))
+    {
         client.end_by_reset();
     }
     responder.give_back(&story.core);
@@ -169,6 +171,14 @@ async fn respond(
     } else {
         Next::Close
     }
+}
+
+/// The client did not take what it was sent. After a mere close the kernel would keep that, and offer it for minutes.
+fn is_unread(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Edge(EdgeReason::ResponseWriteTimeout | EdgeReason::ResponseReadTooSlow)
+    )
 }
 
 fn closes(reason: Reason) -> bool {

@@ -37,6 +37,10 @@ const REMEMBERED_RESETS: usize = 64;
 /// How long a stream is kept after its answer while the client still sends: see [`linger`].
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a connection without streams stays after our GOAWAY: time to hear it and for requests already under way
+/// (RFC 9113 section 6.8). A client that says nothing is not waited for as if it were idle once more.
+const GOAWAY_HEARD: Duration = Duration::from_secs(2);
+
 /// Serves one connection until either side is done with it.
 pub async fn serve(
     core: Rc<Core>,
@@ -72,7 +76,11 @@ pub async fn serve(
     };
     let open = Rc::new(std::cell::Cell::new(0usize));
     let mut closing = false;
-    idle.arm_in(limits.h2_idle);
+    let patience = |closing: bool| match closing {
+        true => GOAWAY_HEARD.min(limits.h2_idle),
+        false => limits.h2_idle,
+    };
+    idle.arm_in(patience(closing));
     loop {
         let event = std::future::poll_fn(|cx| {
             poll_event(cx, &core, &mut http2, &idle, presence, &open, closing)
@@ -98,11 +106,11 @@ pub async fn serve(
                     http2.graceful_shutdown();
                     closing = true;
                 }
-                idle.arm_in(limits.h2_idle);
+                idle.arm_in(patience(closing));
             }
             Event::StreamsGone => {
                 presence.idle(core.wheel.now());
-                idle.arm_in(limits.h2_idle);
+                idle.arm_in(patience(closing));
             }
             Event::Drain => {
                 http2.graceful_shutdown();
