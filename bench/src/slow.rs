@@ -184,7 +184,8 @@ struct Row {
     cpu_all: u64,
     /// Nanoseconds of the edge's CPU in a second of holding them.
     cpu_hold: u64,
-    /// From the last opening to the last one's end; none when some never left.
+    /// From the last opening, or the last byte that the origin got rid of, to the last one's end; none when some never
+    /// left.
     gone: Option<Duration>,
     left: u64,
     descriptors: usize,
@@ -248,6 +249,8 @@ impl Trial<'_> {
             bystander: Bystander::default(),
         };
         let mut held = None;
+        // A reader's patience begins when nothing moves any more: until then the buffers on its way fill.
+        let (mut given, mut moved) = (self.origin.given(), Duration::ZERO);
         loop {
             let open = self.connections().await?.saturating_sub(BYSTANDERS);
             let now = all_open.elapsed();
@@ -262,11 +265,14 @@ impl Trial<'_> {
                 held = Some(since.saturating_mul(1_000_000_000) / nanos.max(1));
             }
             row.left = open;
+            if std::mem::replace(&mut given, self.origin.given()) != given {
+                moved = now;
+            }
             if open == 0 {
-                row.gone = Some(now);
+                row.gone = Some(now.saturating_sub(moved));
                 break;
             }
-            if now > row.deadline + TOLERANCE + PATIENCE {
+            if now > moved + row.deadline + TOLERANCE + PATIENCE {
                 break;
             }
             sleep(LOOK).await;
@@ -277,12 +283,12 @@ impl Trial<'_> {
         let late = Instant::now() + 2 * TOLERANCE;
         loop {
             row.descriptors = self.descriptors()?.saturating_sub(descriptors);
-            if row.descriptors <= LEFT || Instant::now() > late {
+            row.unsent = self.unsent()?;
+            if (row.descriptors <= LEFT && row.unsent == 0) || Instant::now() > late {
                 break;
             }
             sleep(LOOK).await;
         }
-        row.unsent = self.unsent()?;
         over.set(true);
         for bystander in watching {
             let _ = bystander.await;
