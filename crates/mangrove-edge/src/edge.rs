@@ -3,11 +3,13 @@
 //! The thread for everything else (the *keeper*) resolves names, watches certificates and the
 //! cores' heartbeats, applies snapshots and answers operators. No request waits for it.
 
+mod core_thread;
+mod sockets;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpListener as StdListener};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -17,27 +19,27 @@ use std::time::{Duration, SystemTime};
 use mangrove_config::{LogTarget, Server, Settled, TlsVersion};
 use mangrove_http::Moment;
 use rustls::time_provider::TimeProvider;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::accept::{StopAccepting, TlsSlot, accept};
-use crate::admin::{self, Asker, Reply};
+use crate::admin::Reply;
+use core_thread::{CoreOrder, CoreSeed, run_core};
+use sockets::Sockets;
+
 use crate::clock::Clock;
-use crate::core::{Ceiling, Core};
-use crate::handover::{ListenerKind, ListenerNote, PassedListener, serve_fds};
-use crate::log::{CoreLog, LogQueue, Target};
+use crate::core::Ceiling;
+use crate::handover::{ListenerKind, PassedListener};
+use crate::log::{LogQueue, Target};
 use crate::metrics::{CoreMetrics, EdgeFacts, render};
 use crate::module::Module;
 use crate::origin::pool;
-use crate::origin::probe::probe;
 use crate::origin::resolve::{Learned, Names, Resolver};
 use crate::pages::Pages;
-use crate::snapshot::{SharedSnapshot, Snapshot};
+use crate::snapshot::SharedSnapshot;
 use crate::tls::{
     CertFiles, CertResolver, CertStore, MinVersion, TicketKeys, self_signed, server_config,
     unix_time,
 };
-use crate::wheel::{TICK, Wheel};
+use crate::wheel::TICK;
 
 /// A core that has not turned its clock for so long is stalled: another accepts from its sockets.
 const STALLED: Duration = Duration::from_millis(500);
@@ -70,24 +72,6 @@ pub fn run(args: EdgeArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What a core is told.
-enum CoreOrder {
-    Apply(Arc<SharedSnapshot>, oneshot::Sender<()>),
-    Tls(Arc<rustls::ServerConfig>),
-    Resolved(Arc<str>, Arc<[IpAddr]>),
-    Probed {
-        site: Arc<str>,
-        target: pool::Target,
-        good: bool,
-    },
-    Explain(oneshot::Sender<Vec<String>>),
-    /// Accept from a stalled core's sockets, or stop doing so.
-    Cover(u16, Vec<(StdListener, ListenerKind)>),
-    Uncover(u16),
-    Drain,
-    Stop,
 }
 
 /// The keeper's view of the edge.
@@ -648,331 +632,6 @@ impl std::fmt::Debug for Edge {
         f.debug_struct("Edge")
             .field("cores", &self.cores.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The edge's own sockets; their names go when the edge does.
-struct Sockets {
-    paths: Vec<PathBuf>,
-}
-
-impl Drop for Sockets {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            let _ = std::fs::remove_file(path); // a successor may have cleared up already
-        }
-    }
-}
-
-impl Sockets {
-    /// Opens them and serves them, and the admin listener, from tasks of the keeper.
-    fn open(edge: &Rc<Edge>, generation: u64) -> Result<Self, String> {
-        let folder = edge.state.join("edge");
-        let orders_path = folder.join(format!("edge-{generation}.sock"));
-        let descriptors_path = folder.join(format!("fds-{generation}.sock"));
-        let room = Arc::new(Semaphore::new(admin::AT_ONCE));
-
-        let orders = UnixListener::from_std(bind(&orders_path)?).map_err(|e| e.to_string())?;
-        let (keeper, places) = (Rc::clone(edge), Arc::clone(&room));
-        tokio::task::spawn_local(async move {
-            loop {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                    return;
-                };
-                let Ok((stream, _)) = orders.accept().await else {
-                    tokio::time::sleep(WATCH).await;
-                    continue;
-                };
-                let own = rustix::process::geteuid().as_raw();
-                let trusted = stream
-                    .peer_cred()
-                    .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own);
-                let keeper = Rc::clone(&keeper);
-                tokio::task::spawn_local(async move {
-                    admin::serve(
-                        keeper,
-                        stream,
-                        if trusted {
-                            Asker::Trusted
-                        } else {
-                            Asker::Remote
-                        },
-                    )
-                    .await;
-                    drop(place);
-                });
-            }
-        });
-
-        let descriptors =
-            UnixListener::from_std(bind(&descriptors_path)?).map_err(|e| e.to_string())?;
-        let keeper = Rc::clone(edge);
-        tokio::task::spawn_local(async move {
-            loop {
-                let accepted = descriptors.accept().await;
-                let Ok(Ok(stream)) = accepted.map(|(stream, _)| stream.into_std()) else {
-                    tokio::time::sleep(WATCH).await;
-                    continue;
-                };
-                // A handful of messages between processes of one machine, bounded by `PATIENCE`.
-                let handed = keeper.hand_over(&stream);
-                if let Err(error) = handed {
-                    complain(&format!(
-                        "the listening sockets could not be handed over: {error}"
-                    ));
-                }
-            }
-        });
-
-        for listener in edge
-            .listeners
-            .borrow()
-            .iter()
-            .filter(|l| l.kind == ListenerKind::Admin)
-        {
-            let Some(listener) = copy(listener).and_then(|l| TcpListener::from_std(l).ok()) else {
-                continue;
-            };
-            let (keeper, places) = (Rc::clone(edge), Arc::clone(&room));
-            tokio::task::spawn_local(async move {
-                loop {
-                    let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                        return;
-                    };
-                    let accepted = tokio::select! {
-                        () = keeper.admin_closed() => return,
-                        accepted = listener.accept() => accepted,
-                    };
-                    let Ok((stream, peer)) = accepted else {
-                        tokio::time::sleep(WATCH).await;
-                        continue;
-                    };
-                    let asker = if peer.ip().to_canonical().is_loopback() {
-                        Asker::Local
-                    } else {
-                        Asker::Remote
-                    };
-                    let keeper = Rc::clone(&keeper);
-                    tokio::task::spawn_local(async move {
-                        admin::serve(keeper, stream, asker).await;
-                        drop(place);
-                    });
-                }
-            });
-        }
-        Ok(Self {
-            paths: vec![orders_path, descriptors_path],
-        })
-    }
-}
-
-impl Edge {
-    fn hand_over(&self, stream: &std::os::unix::net::UnixStream) -> std::io::Result<()> {
-        let listeners = self.listeners.borrow();
-        serve_fds(
-            stream,
-            listeners
-                .iter()
-                .map(|listener| (ListenerNote::from(listener), listener.fd.as_fd())),
-        )
-    }
-
-    /// A draining edge leaves the admin listener to its successor.
-    async fn admin_closed(&self) {
-        if !self.draining.get() {
-            self.admin_close.notified().await;
-        }
-    }
-}
-
-fn bind(path: &Path) -> Result<StdUnixListener, String> {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = std::fs::remove_file(path); // an edge of this number that was killed left it
-    StdUnixListener::bind(path)
-        .and_then(|socket| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        })
-        .map_err(|e| format!("{} cannot be opened: {e}", path.display()))
-}
-
-/// What a core's thread is made from.
-struct CoreSeed {
-    id: u16,
-    core_count: u16,
-    clock: Clock,
-    metrics: Arc<CoreMetrics>,
-    log: LogQueue,
-    ceiling: Arc<Ceiling>,
-    pages: Arc<Pages>,
-    shared: Arc<SharedSnapshot>,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    listeners: Vec<(StdListener, ListenerKind)>,
-    probes: mpsc::UnboundedSender<(u16, Arc<str>, pool::Target, bool)>,
-    random: u64,
-}
-
-fn run_core(
-    seed: CoreSeed,
-    orders: mpsc::UnboundedReceiver<CoreOrder>,
-    up: std::sync::mpsc::Sender<()>,
-) {
-    let Ok(runtime) = tokio::runtime::LocalRuntime::new() else {
-        return;
-    };
-    runtime.block_on(serve_core(seed, orders, up));
-}
-
-async fn serve_core(
-    seed: CoreSeed,
-    mut orders: mpsc::UnboundedReceiver<CoreOrder>,
-    up: std::sync::mpsc::Sender<()>,
-) {
-    let now = seed.clock.now();
-    seed.metrics.heartbeat.set(now.0);
-    let wheel = Wheel::new(now);
-    let snapshot = Snapshot::new(seed.shared, seed.core_count, seed.random, None);
-    let core = Core::new(
-        seed.id,
-        seed.clock,
-        seed.metrics,
-        CoreLog::new(seed.log),
-        seed.ceiling,
-        wheel,
-        snapshot,
-        seed.pages,
-        seed.random,
-    );
-    let tls = Rc::new(TlsSlot::default());
-    if let Some(config) = seed.tls {
-        tls.set(config);
-    }
-    let stop = Rc::new(StopAccepting::default());
-    let mut covers: HashMap<u16, Rc<StopAccepting>> = HashMap::new();
-    for (listener, kind) in seed.listeners {
-        tokio::task::spawn_local(accept(
-            Rc::clone(&core),
-            Rc::clone(&tls),
-            listener,
-            kind,
-            Rc::clone(&stop),
-        ));
-    }
-    core.snapshot().wake_watchful();
-    // What is known of names, kept for sites that a later request or snapshot brings in.
-    let mut known: HashMap<Arc<str>, Arc<[IpAddr]>> = HashMap::new();
-    tokio::task::spawn_local(turn(Rc::clone(&core), seed.probes, seed.core_count));
-    let _ = up.send(());
-    while let Some(order) = orders.recv().await {
-        match order {
-            CoreOrder::Apply(shared, done) => {
-                let old = core.snapshot();
-                let new = Snapshot::new(shared, seed.core_count, core.random(), Some(&old));
-                new.know(&known);
-                core.apply(new);
-                core.snapshot().wake_watchful();
-                let _ = done.send(());
-            }
-            CoreOrder::Tls(config) => tls.set(config),
-            CoreOrder::Resolved(name, addresses) => {
-                core.snapshot().resolved(&core, &name, &addresses);
-                known.insert(name, addresses);
-            }
-            CoreOrder::Probed { site, target, good } => {
-                for upstreams in core
-                    .snapshot()
-                    .upstreams()
-                    .iter()
-                    .filter(|u| *u.site == *site)
-                {
-                    upstreams.probe_result(&target, good, core.clock.now());
-                }
-            }
-            CoreOrder::Explain(tell) => {
-                let rows = core
-                    .snapshot()
-                    .upstreams()
-                    .iter()
-                    .flat_map(|upstreams| {
-                        let reports = upstreams.explain(core.clock.now());
-                        reports
-                            .into_iter()
-                            .map(|report| format!("{}: {report}", upstreams.site))
-                            .collect::<Vec<_>>()
-                    })
-                    .collect();
-                let _ = tell.send(rows);
-            }
-            CoreOrder::Cover(id, sockets) => {
-                let stop = Rc::clone(covers.entry(id).or_default());
-                for (listener, kind) in sockets {
-                    tokio::task::spawn_local(accept(
-                        Rc::clone(&core),
-                        Rc::clone(&tls),
-                        listener,
-                        kind,
-                        Rc::clone(&stop),
-                    ));
-                }
-            }
-            CoreOrder::Uncover(id) => {
-                if let Some(stop) = covers.remove(&id) {
-                    stop.tell();
-                }
-            }
-            CoreOrder::Drain => {
-                stop.tell();
-                covers.values().for_each(|stop| stop.tell());
-                core.drain();
-            }
-            CoreOrder::Stop => break,
-        }
-    }
-    core.log.hand_over(&core.metrics);
-}
-
-/// The core's clock: deadlines, heartbeat, log batches, queues, probes.
-async fn turn(
-    core: Rc<Core>,
-    probes: mpsc::UnboundedSender<(u16, Arc<str>, pool::Target, bool)>,
-    core_count: u16,
-) {
-    let mut turns = tokio::time::interval(TICK);
-    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut swept = core.clock.now();
-    loop {
-        turns.tick().await;
-        let now = core.clock.now();
-        core.wheel.turn(now);
-        core.metrics.heartbeat.set(now.0);
-        core.log.hand_over(&core.metrics);
-        let snapshot = core.snapshot();
-        let sweep = now.saturating_since(swept) >= Duration::from_secs(1);
-        if sweep {
-            swept = now;
-            snapshot.sweep(now);
-        }
-        for upstreams in snapshot.upstreams() {
-            upstreams.advance(&core);
-            // Each site is probed by one core; the others are told.
-            if upstreams.policy.health.is_some() && upstreams.is_probed_by(core.id, core_count) {
-                for due in upstreams.due_probes(now) {
-                    let (core, upstreams, probes) =
-                        (Rc::clone(&core), Rc::clone(&upstreams), probes.clone());
-                    tokio::task::spawn_local(async move {
-                        let good = probe(&core, &upstreams, &due.target).await;
-                        upstreams.probe_result(&due.target, good, core.clock.now());
-                        let _ = probes.send((
-                            core.id,
-                            upstreams.site.as_ref().into(),
-                            due.target,
-                            good,
-                        ));
-                    });
-                }
-            }
-        }
     }
 }
 
