@@ -4,19 +4,22 @@ import { parseArgs } from 'node:util'
 import * as report from './report.mjs'
 import { faultsOf, judge, VERDICTS, withDependencies } from './verdict.mjs'
 
-const USAGE = `usage: conformance/run [suite] [options]
+const USAGE = `usage: conformance/run [suite|beyond]… [options]
 
-  suite                 the public suite
+  suite, beyond         which list: the public suite, or our own beside it; both if none is named
   --mangrove PATH       the program; without it, target/release/mangrove is built first
   --only SUITE|ID       these alone, with what they rest on; may be given several times
   --verbose ID          show the exchange of this test; alone, it runs this test alone
   --json FILE           write every verdict there as well`
 
-const LISTS = { suite: './suite.mjs' }
+const LISTS = { suite: './suite.mjs', beyond: './beyond/beyond.mjs' }
 
 // Leaving by `exit` lets edge.mjs take what it started along.
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
-process.exitCode = await main()
+process.exitCode = await main().catch(error => {
+  console.error(error.message)
+  return 2
+})
 
 async function main () {
   let options, named
