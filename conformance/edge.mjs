@@ -18,8 +18,8 @@ export class Edge {
   #output
   #generation
 
-  /** Starts `mangrove serve` before `origin`, a URL. Throws with what it printed when it does not come up. */
-  static async start (program, origin) {
+  /** Starts `mangrove serve` before `origin`, a URL, and `gone`, another. Throws with what it printed if it does not come up. */
+  static async start (program, origin, gone = origin) {
     if (!existsSync(program)) throw new Error(`no program at ${program}`)
     const edge = new Edge()
     edge.folder = mkdtempSync(path.join(tmpdir(), 'mangrove-conformance-'))
@@ -28,7 +28,8 @@ export class Edge {
     edge.admin = `http://${LOOPBACK}:${admin}`
     edge.port = port
     const config = path.join(edge.folder, 'mangrove.toml')
-    writeFileSync(config, settings({ http: `${LOOPBACK}:${port}`, admin: `${LOOPBACK}:${admin}`, state: path.join(edge.folder, 'state'), origin }))
+    const state = path.join(edge.folder, 'state')
+    writeFileSync(config, settings({ http: `${LOOPBACK}:${port}`, admin: `${LOOPBACK}:${admin}`, state, origin, gone }))
 
     edge.#output = path.join(edge.folder, 'output')
     const sink = openSync(edge.#output, 'w')

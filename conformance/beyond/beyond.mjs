@@ -33,16 +33,17 @@ export function tests () {
 export async function run (program, wanted, told) {
   const stage = new Stage()
   const origin = await serveOrigin(stage.handle)
+  const gone = await serveOrigin(stage.handle)
   let edge
   const outcomes = new Map()
   const troubles = []
   try {
-    edge = await Edge.start(program, origin.url)
+    edge = await Edge.start(program, origin.url, gone.url)
     const waiting = topics.flatMap(({ stories }) => stories).filter(({ id }) => wanted.has(id))
     const found = new Map()
     await Promise.all(Array.from({ length: AT_ONCE }, async () => {
       for (let story = waiting.shift(); story; story = waiting.shift()) {
-        found.set(story.id, { story, fault: await within(STORY_WITHIN, tell(story, stage, edge, told.has(story.id))) })
+        found.set(story.id, { story, fault: await within(STORY_WITHIN, tell(story, { stage, edge, gone }, told.has(story.id))) })
       }
     }))
     const said = await edge.reasons()
@@ -57,16 +58,18 @@ export async function run (program, wanted, told) {
     const trouble = await edge?.end()
     if (trouble) troubles.push(trouble)
     origin.end()
+    gone.end()
   }
   return { outcomes, troubles }
 }
 
 /** Plays one story; returns what was not as it should be, or null. */
-async function tell (story, stage, edge, aloud) {
+async function tell (story, { stage, edge, gone }, aloud) {
   const part = stage.play(story.id)
   for (const [at, step] of story.steps.entries()) {
     await pause((step.wait ?? 0) * 1000)
     part.gives = step.gives ?? {}
+    if (step.goes) gone.end()
     const before = part.asked.length
     const answers = await Promise.all(Array.from({ length: step.times ?? 1 }, () => ask(edge.port, story.id, step)))
     const asked = () => part.asked.slice(before)

@@ -3,7 +3,8 @@
 // A story: { id, section, kind, says, restsOn, steps }
 //   kind   required: a MUST of that section, or a promise of ours · optional: allowed or advised, and cheaper
 //   step   ask 'GET' | 'POST place' (a place below the story's own), host, send (fields), body, wait (seconds before),
-//          times (so many at once), gives (what the origin would answer; origin.mjs), then (what must hold; expect.mjs)
+//          times (so many at once), goes (the origin of the host "gone" is gone from here on; one story has it),
+//          gives (what the origin would answer; origin.mjs), then (what must hold; expect.mjs)
 
 import ages from './ages.mjs'
 import conditions from './conditions.mjs'

@@ -24,6 +24,10 @@ export default {
   topic: 'stale',
   stories: [
     ...onEachFailure,
+    story('stale-if-error-refused', 'RFC 5861 section 4', 'optional', 'and when nobody listens any more', [
+      { ...stores('max-age=1, stale-if-error=60'), host: 'gone' },
+      late({ host: 'gone', goes: true, then: { ...old, asks: 'nothing' } })
+    ]),
     story('stale-if-error-not-404', 'RFC 5861 section 4', 'required', 'a 404 is an answer and no error of the origin', [
       stores('max-age=1, stale-if-error=60'), late({ gives: { status: 404 }, then: { status: 404 } })
     ]),
