@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -76,45 +76,34 @@ impl Check {
 pub(crate) struct Origin {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    account: Arc<Account>,
-}
-
-#[derive(Default)]
-struct Account {
-    asked: AtomicUsize,
-    given: AtomicU64,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Origin {
     /// How many request heads it has read.
     pub(crate) fn asked(&self) -> usize {
-        self.account.asked.load(Ordering::Relaxed)
-    }
-
-    /// How many bytes of content it could get rid of.
-    pub(crate) fn given(&self) -> u64 {
-        self.account.given.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
     }
 }
 
 /// Starts an origin on a thread of its own; it ends with this process.
 pub(crate) fn start() -> Result<Origin> {
     let (tell, told) = channel();
-    let account = Arc::new(Account::default());
-    let own = Arc::clone(&account);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
     thread::Builder::new()
         .name("origin".to_owned())
         .spawn(move || {
             let Ok(runtime) = LocalRuntime::new() else {
                 return;
             };
-            let _ = runtime.block_on(accept(tell, own));
+            let _ = runtime.block_on(accept(tell, count));
         })?;
     let address = told.recv().context("starting the origin")?;
-    Ok(Origin { address, account })
+    Ok(Origin { address, asked })
 }
 
-async fn accept(tell: Sender<SocketAddr>, account: Arc<Account>) -> io::Result<Infallible> {
+async fn accept(tell: Sender<SocketAddr>, asked: Arc<AtomicUsize>) -> io::Result<Infallible> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
     socket.set_send_buffer_size(UNSENT_BYTES)?;
@@ -124,18 +113,18 @@ async fn accept(tell: Sender<SocketAddr>, account: Arc<Account>) -> io::Result<I
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::task::spawn_local(converse(
                 stream,
-                Arc::clone(&account),
+                Arc::clone(&asked),
             ))),
             Err(_) => tokio::time::sleep(BEAT).await, // out of descriptors, for a moment
         }
     }
 }
 
-async fn converse(stream: TcpStream, account: Arc<Account>) -> io::Result<()> {
+async fn converse(stream: TcpStream, asked: Arc<AtomicUsize>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_head(&mut stream).await? {
-        account.asked.fetch_add(1, Ordering::Relaxed);
+        asked.fetch_add(1, Ordering::Relaxed);
         let received = read_body(&mut stream, request.framing).await?;
         let mut segments = request.path.trim_start_matches('/').split('/');
         let what = segments.next();
@@ -144,11 +133,11 @@ async fn converse(stream: TcpStream, account: Arc<Account>) -> io::Result<()> {
         match (what, number(), number()) {
             (Some("bytes"), Some(bytes), None) => {
                 out.write_all(head(bytes).as_bytes()).await?;
-                write_pattern(out, 0, bytes, &account).await?;
+                write_pattern(out, 0, bytes).await?;
             }
             (Some("paced"), Some(bytes), Some(seconds)) => {
                 out.write_all(head(bytes).as_bytes()).await?;
-                pace(out, bytes, seconds.max(1), &account).await?;
+                pace(out, bytes, seconds.max(1)).await?;
             }
             _ => {
                 let verdict = received.verdict();
@@ -166,29 +155,23 @@ fn head(length: u64) -> String {
     )
 }
 
-async fn write_pattern(
-    out: &mut TcpStream,
-    from: u64,
-    to: u64,
-    account: &Account,
-) -> io::Result<()> {
+async fn write_pattern(out: &mut TcpStream, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
         let length = usize::try_from(to - at).unwrap_or(PIECE).min(PIECE);
         let written = out.write(pattern(at, length)).await? as u64;
-        account.given.fetch_add(written, Ordering::Relaxed);
         at += written;
     }
     Ok(())
 }
 
-async fn pace(out: &mut TcpStream, bytes: u64, seconds: u64, account: &Account) -> io::Result<()> {
+async fn pace(out: &mut TcpStream, bytes: u64, seconds: u64) -> io::Result<()> {
     let start = Instant::now();
     let beats = seconds * 1000 / BEAT.as_millis().try_into().unwrap_or(1);
     let mut at = 0;
     for beat in 1..=beats {
         let next = bytes * beat / beats;
-        write_pattern(out, at, next, account).await?;
+        write_pattern(out, at, next).await?;
         at = next;
         sleep_until(start + BEAT * u32::try_from(beat).unwrap_or(u32::MAX)).await;
     }

@@ -184,8 +184,7 @@ struct Row {
     cpu_all: u64,
     /// Nanoseconds of the edge's CPU in a second of holding them.
     cpu_hold: u64,
-    /// From the last opening, or the last byte that the origin got rid of, to the last one's end; none when some never
-    /// left.
+    /// From when the last one had been slow from its first moment on to the last one's end; none when some never left.
     gone: Option<Duration>,
     left: u64,
     descriptors: usize,
@@ -249,8 +248,6 @@ impl Trial<'_> {
             bystander: Bystander::default(),
         };
         let mut held = None;
-        // A reader's patience begins when nothing moves any more: until then the buffers on its way fill.
-        let (mut given, mut moved) = (self.origin.given(), Duration::ZERO);
         loop {
             let open = self.connections().await?.saturating_sub(BYSTANDERS);
             let now = all_open.elapsed();
@@ -265,14 +262,11 @@ impl Trial<'_> {
                 held = Some(since.saturating_mul(1_000_000_000) / nanos.max(1));
             }
             row.left = open;
-            if std::mem::replace(&mut given, self.origin.given()) != given {
-                moved = now;
-            }
             if open == 0 {
-                row.gone = Some(now.saturating_sub(moved));
+                row.gone = Some(now);
                 break;
             }
-            if now > moved + row.deadline + TOLERANCE + PATIENCE {
+            if now > row.deadline + TOLERANCE + PATIENCE {
                 break;
             }
             sleep(LOOK).await;
@@ -315,14 +309,15 @@ impl Trial<'_> {
     async fn gather(&self) -> Result<Crowd> {
         let left = Rc::new(Cell::new(self.count));
         let crowd = Rc::new(RefCell::new(Crowd::default()));
-        let doors = Doors::of(self.subject);
+        let doors = Doors::of(self.subject, &self.way);
         let mut opening = JoinSet::new();
         for _ in 0..OPENING.min(self.count) {
             let (left, crowd, kind) = (Rc::clone(&left), Rc::clone(&crowd), self.kind);
+            let doors = doors.clone();
             opening.spawn_local(async move {
                 while left.get() > 0 {
                     left.set(left.get() - 1);
-                    match kind.open(doors).await {
+                    match kind.open(&doors).await {
                         Ok(stream) => {
                             crowd.borrow_mut().holding.spawn_local(kind.hold(stream));
                         }

@@ -142,7 +142,7 @@ pub(crate) enum Expect {
 pub(crate) struct Way {
     http: SocketAddr,
     https: SocketAddr,
-    tls_h1: Arc<ClientConfig>,
+    pub(crate) tls_h1: Arc<ClientConfig>,
     tls_h2: Arc<ClientConfig>,
 }
 

@@ -2,14 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
+use tokio_rustls::TlsConnector;
 
 use crate::subject::Subject;
-use crate::visit::{connect_from_one_of_many, connect_with};
+use crate::visit::{Way, connect_from_one_of_many, connect_with};
 
 /// The site that slow clients ask; its pages come from an origin.
 pub(super) const HOST: &str = "slow.example";
@@ -32,6 +36,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 /// SETTINGS with SETTINGS_INITIAL_WINDOW_SIZE = 0.
 const NO_WINDOW: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+/// SETTINGS with SETTINGS_INITIAL_WINDOW_SIZE as large as can be, and WINDOW_UPDATE for the connection.
+const WIDE_WINDOWS: &[u8] = &[
+    0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff, //
+    0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0,
+];
 /// DATA of one byte on stream 1.
 const DATA: &[u8] = &[0, 0, 1, 0, 0, 0, 0, 0, 1, 0];
 /// A TLS record of 512 bytes with the beginning of a ClientHello, in it.
@@ -45,6 +54,8 @@ pub(super) enum Kind {
     SlowBody,
     NeverReads,
     SlowReader,
+    NeverReadsTls,
+    NeverReadsH2,
     KeepAlive,
     SilentTls,
     SlowTls,
@@ -62,6 +73,8 @@ impl Kind {
             Self::SlowBody => "body, 1 byte/s",
             Self::NeverReads => "reads nothing of 16 MiB",
             Self::SlowReader => "reads 1 byte/s of 16 MiB",
+            Self::NeverReadsTls => "TLS: reads nothing of 16 MiB",
+            Self::NeverReadsH2 => "h2: reads nothing of 16 MiB",
             Self::KeepAlive => "idle after one request",
             Self::SilentTls => "TLS: says nothing",
             Self::SlowTls => "TLS: ClientHello, 1 byte/s",
@@ -77,7 +90,9 @@ impl Kind {
             Self::SilentTcp => "protocol_sniff",
             Self::SlowHead => "request_head + closing",
             Self::SlowBody => "min_rate_grace + closing",
-            Self::NeverReads | Self::SlowReader => "response_write_idle",
+            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls | Self::NeverReadsH2 => {
+                "response_write_idle"
+            }
             Self::KeepAlive => "keep_alive_idle",
             Self::SilentTls | Self::SlowTls => "tls_handshake",
             Self::IdleH2 => "h2_idle + closing",
@@ -100,6 +115,8 @@ impl Kind {
             Self::SilentTcp
             | Self::NeverReads
             | Self::SlowReader
+            | Self::NeverReadsTls
+            | Self::NeverReadsH2
             | Self::KeepAlive
             | Self::SilentTls
             | Self::SlowTls => each,
@@ -116,16 +133,21 @@ impl Kind {
             Self::SlowBody
                 | Self::NeverReads
                 | Self::SlowReader
+                | Self::NeverReadsTls
+                | Self::NeverReadsH2
                 | Self::StalledH2
                 | Self::SlowBodyH2
         )
     }
 
     /// Connects and does what comes before being slow.
-    pub(super) async fn open(self, doors: Doors) -> io::Result<TcpStream> {
+    pub(super) async fn open(self, doors: &Doors) -> io::Result<TcpStream> {
         let mut stream = match self {
             Self::SilentTls | Self::SlowTls => connect_from_one_of_many(doors.https).await?,
-            Self::NeverReads | Self::SlowReader => connect_with(doors.http, Some(RECEIVE)).await?,
+            Self::NeverReads | Self::SlowReader | Self::NeverReadsH2 => {
+                connect_with(doors.http, Some(RECEIVE)).await?
+            }
+            Self::NeverReadsTls => return doors.ask_over_tls(&unread()).await,
             _ => connect_from_one_of_many(doors.http).await?,
         };
         let first = match self {
@@ -135,18 +157,14 @@ impl Kind {
                 format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000\r\n\r\n")
                     .into_bytes()
             }
-            Self::NeverReads | Self::SlowReader => {
-                format!("GET /bytes/{UNREAD} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
-            }
+            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls => unread(),
             Self::KeepAlive => {
                 format!("GET /bytes/100 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
             }
             Self::SlowTls => HELLO.to_vec(),
             Self::IdleH2 => [PREFACE, SETTINGS].concat(),
-            Self::StalledH2 => {
-                let path = format!("/bytes/{UNREAD}");
-                [PREFACE, NO_WINDOW, &headers(true, &path)].concat()
-            }
+            Self::StalledH2 => [PREFACE, NO_WINDOW, &unread_headers()].concat(),
+            Self::NeverReadsH2 => [PREFACE, WIDE_WINDOWS, &unread_headers()].concat(),
             Self::SlowBodyH2 => [PREFACE, SETTINGS, &headers(false, "/upload")].concat(),
         };
         stream.write_all(&first).await?;
@@ -181,20 +199,42 @@ impl Kind {
     }
 }
 
-/// Where to knock.
-#[derive(Clone, Copy)]
+/// Where to knock, and what to say to TLS.
+#[derive(Clone)]
 pub(super) struct Doors {
     http: SocketAddr,
     https: SocketAddr,
+    tls: Arc<ClientConfig>,
 }
 
 impl Doors {
-    pub(super) fn of(subject: &Subject) -> Self {
+    pub(super) fn of(subject: &Subject, way: &Way) -> Self {
         Self {
             http: subject.http,
             https: subject.https,
+            tls: Arc::clone(&way.tls_h1),
         }
     }
+
+    /// Sends a request over TLS; gives back the socket below, since nothing more is said or read.
+    async fn ask_over_tls(&self, request: &[u8]) -> io::Result<TcpStream> {
+        let tcp = connect_with(self.https, Some(RECEIVE)).await?;
+        let name = ServerName::try_from(crate::tls::HOST).map_err(io::Error::other)?;
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        let mut stream = connector.connect(name, tcp).await?;
+        stream.write_all(request).await?;
+        stream.flush().await?;
+        Ok(stream.into_inner().0)
+    }
+}
+
+/// A request for what will not be read.
+fn unread() -> Vec<u8> {
+    format!("GET /bytes/{UNREAD} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
+}
+
+fn unread_headers() -> Vec<u8> {
+    headers(true, &format!("/bytes/{UNREAD}"))
 }
 
 /// A head and 100 bytes of content.

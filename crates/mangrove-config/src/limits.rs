@@ -22,9 +22,9 @@ settings! {
         request_body_min_rate: u64 = 240, Rate 1 ..= 1_048_576,
             "The slowest average at which a request body may arrive once `min_rate_grace` has passed: below the slowest modem, above a slow-body attack.";
         response_write_idle: Duration = seconds(30), Time 1_000 ..= 600_000,
-            "The longest time a client may take without accepting a single byte of its response; a slow reader holds memory at the edge and a connection at the origin.";
+            "The longest time a client may keep its response waiting without acknowledging a single byte of it; a slow reader holds memory at the edge and a connection at the origin. What buffers on the way hold does not count (`docs/life-of-a-request.md`).";
         response_min_rate: u64 = 240, Rate 1 ..= 1_048_576,
-            "The slowest average at which a client may read its response once `min_rate_grace` has passed; only time spent waiting for the client counts.";
+            "The slowest average at which a client may acknowledge its response once `min_rate_grace` has passed; only time spent waiting for the client counts.";
         min_rate_grace: Duration = seconds(10), Time 1_000 ..= 300_000,
             "How long a body may move before its rate is judged, either way: one lost packet on a bad radio link is not an attack.";
         keep_alive_idle: Duration = seconds(60), Time 1_000 ..= 3_600_000,

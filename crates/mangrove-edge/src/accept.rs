@@ -22,6 +22,7 @@ use crate::handover::ListenerKind;
 use crate::incoming::Incoming;
 use crate::io::Stream;
 use crate::reason::{EdgeReason, Reason};
+use crate::tcp::{Account, Tcp};
 use crate::{http1, http2};
 
 /// Begins every HTTP/2 connection (RFC 9113 section 3.4).
@@ -284,6 +285,7 @@ async fn begin(
     let snapshot = core.snapshot();
     let server = &snapshot.settled.server;
     let mut local = stream.local_addr().unwrap_or(peer);
+    let account = Account::new(local, peer);
     if server
         .proxy_protocol
         .iter()
@@ -305,6 +307,7 @@ async fn begin(
             }
         }
     }
+    let stream = Tcp::of_client(stream, account);
     if kind == ListenerKind::Https {
         let timer = core.wheel.timer();
         timer.arm_in(server.limits.tls_handshake);

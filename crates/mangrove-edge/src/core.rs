@@ -14,6 +14,7 @@ use crate::log::{CoreLog, address_text};
 use crate::metrics::CoreMetrics;
 use crate::pages::Pages;
 use crate::snapshot::Snapshot;
+use crate::sock_diag::SockDiag;
 use crate::wheel::Wheel;
 
 /// How many spare heads and buffers a core keeps of each kind.
@@ -43,6 +44,8 @@ pub struct Core {
     pub ceiling: Arc<Ceiling>,
     /// This core's connections.
     pub register: Register,
+    /// Asks the kernel about its connections.
+    pub sock_diag: SockDiag,
     snapshot: RefCell<Rc<Snapshot>>,
     draining: Cell<bool>,
     random: Cell<u64>,
@@ -111,6 +114,7 @@ impl Core {
             pages,
             ceiling,
             register: Register::default(),
+            sock_diag: SockDiag::default(),
             snapshot: RefCell::new(snapshot),
             draining: Cell::new(false),
             random: Cell::new(seed),
@@ -176,9 +180,6 @@ impl Core {
 
     /// Keeps a request head for the next request.
     pub fn give_request_head(&self, mut head: RequestHead) {
-        if head.octets_mut().capacity() == 0 {
-            return; // what is left of one that was taken away: kept, it would push out one with room
-        }
         head.clear();
         let mut spares = self.request_heads.borrow_mut();
         if spares.len() < SPARES {
@@ -193,9 +194,6 @@ impl Core {
 
     /// Keeps a response head for the next response.
     pub fn give_response_head(&self, mut head: ResponseHead) {
-        if head.octets_mut().capacity() == 0 {
-            return; // what is left of one that was taken away: kept, it would push out one with room
-        }
         head.clear();
         let mut spares = self.response_heads.borrow_mut();
         if spares.len() < SPARES {

@@ -4,12 +4,15 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
+
+use crate::tcp::{Account, Tcp};
 
 /// A connected stream, either side's.
 #[derive(Debug)]
@@ -21,18 +24,24 @@ pub struct Stream {
 
 #[derive(Debug)]
 enum Io {
-    Tcp(TcpStream),
+    Tcp(Tcp),
     Unix(UnixStream),
-    ServerTls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    ServerTls(Box<tokio_rustls::server::TlsStream<Tcp>>),
     ClientTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-impl From<TcpStream> for Stream {
-    fn from(stream: TcpStream) -> Self {
+impl From<Tcp> for Stream {
+    fn from(stream: Tcp) -> Self {
         Self {
             io: Io::Tcp(stream),
             prefix: Vec::new(),
         }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Tcp::from(stream).into()
     }
 }
 
@@ -45,8 +54,8 @@ impl From<UnixStream> for Stream {
     }
 }
 
-impl From<tokio_rustls::server::TlsStream<TcpStream>> for Stream {
-    fn from(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+impl From<tokio_rustls::server::TlsStream<Tcp>> for Stream {
+    fn from(stream: tokio_rustls::server::TlsStream<Tcp>) -> Self {
         Self {
             io: Io::ServerTls(Box::new(stream)),
             prefix: Vec::new(),
@@ -167,6 +176,15 @@ impl Stream {
             self.descriptor(),
             Some(std::time::Duration::ZERO),
         );
+    }
+
+    /// The account of what a client was given; none on an origin's side.
+    pub fn account(&self) -> Option<&Rc<Account>> {
+        match &self.io {
+            Io::Tcp(s) => s.account(),
+            Io::ServerTls(s) => s.get_ref().0.account(),
+            Io::Unix(_) | Io::ClientTls(_) => None,
+        }
     }
 
     /// The peer's address, where there is one.

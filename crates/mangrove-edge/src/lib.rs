@@ -49,8 +49,11 @@ pub mod pipeline;
 pub mod rate;
 pub mod reason;
 pub mod snapshot;
+pub mod sock_diag;
+pub mod tcp;
 pub mod tls;
 pub mod tunnel;
+pub mod uptake;
 pub mod wheel;
 
 pub use edge::{EdgeArgs, run};

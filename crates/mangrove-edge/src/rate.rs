@@ -50,11 +50,16 @@ impl Pace {
     }
 
     /// `bytes` moved.
-    pub fn moved(&mut self, bytes: usize, now: Moment) {
-        self.moved = self.moved.saturating_add(bytes as u64);
+    pub fn moved(&mut self, bytes: u64, now: Moment) {
+        self.moved = self.moved.saturating_add(bytes);
         if let Some(since) = self.waiting_since.take() {
             self.waited += now.saturating_since(since);
         }
+    }
+
+    /// So much has moved in truth.
+    pub fn correct(&mut self, moved: u64) {
+        self.moved = moved;
     }
 
     /// After the moment that [`Self::waiting`] gave has passed: which limit it was.

@@ -19,6 +19,7 @@ use crate::pipeline::{Interim, Story};
 use crate::rate::{Pace, TooSlow};
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::Snapshot;
+use crate::uptake::{Uptake, reason_of, see_off};
 use crate::wheel::Timer;
 
 /// Once the edge drains, an idle connection may send one more request for so long; a client that is
@@ -292,7 +293,7 @@ impl ClientSide {
         let filled = inner
             .input
             .poll_fill(cx, &self.core, &mut inner.stream, decoder, |n| {
-                pace.moved(n, now)
+                pace.moved(n as u64, now)
             });
         match filled {
             Poll::Ready(Ok(Filled::Data)) => {
@@ -468,12 +469,18 @@ impl ClientSide {
         bytes
     }
 
-    /// Writes with the pace that is asked of a reader.
+    /// Bytes given to the connection so far.
+    pub fn given(&self) -> u64 {
+        let inner = self.inner.borrow();
+        inner.stream.account().map_or(0, |account| account.given())
+    }
+
+    /// Writes, as long as the client takes it.
     pub fn poll_write(
         &self,
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
-        pace: &mut Pace,
+        uptake: &mut Uptake,
     ) -> Poll<Result<usize, Reason>> {
         let inner = &mut *self.inner.borrow_mut();
         let wrote = match slices {
@@ -482,24 +489,28 @@ impl ClientSide {
         };
         match wrote {
             Poll::Ready(Ok(n)) if n > 0 => {
-                pace.moved(n, self.core.wheel.now());
+                uptake.moved(n, self.core.wheel.now());
                 if inner.read_ended {
                     inner.read_timer.arm_in(HALF_CLOSED);
                 }
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(_) => Poll::Ready(Err(EdgeReason::ClientClosed.into())),
-            Poll::Pending => self.wait_to_write(inner, cx, pace),
+            Poll::Pending => self.wait_to_write(inner, cx, uptake),
         }
     }
 
-    /// Pushes out what a TLS layer holds back, with the same pace.
-    pub fn poll_flush(&self, cx: &mut Context<'_>, pace: &mut Pace) -> Poll<Result<usize, Reason>> {
+    /// Pushes out what a TLS layer holds back, in the same way.
+    pub fn poll_flush(
+        &self,
+        cx: &mut Context<'_>,
+        uptake: &mut Uptake,
+    ) -> Poll<Result<usize, Reason>> {
         let inner = &mut *self.inner.borrow_mut();
         match inner.stream.poll_flush_out(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(0)),
             Poll::Ready(Err(_)) => Poll::Ready(Err(EdgeReason::ClientClosed.into())),
-            Poll::Pending => self.wait_to_write(inner, cx, pace),
+            Poll::Pending => self.wait_to_write(inner, cx, uptake),
         }
     }
 
@@ -507,16 +518,18 @@ impl ClientSide {
         &self,
         inner: &mut Inner,
         cx: &mut Context<'_>,
-        pace: &mut Pace,
+        uptake: &mut Uptake,
     ) -> Poll<Result<usize, Reason>> {
-        inner.write_timer.arm(pace.waiting(self.core.wheel.now()));
-        if inner.write_timer.poll_expired(cx).is_pending() {
-            return Poll::Pending;
+        inner.write_timer.arm(uptake.waiting(self.core.wheel.now()));
+        while inner.write_timer.poll_expired(cx).is_ready() {
+            let account = inner.stream.account();
+            let taken = account.and_then(|account| account.taken(&self.core.sock_diag));
+            match uptake.look(taken, self.core.wheel.now()) {
+                Ok(next) => inner.write_timer.arm(next),
+                Err(slow) => return Poll::Ready(Err(reason_of(slow))),
+            }
         }
-        Poll::Ready(Err(match pace.verdict(self.core.wheel.now()) {
-            TooSlow::Silent => EdgeReason::ResponseWriteTimeout.into(),
-            TooSlow::UnderRate => EdgeReason::ResponseReadTooSlow.into(),
-        }))
+        Poll::Pending
     }
 
     /// Closes in good order: says that nothing follows, then reads what the client still sends for
@@ -546,6 +559,17 @@ impl ClientSide {
     /// Lets the connection end by a reset: the body just written ends with it, and was cut.
     pub fn end_by_reset(&self) {
         self.inner.borrow().stream.end_by_reset();
+    }
+
+    /// Stays until the client has what it was sent, or is too slow in taking it, or must make room: see [`see_off`].
+    pub async fn see_off(&self) {
+        let account = self.inner.borrow().stream.account().cloned();
+        if let Some(account) = account {
+            self.presence.idle(self.core.wheel.now());
+            let limits = self.core.snapshot().settled.server.limits.clone();
+            let evicted = |cx: &mut Context<'_>| self.presence.poll_evicted(cx);
+            see_off(&self.core, &account, &limits, evicted).await;
+        }
     }
 
     /// The stream and what was read ahead of it, for an upgraded connection.

@@ -42,7 +42,10 @@ pub async fn serve(
         let read = std::future::poll_fn(|cx| client.poll_head(cx, first)).await;
         first = false;
         let (begun, readable) = match read {
-            HeadRead::Nothing => return,
+            HeadRead::Nothing => {
+                Box::pin(client.see_off()).await;
+                return;
+            }
             HeadRead::Request(head, started) => {
                 let received = receive(client.core(), client.connection(), head, started);
                 client.expect_body(received.story());
@@ -67,6 +70,7 @@ pub async fn serve(
             Next::Request => {}
             Next::Close => {
                 client.close().await;
+                Box::pin(client.see_off()).await;
                 return;
             }
             Next::Cut => return,
@@ -88,13 +92,12 @@ enum Next {
 async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Next {
     client.limit_body(planned.site().request_body_bytes);
     let body = client.request_body();
+    let metrics = std::sync::Arc::clone(&client.core().metrics);
     let interim: Rc<dyn Interim> = Rc::clone(client) as Rc<dyn Interim>;
     let outcome = {
-        let work = std::pin::pin!(fetch(&mut planned, body, interim));
-        let mut work = guarded(Module::Pipeline, work);
-        let metrics = &client.core().metrics;
+        let mut work = guarded(Module::Pipeline, fetch(&mut planned, body, interim));
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(outcome) = work.poll_guarded(metrics, cx) {
+            if let Poll::Ready(outcome) = work.poll_guarded(&metrics, cx) {
                 return Poll::Ready(Ok(outcome));
             }
             if let Poll::Ready(Err(reason)) = client.poll_while_waiting(cx) {
@@ -134,7 +137,7 @@ async fn respond(
             && !story.reason.is_some_and(closes)
             && client.can_skip_body()
     };
-    let mut responder = Responder::new(&story, *answer, may_persist(&story));
+    let mut responder = Responder::new(&story, *answer, may_persist(&story), client.given());
     let mut written = std::future::poll_fn(|cx| responder.poll(cx, client)).await;
     // An origin's body that was broken from its first byte: nothing has gone out yet, so the visitor
     // can be told instead of cut off.
@@ -143,7 +146,7 @@ async fn respond(
     {
         responder.give_back(&story.core);
         let page = answer_refused(&mut story, reason);
-        responder = Responder::new(&story, page, may_persist(&story));
+        responder = Responder::new(&story, page, may_persist(&story), client.given());
         written = std::future::poll_fn(|cx| responder.poll(cx, client)).await;
     }
     story.status = responder.status();

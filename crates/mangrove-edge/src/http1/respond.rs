@@ -13,8 +13,8 @@ use crate::core::Core;
 use crate::log::push_decimal;
 use crate::outgoing::{Broken, Outgoing, OutgoingFraming, Progress};
 use crate::pipeline::{Answer, Story};
-use crate::rate::Pace;
 use crate::reason::Reason;
+use crate::uptake::Uptake;
 
 /// One answer on its way out.
 #[derive(Debug)]
@@ -23,13 +23,14 @@ pub(super) struct Responder {
     body: ResponseBody,
     outgoing: Outgoing,
     persists: bool,
-    pace: Pace,
+    uptake: Uptake,
     status: u16,
 }
 
 impl Responder {
-    /// Renders the head; `persists` is whether the connection could go on after it.
-    pub(super) fn new(story: &Story, answer: Answer, persists: bool) -> Self {
+    /// Renders the head; `persists` is whether the connection could go on after it, `given` what the client was given on
+    /// it before.
+    pub(super) fn new(story: &Story, answer: Answer, persists: bool, given: u64) -> Self {
         let Answer { head, body } = answer;
         let core = &story.core;
         let version = story.head.version();
@@ -88,11 +89,7 @@ impl Responder {
             body,
             outgoing: Outgoing::new(out, framing),
             persists,
-            pace: Pace::new(
-                limits.response_write_idle,
-                limits.response_min_rate,
-                limits.min_rate_grace,
-            ),
+            uptake: Uptake::new(limits, given),
             status,
         }
     }
@@ -137,17 +134,17 @@ impl Responder {
         client: &ClientSide,
     ) -> Poll<Result<(), Reason>> {
         self.outgoing.put_before(client.take_interim());
-        let pace = &mut self.pace;
+        let uptake = &mut self.uptake;
         let progress = self.outgoing.poll(cx, &mut self.body, |cx, slices| {
-            client.poll_write(cx, slices, pace)
+            client.poll_write(cx, slices, uptake)
         });
         match progress {
             Err(Broken::Source(reason) | Broken::Sink(reason)) => Poll::Ready(Err(reason)),
-            Ok(Progress::Done) => client.poll_flush(cx, pace).map_ok(|_| ()),
+            Ok(Progress::Done) => client.poll_flush(cx, uptake).map_ok(|_| ()),
             Ok(Progress::AwaitsSource) => {
                 // A quiet answer (server-sent events, say): notice when nobody is there to hear it.
                 for polled in [
-                    client.poll_flush(cx, pace).map_ok(|_| ()),
+                    client.poll_flush(cx, uptake).map_ok(|_| ()),
                     client.poll_while_waiting(cx),
                 ] {
                     if let Poll::Ready(Err(reason)) = polled {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mangrove_http::{Field, Known, Method, Refusal, RequestHead, ResponseHead};
+use mangrove_http::{Field, Known, Method, Moment, Refusal, RequestHead, ResponseHead};
 
 use self::stream::StreamEnd;
 pub use self::stream::{Progress, RequestStream};
@@ -24,9 +24,10 @@ use crate::pipeline::{
     Answer, Begun, Interim, Outcome, Planned, Story, Switched, answer_fetched, answer_refused,
     begin, fetch, receive,
 };
-use crate::rate::{Pace, TooSlow};
 use crate::reason::{EdgeReason, Reason};
+use crate::tcp::Account;
 use crate::tunnel::{Pipe, poll_both};
+use crate::uptake::{Left, Leftover, Uptake, reason_of};
 
 /// What a client may send ahead of us on one stream.
 const STREAM_WINDOW: u32 = 128 * 1024;
@@ -50,6 +51,10 @@ pub async fn serve(
 ) {
     let snapshot = core.snapshot();
     let limits = snapshot.settled.server.limits.clone();
+    let Some(account) = stream.account().cloned() else {
+        return; // nobody but a client comes here
+    };
+    let mut leftover = Leftover::new(&limits);
     let idle = core.wheel.timer();
     idle.arm_in(limits.protocol_sniff);
     let mut builder = h2::server::Builder::new();
@@ -83,6 +88,9 @@ pub async fn serve(
     idle.arm_in(patience(closing));
     loop {
         let event = std::future::poll_fn(|cx| {
+            if account.poll_ends_by_reset(cx).is_ready() {
+                return Poll::Ready(Event::Over); // one of its streams found that the client takes nothing
+            }
             poll_event(cx, &core, &mut http2, &idle, presence, &open, closing)
         })
         .await;
@@ -93,21 +101,28 @@ pub async fn serve(
                 presence.busy();
                 let started = core.clock.nanos();
                 let (core, connection) = (Rc::clone(&core), Rc::clone(&connection));
+                let account = Rc::clone(&account);
                 let guard = OpenStream {
                     open: Rc::clone(&open),
                 };
                 tokio::task::spawn_local(async move {
-                    exchange(core, connection, *request, *respond, started).await;
+                    exchange(core, connection, account, *request, *respond, started).await;
                     drop(guard);
                 });
             }
-            Event::Idle => {
-                if open.get() == 0 {
-                    http2.graceful_shutdown();
-                    closing = true;
+            Event::Idle => match leftover.look(&core, &account) {
+                // Its last answer is still on its way to it: that is not idle.
+                Left::Until(next) => idle.arm(next),
+                Left::ThrownAway => return,
+                Left::Nothing if closing => return,
+                Left::Nothing => {
+                    if open.get() == 0 {
+                        http2.graceful_shutdown();
+                        closing = true;
+                    }
+                    idle.arm_in(patience(closing));
                 }
-                idle.arm_in(patience(closing));
-            }
+            },
             Event::StreamsGone => {
                 presence.idle(core.wheel.now());
                 idle.arm_in(patience(closing));
@@ -115,6 +130,9 @@ pub async fn serve(
             Event::Drain => {
                 http2.graceful_shutdown();
                 closing = true;
+                if open.get() == 0 {
+                    idle.arm_in(patience(closing));
+                }
             }
             Event::Broken => {
                 core.metrics.reason(EdgeReason::Http2ProtocolError.into());
@@ -183,7 +201,7 @@ fn poll_event(
     }
     if idle.poll_expired(cx).is_ready() {
         idle.disarm();
-        return Poll::Ready(if closing { Event::Over } else { Event::Idle });
+        return Poll::Ready(Event::Idle);
     }
     Poll::Pending
 }
@@ -191,6 +209,7 @@ fn poll_event(
 async fn exchange(
     core: Rc<Core>,
     connection: Rc<Connection>,
+    account: Rc<Account>,
     request: http::Request<h2::RecvStream>,
     respond: h2::server::SendResponse<Bytes>,
     started: u64,
@@ -202,6 +221,7 @@ async fn exchange(
     let received = receive(&core, &connection, head, started);
     let respond = Rc::new(Respond {
         send: RefCell::new(respond),
+        account,
     });
     if let Err(refusal) = finished {
         // RFC 9113 section 8.1.1: a malformed request is a stream error; what is merely too much, or
@@ -261,8 +281,7 @@ async fn fetch_and_respond(
     };
     let interim: Rc<dyn Interim> = Rc::clone(&respond) as Rc<dyn Interim>;
     let outcome = {
-        let work = std::pin::pin!(fetch(&mut planned, body, interim));
-        let mut work = guarded(Module::Pipeline, work);
+        let mut work = guarded(Module::Pipeline, fetch(&mut planned, body, interim));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = work.poll_guarded(&core.metrics, cx) {
                 return Poll::Ready(Ok(outcome));
@@ -311,6 +330,8 @@ async fn fetch_and_respond(
 #[derive(Debug)]
 struct Respond {
     send: RefCell<h2::server::SendResponse<Bytes>>,
+    /// The connection's.
+    account: Rc<Account>,
 }
 
 impl Interim for Respond {
@@ -469,11 +490,13 @@ async fn send(
         return Ok(out);
     }
     let limits = &story.snapshot.settled.server.limits;
-    let mut pace = Pace::new(
-        limits.response_write_idle,
-        limits.response_min_rate,
-        limits.min_rate_grace,
-    );
+    let mut turn = Turn {
+        account: &respond.account,
+        uptake: Uptake::new(limits, respond.account.given()),
+        buffers: u64::from(limits.connection_buffer_bytes),
+        ahead: 0,
+    };
+    turn.granted(0, story.core.wheel.now());
     let timer = story.core.wheel.timer();
     loop {
         let filled = std::future::poll_fn(|cx| {
@@ -511,19 +534,20 @@ async fn send(
                 Poll::Pending => {}
             }
             body.poll_upload(cx);
-            timer.arm(pace.waiting(story.core.wheel.now()));
-            timer.poll_expired(cx).map(|()| {
-                Err(match pace.verdict(story.core.wheel.now()) {
-                    TooSlow::Silent => EdgeReason::ResponseWriteTimeout.into(),
-                    TooSlow::UnderRate => EdgeReason::ResponseReadTooSlow.into(),
-                })
-            })
+            timer.arm(turn.uptake.waiting(story.core.wheel.now()));
+            while timer.poll_expired(cx).is_ready() {
+                match turn.look(&story.core) {
+                    Ok(next) => timer.arm(next),
+                    Err(reason) => return Poll::Ready(Err(reason)),
+                }
+            }
+            Poll::Pending
         })
         .await;
         match granted {
             Ok(n) => {
                 let chunk = body.take(n.min(wanted));
-                pace.moved(chunk.len(), story.core.wheel.now());
+                turn.granted(chunk.len(), story.core.wheel.now());
                 timer.disarm();
                 story.sent = story.sent.saturating_add(chunk.len() as u64);
                 if out.send_data(chunk, false).is_err() {
@@ -535,6 +559,38 @@ async fn send(
                 return Err(reason);
             }
         }
+    }
+}
+
+/// A stream that waits until it may send more: for its window, or for the connection.
+struct Turn<'a> {
+    account: &'a Account,
+    uptake: Uptake,
+    /// Bytes that may lie between a stream's last chunk and the kernel.
+    buffers: u64,
+    /// Once so many bytes of the connection are taken, everything this stream has sent is among them. What other streams
+    /// move beyond that is not its doing.
+    ahead: u64,
+}
+
+impl Turn<'_> {
+    fn granted(&mut self, bytes: usize, now: Moment) {
+        self.uptake.moved(bytes, now);
+        self.ahead = self.account.given().saturating_add(self.buffers);
+    }
+
+    /// When to look again, or the name of being too slow.
+    fn look(&mut self, core: &Core) -> Result<Moment, Reason> {
+        let queued = self.account.queued(&core.sock_diag);
+        let taken = queued.map(|queued| self.account.given().saturating_sub(queued));
+        let own = taken.map(|taken| taken.min(self.ahead));
+        self.uptake.look(own, core.wheel.now()).map_err(|slow| {
+            // Bytes lie there and nobody takes them: no stream, and no GOAWAY, will get through.
+            if queued.is_some_and(|queued| queued > 0) && own == taken {
+                self.account.end_by_reset();
+            }
+            reason_of(slow)
+        })
     }
 }
 

@@ -111,7 +111,7 @@ impl RequestStream {
             }
             match self.recv.poll_data(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.pace.moved(chunk.len(), self.core.wheel.now());
+                    self.pace.moved(chunk.len() as u64, self.core.wheel.now());
                     let received = self.progress.received().saturating_add(chunk.len() as u64);
                     self.progress.received.set(received);
                     if received > self.limit {

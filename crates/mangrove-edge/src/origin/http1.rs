@@ -97,8 +97,7 @@ pub enum HeadEvent {
 }
 
 impl Http1Exchange {
-    /// Sends `head` (rendered) and `body` on `stream`. `reused` is whether the connection has carried
-    /// an exchange before: its end before the first byte then says nothing about the origin.
+    /// Sends `head` (rendered) and `body` on `stream`.
     #[allow(clippy::too_many_arguments)] // each is a different thing, none has a sensible default
     pub fn new(
         lease: Lease,
@@ -109,8 +108,7 @@ impl Http1Exchange {
         awaits_continue: bool,
         request_method: Method,
         limits: ExchangeLimits,
-        reused: bool,
-    ) -> Box<Self> {
+    ) -> Self {
         let core = Rc::clone(lease.core());
         let timer = core.wheel.timer();
         let upload = if awaits_continue {
@@ -125,7 +123,7 @@ impl Http1Exchange {
             Upload::Sending(Outgoing::new(head, framing))
         };
         timer.arm_in(limits.idle);
-        Box::new(Self {
+        Self {
             head: core.take_response_head(),
             core,
             lease: Some(lease),
@@ -139,9 +137,16 @@ impl Http1Exchange {
             limits,
             timer,
             length: None,
-            reused,
+            reused: false,
             upload_fault: None,
-        })
+        }
+    }
+
+    /// The stream is a kept one: its end before the first byte says nothing about the origin.
+    #[must_use]
+    pub fn on_kept_connection(mut self, reused: bool) -> Self {
+        self.reused = reused;
+        self
     }
 
     /// Brings the next head; drives the upload meanwhile.
@@ -450,7 +455,7 @@ impl Http1Exchange {
             lease.upstreams().keep(
                 lease.member,
                 KeptConnection { stream },
-                self.core.wheel.now(),
+                self.core.clock.now(),
             );
         }
     }

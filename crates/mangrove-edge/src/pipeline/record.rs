@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use mangrove_config::{ClientAddress, LogTarget, Query};
 use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
@@ -56,7 +55,7 @@ pub struct Story {
 #[derive(Debug, Default)]
 pub struct OriginTale {
     /// The member that was asked last.
-    pub address: Option<Arc<str>>,
+    pub address: Option<Rc<str>>,
     /// The status it gave.
     pub status: Option<u16>,
     /// Tries, the first included.

@@ -1,8 +1,9 @@
 //! An HTTP/2 client that writes frames itself, so that it can write what no library would.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use crate::wire::Wire;
+use crate::wire::{End, Wire};
 use crate::world::World;
 
 pub(crate) const PROTOCOL_ERROR: Outcome = Outcome::Reset(1);
@@ -39,10 +40,39 @@ impl Http2 {
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         // SETTINGS: no dynamic table for the edge's answers, which are then readable one by one.
         wire.send(b"\0\0\x06\x04\0\0\0\0\0\0\x01\0\0\0\0");
+        Self::over(wire)
+    }
+
+    /// With every window as wide as can be, and a side that takes little that it does not read.
+    pub(crate) fn connect_with_little_room(world: &World) -> Self {
+        let mut wire = Wire::from(world.client_with_little_room());
+        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        // SETTINGS_INITIAL_WINDOW_SIZE, and WINDOW_UPDATE for the connection.
+        wire.send(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff");
+        wire.send(b"\0\0\x04\x08\0\0\0\0\0\x7f\0\0\0");
+        Self::over(wire)
+    }
+
+    fn over(wire: Wire) -> Self {
         Self {
             wire,
             next: 1,
             outcomes: HashMap::new(),
+        }
+    }
+
+    /// Rests for a moment, then reads what is there.
+    pub(crate) fn sip(&mut self, rest: Duration) -> usize {
+        self.wire.sip(rest)
+    }
+
+    /// Waits for GOAWAY; says with which error code.
+    pub(crate) fn goes_away(&mut self) -> u32 {
+        loop {
+            let (kind, _, payload) = self.next_frame();
+            if kind == GOAWAY {
+                return number(&payload[4..]);
+            }
         }
     }
 
@@ -118,9 +148,9 @@ impl Http2 {
         assert_eq!(self.outcome(stream), Outcome::Status(200));
     }
 
-    /// Waits for the edge to close the connection.
-    pub(crate) fn ends(mut self) {
-        self.wire.rest();
+    /// Waits for the edge to close the connection; says how.
+    pub(crate) fn ends(mut self) -> End {
+        self.wire.rest().1
     }
 
     /// Leaves without a word.

@@ -14,6 +14,7 @@
 //! | `addresses` | who the visitor is said to be |
 //! | `origin_heads`, `origin_bodies` | what an origin says, and what is believed of it |
 //! | `reuse` | which connections to an origin are used again |
+//! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
 #![allow(
@@ -39,6 +40,7 @@ mod origin;
 mod origin_bodies;
 mod origin_heads;
 mod pipelining;
+mod readers;
 mod reuse;
 mod streams;
 mod wire;

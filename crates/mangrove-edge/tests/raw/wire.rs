@@ -101,6 +101,12 @@ impl Wire {
         }
     }
 
+    /// Rests for a moment, then reads what is there: as much as the system keeps for one who rests.
+    pub(crate) fn sip(&mut self, rest: Duration) -> usize {
+        std::thread::sleep(rest);
+        self.read().unwrap_or_default()
+    }
+
     /// Everything up to the end of the connection, and how that came.
     pub(crate) fn rest(&mut self) -> (String, End) {
         let end = loop {

@@ -44,8 +44,12 @@ impl World {
     pub(crate) fn with(server: &str, site: &str) -> Self {
         let origin = Origin::new();
         let state = tempfile::tempdir().unwrap();
+        let drain = match server.contains("limits.drain") {
+            true => "",
+            false => "limits.drain = '0s'",
+        };
         let text = format!(
-            "[server]\nhttp = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'\nadmin = 'off'\nlimits.drain = '0s'\n\
+            "[server]\nhttp = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'\nadmin = 'off'\n{drain}\n\
              trusted_proxies = ['{TRUSTED}']\nproxy_protocol = ['{BALANCER}']\n{server}\n\
              [[site]]\nname = 'story'\nhosts = ['*']\norigins = ['http://{}']\n{site}\n",
             origin.address()
@@ -90,12 +94,24 @@ impl World {
 
     /// One who comes from another address.
     pub(crate) fn client_from(&self, address: IpAddr) -> Client {
+        self.client_with(address, None)
+    }
+
+    /// One whose side takes little that it does not read.
+    pub(crate) fn client_with_little_room(&self) -> Client {
+        self.client_with(Ipv4Addr::LOCALHOST.into(), Some(4 * 1024))
+    }
+
+    fn client_with(&self, address: IpAddr, room: Option<usize>) -> Client {
         let to = if address.is_ipv4() {
             self.ipv4
         } else {
             self.ipv6
         };
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+        if let Some(bytes) = room {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
         socket.bind(&SocketAddr::new(address, 0).into()).unwrap();
         socket.connect(&to.into()).unwrap();
         Client(Wire::new(socket.into()))
@@ -162,20 +178,39 @@ impl World {
             .collect()
     }
 
+    /// How many connections of clients the edge holds.
+    pub(crate) fn connections(&self) -> u64 {
+        let metrics = self.order("GET", "/metrics");
+        let row = metrics
+            .lines()
+            .find(|line| line.starts_with("mangrove_connections_open"));
+        let value = row.and_then(|row| row.rsplit(' ').next());
+        value.unwrap().parse().unwrap()
+    }
+
+    /// Tells the edge to end when the last request has.
+    pub(crate) fn drain(&self) {
+        self.order("POST", "/drain");
+    }
+
     fn order(&self, method: &str, path: &str) -> String {
-        let mut socket = UnixStream::connect(self.state.path().join("edge/edge-1.sock")).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.try_order(method, path).unwrap()
+    }
+
+    fn try_order(&self, method: &str, path: &str) -> std::io::Result<String> {
+        let mut socket = UnixStream::connect(self.state.path().join("edge/edge-1.sock"))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         let request = format!("{method} {path} HTTP/1.1\r\nHost: edge\r\n\r\n");
-        socket.write_all(request.as_bytes()).unwrap();
+        socket.write_all(request.as_bytes())?;
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.order("POST", "/drain");
+        let _ = self.try_order("POST", "/drain"); // it may have ended already
         if let Some(edge) = self.edge.take() {
             let _ = edge.join(); // a story that failed has said why already
         }

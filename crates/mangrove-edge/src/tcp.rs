@@ -1,0 +1,186 @@
+//! A TCP socket, and, where it is a client's, the account of what it was given.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::sock_diag::SockDiag;
+
+/// A connected socket.
+#[derive(Debug)]
+pub struct Tcp {
+    stream: TcpStream,
+    account: Option<Rc<Account>>,
+}
+
+/// What was given to the kernel for one client, whatever protocols lie between.
+#[derive(Debug)]
+pub struct Account {
+    /// The socket's own ends: what a PROXY header says changes nothing here.
+    local: SocketAddr,
+    peer: SocketAddr,
+    given: Cell<u64>,
+    ends_by_reset: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Account {
+    /// An account of the connection between these two; nothing was given yet.
+    pub fn new(local: SocketAddr, peer: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            local,
+            peer,
+            given: Cell::new(0),
+            ends_by_reset: Cell::new(false),
+            waker: RefCell::new(None),
+        })
+    }
+
+    /// Bytes given to the kernel so far.
+    pub fn given(&self) -> u64 {
+        self.given.get()
+    }
+
+    /// Bytes that the client's side has not acknowledged; none where the kernel does not tell.
+    pub fn queued(&self, diag: &SockDiag) -> Option<u64> {
+        diag.queued(self.local, self.peer).map(u64::from)
+    }
+
+    /// Bytes that the client's side has acknowledged; none where the kernel does not tell.
+    pub fn taken(&self, diag: &SockDiag) -> Option<u64> {
+        Some(self.given().saturating_sub(self.queued(diag)?))
+    }
+
+    /// From now on, letting go of the socket is a reset: what the kernel holds for it is thrown away.
+    pub fn end_by_reset(&self) {
+        self.ends_by_reset.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Ready once that was decided.
+    pub fn poll_ends_by_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ends_by_reset.get() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(known) => known.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Tcp {
+    /// A client's, with its account.
+    pub fn of_client(stream: TcpStream, account: Rc<Account>) -> Self {
+        Self {
+            stream,
+            account: Some(account),
+        }
+    }
+
+    /// Its account, where it is a client's.
+    pub fn account(&self) -> Option<&Rc<Account>> {
+        self.account.as_ref()
+    }
+
+    /// The other end's address.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    /// Makes dropping it a reset instead of an end.
+    pub fn end_by_reset(&self) {
+        // Best effort: where it fails the socket is gone already.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+    }
+
+    fn gave(&self, n: usize) {
+        if let Some(account) = &self.account {
+            account.given.set(account.given().saturating_add(n as u64));
+        }
+    }
+}
+
+impl From<TcpStream> for Tcp {
+    /// An origin's: nobody keeps account of it.
+    fn from(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            account: None,
+        }
+    }
+}
+
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        if self
+            .account
+            .as_ref()
+            .is_some_and(|account| account.ends_by_reset.get())
+        {
+            self.end_by_reset();
+        }
+    }
+}
+
+impl AsFd for Tcp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl AsyncRead for Tcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.gave(n);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.gave(n);
+        Poll::Ready(Ok(n))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,252 @@
+//! How a client takes what it is sent, counted in what its side has acknowledged.
+//!
+//! That a write went through says only that this machine's kernel took the bytes. Its buffers, and the client's, take
+//! hundreds of KiB from us for somebody who reads nothing; and for somebody who reads slowly, but reads, the next write
+//! only goes through when a good part of them is free again, which looks like silence until then. So while a transfer
+//! waits, the client's socket is looked at now and then. A transfer that does not wait costs nothing.
+
+use std::time::Duration;
+
+use mangrove_config::Limits;
+use mangrove_http::Moment;
+
+use crate::core::Core;
+use crate::rate::{Pace, TooSlow};
+use crate::reason::{EdgeReason, Reason};
+use crate::tcp::Account;
+
+/// The longest between two looks, and so how much later than its deadline a client may be found silent.
+const LOOK: Duration = Duration::from_secs(1);
+/// Where the deadline itself is short, so many looks until then.
+const LOOKS: u32 = 8;
+/// A connection that was given less in all can have left nothing behind that matters.
+const WORTH_A_LOOK: u64 = 16 * 1024;
+/// A FIN that was not acknowledged counts as one byte.
+const FIN: u64 = 1;
+
+/// The pace asked of a client for one transfer, and how it has gone so far.
+///
+/// Until the first look, and where the kernel does not tell what was acknowledged, what it took counts instead.
+#[derive(Clone, Copy, Debug)]
+pub struct Uptake {
+    pace: Pace,
+    between_looks: Duration,
+    /// Given to the connection before this transfer: no merit of its.
+    before: u64,
+    /// Acknowledged at the last look.
+    known: Option<u64>,
+    next_look: Option<Moment>,
+}
+
+impl Uptake {
+    /// What `limits` ask of somebody who is sent a response behind `before` bytes of the same connection.
+    pub fn new(limits: &Limits, before: u64) -> Self {
+        Self {
+            pace: Pace::new(
+                limits.response_write_idle,
+                limits.response_min_rate,
+                limits.min_rate_grace,
+            ),
+            between_looks: LOOK.min(limits.response_write_idle / LOOKS),
+            before,
+            known: None,
+            next_look: None,
+        }
+    }
+
+    /// The kernel took `bytes`.
+    pub fn moved(&mut self, bytes: usize, now: Moment) {
+        let counted = if self.known.is_some() {
+            0
+        } else {
+            bytes as u64
+        };
+        self.pace.moved(counted, now);
+        self.next_look = None;
+    }
+
+    /// The transfer waits for the client; returns when to [`look`](Self::look).
+    pub fn waiting(&mut self, now: Moment) -> Moment {
+        let look = *self.next_look.get_or_insert(now + self.between_looks);
+        self.pace.waiting(now).min(look)
+    }
+
+    /// `taken` was acknowledged so far, if the kernel tells: what is wrong with that, or when to look again.
+    pub fn look(&mut self, taken: Option<u64>, now: Moment) -> Result<Moment, TooSlow> {
+        match (self.known, taken) {
+            (Some(known), Some(taken)) if taken > known => self.pace.moved(taken - known, now),
+            (None, Some(taken)) => self.pace.correct(taken.saturating_sub(self.before)),
+            _ => {}
+        }
+        self.known = taken.or(self.known);
+        self.next_look = None;
+        let next = self.waiting(now);
+        if next > now {
+            return Ok(next);
+        }
+        Err(self.pace.verdict(now))
+    }
+}
+
+/// The name of being too slow in taking an answer.
+pub fn reason_of(slow: TooSlow) -> Reason {
+    Reason::Edge(match slow {
+        TooSlow::Silent => EdgeReason::ResponseWriteTimeout,
+        TooSlow::UnderRate => EdgeReason::ResponseReadTooSlow,
+    })
+}
+
+/// What a connection that has nothing more to be sent leaves to its client.
+#[derive(Debug)]
+pub struct Leftover {
+    limits: Limits,
+    uptake: Uptake,
+}
+
+/// How a client stands to what it was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It has everything, or nobody can tell.
+    Nothing,
+    /// It is taking it; to be looked at again then.
+    Until(Moment),
+    /// It was too slow: the rest is thrown away when the socket is let go.
+    ThrownAway,
+}
+
+impl Leftover {
+    /// To be taken at the pace of any other part of an answer.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            limits: limits.clone(),
+            uptake: Uptake::new(limits, u64::MAX),
+        }
+    }
+
+    /// Looks how much is left.
+    pub fn look(&mut self, core: &Core, account: &Account) -> Left {
+        let worth_it = account.given() >= WORTH_A_LOOK;
+        let queued = worth_it.then(|| account.queued(&core.sock_diag)).flatten();
+        let Some(queued) = queued.filter(|&queued| queued > FIN) else {
+            self.uptake = Uptake::new(&self.limits, u64::MAX);
+            return Left::Nothing;
+        };
+        let taken = account.given().saturating_sub(queued);
+        match self.uptake.look(Some(taken), core.wheel.now()) {
+            Ok(until) => Left::Until(until),
+            Err(slow) => {
+                core.metrics.reason(reason_of(slow));
+                account.end_by_reset();
+                Left::ThrownAway
+            }
+        }
+    }
+}
+
+/// Stays with a connection until its client has what the kernel still holds for it, or is too slow in taking it, or
+/// `leave` is ready. Without this the kernel would keep the bytes, and offer them, for minutes.
+pub async fn see_off(
+    core: &Core,
+    account: &Account,
+    limits: &Limits,
+    mut leave: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<()>,
+) {
+    let mut leftover = Leftover::new(limits);
+    let timer = core.wheel.timer();
+    while let Left::Until(next) = leftover.look(core, account) {
+        timer.arm(next);
+        let asked_to_leave = std::future::poll_fn(|cx| {
+            if leave(cx).is_ready() {
+                return std::task::Poll::Ready(true);
+            }
+            timer.poll_expired(cx).map(|()| false)
+        });
+        if asked_to_leave.await {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 30 s of silence, 240 bytes a second, 10 s of grace.
+    fn uptake() -> Uptake {
+        Uptake::new(&Limits::default(), 0)
+    }
+
+    /// Looks as often as asked at a client of whom `taken` tells, from second 0 on, when 300,000 bytes have gone to the
+    /// kernel and no more would; says when and why it ends, if it does within an hour.
+    fn watch(uptake: &mut Uptake, taken: impl Fn(u64) -> Option<u64>) -> Option<(u64, TooSlow)> {
+        uptake.moved(300_000, Moment(0));
+        let mut at = uptake.waiting(Moment(0));
+        while at < Moment(3_600_000) {
+            match uptake.look(taken(at.0), at) {
+                Ok(next) => at = next,
+                Err(slow) => return Some((at.0, slow)),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn whoever_reads_nothing_is_gone_one_deadline_after_the_buffers_were_full() {
+        let end = watch(&mut uptake(), |_| Some(100_000));
+        assert_eq!(end, Some((30_000, TooSlow::Silent)));
+    }
+
+    #[test]
+    fn whoever_stops_is_gone_one_deadline_after_the_last_byte_it_took() {
+        let stops_after = |ms: u64| move |at: u64| Some(100_000 + at.min(ms));
+        for ms in [5_000, 61_000] {
+            let (gone, slow) = watch(&mut uptake(), stops_after(ms)).unwrap();
+            assert_eq!((gone, slow), (ms + 30_000, TooSlow::Silent));
+        }
+    }
+
+    #[test]
+    fn what_was_given_before_is_no_merit() {
+        let mut uptake = Uptake::new(&Limits::default(), 50_000_000);
+        let (gone, slow) = watch(&mut uptake, |at| Some(40_000_000 + at / 1_000)).unwrap();
+        assert_eq!(slow, TooSlow::UnderRate);
+        assert!((10_000..11_000).contains(&gone), "{gone}");
+    }
+
+    /// What the kernel took ahead of it buys nobody time.
+    #[test]
+    fn one_byte_a_second_is_gone_after_the_grace() {
+        let (gone, slow) = watch(&mut uptake(), |at| Some(at / 1_000)).unwrap();
+        assert_eq!(slow, TooSlow::UnderRate);
+        assert!((10_000..11_000).contains(&gone), "{gone}");
+    }
+
+    /// A write would go through only every few minutes.
+    #[test]
+    fn whoever_reads_a_little_faster_than_the_minimum_is_served_for_an_hour() {
+        assert_eq!(watch(&mut uptake(), |at| Some(at * 250 / 1_000)), None);
+        let in_segments = |at: u64| Some(at * 250 / 1_000 / 1_460 * 1_460);
+        assert_eq!(watch(&mut uptake(), in_segments), None);
+    }
+
+    #[test]
+    fn where_the_kernel_does_not_tell_what_it_took_counts() {
+        let mut uptake = uptake();
+        assert_eq!(
+            watch(&mut uptake, |_| None),
+            Some((30_000, TooSlow::Silent))
+        );
+        uptake.moved(1, Moment(31_000));
+        assert!(uptake.look(None, Moment(60_000)).is_ok());
+    }
+
+    #[test]
+    fn a_transfer_that_seldom_waits_is_not_looked_at_and_never_ends() {
+        let mut uptake = uptake();
+        for beat in 0..100_000 {
+            let now = Moment(beat * 500);
+            assert!(uptake.waiting(now) > now + Duration::from_millis(500));
+            uptake.moved(1_000, now + Duration::from_millis(500));
+        }
+    }
+}

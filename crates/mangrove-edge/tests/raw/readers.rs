@@ -1,0 +1,136 @@
+//! Readers: who takes an answer slowly but takes it is served, who does not is gone by a deadline, over either version.
+//!
+//! Deadlines are 1 s here. What buffers on the way hold counts for nobody: 128 KiB at the edge, a few KiB at the reader.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mangrove_edge::reason::EdgeReason;
+
+use crate::frames::{Http2, get};
+use crate::wire::End;
+use crate::world::{World, eventually};
+
+const SHORT: &str = "limits.response_write_idle = '1s'\nlimits.min_rate_grace = '1s'";
+/// Some KiB each time: far slower than one deadline for half of what the edge's kernel holds.
+const SIP: Duration = Duration::from_millis(100);
+const BODY: usize = 256 * 1024;
+
+/// The origin's answer to the next request, given as fast as the edge takes it.
+fn answers(world: &World, bytes: usize) -> JoinHandle<()> {
+    let mut origin = world.origin.accept();
+    origin.head();
+    std::thread::spawn(move || {
+        origin.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n"
+        ));
+        origin.try_send(vec![b'x'; bytes]);
+    })
+}
+
+/// The only line of the access log, once it is there.
+fn record(world: &World) -> serde_json::Value {
+    eventually("a record", || world.records().pop())
+}
+
+fn is_alone(world: &World) {
+    eventually("nobody connected", || {
+        (world.connections() == 0).then_some(())
+    });
+}
+
+#[test]
+fn whoever_reads_slowly_has_the_whole_answer() {
+    let world = World::with(SHORT, "");
+    let mut client = world.client_with_little_room();
+    client.get("/");
+    let origin = answers(&world, BODY);
+    client.head();
+    let mut read = 0;
+    while read < BODY - 8 * 1024 {
+        let sip = client.sip(SIP);
+        assert!(sip > 0, "cut off after {read} bytes");
+        read += sip;
+    }
+    origin.join().unwrap();
+    assert_eq!(record(&world)["reason"], serde_json::Value::Null);
+}
+
+#[test]
+fn whoever_stops_reading_is_reset_after_the_write_deadline() {
+    let world = World::with(SHORT, "");
+    let mut client = world.client_with_little_room();
+    client.get("/");
+    let _origin = answers(&world, 4 * BODY);
+    client.head();
+    for _ in 0..10 {
+        assert!(client.sip(SIP) > 0);
+    }
+    assert_eq!(record(&world)["reason"], "response-write-timeout");
+    assert_eq!(client.rest().1, End::Reset, "the kernel keeps nothing");
+    is_alone(&world);
+}
+
+#[test]
+fn whoever_reads_under_the_minimum_rate_is_reset_after_the_grace() {
+    let world = World::with(&format!("{SHORT}\nlimits.response_min_rate = 1048576"), "");
+    let mut client = world.client_with_little_room();
+    client.get("/");
+    let _origin = answers(&world, 64 * BODY);
+    client.head();
+    while client.sip(SIP) > 0 {}
+    assert_eq!(record(&world)["reason"], "response-read-too-slow");
+    is_alone(&world);
+}
+
+/// All of it was in the kernel's hands, which would have offered it for minutes.
+#[test]
+fn an_answer_that_is_left_unread_at_the_end_is_thrown_away() {
+    let world = World::with(SHORT, "");
+    let mut client = world.client_with_little_room();
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+    answers(&world, 100_000).join().unwrap();
+    assert_eq!(record(&world)["reason"], serde_json::Value::Null);
+    assert_eq!(world.counts(EdgeReason::ResponseWriteTimeout, 1), 1);
+    is_alone(&world);
+    assert_eq!(client.rest().1, End::Reset);
+}
+
+#[test]
+fn whoever_reads_slowly_over_http_2_has_the_whole_answer() {
+    let world = World::with(SHORT, "");
+    let mut client = Http2::connect_with_little_room(&world);
+    client.ask(&get("/"));
+    let origin = answers(&world, 2 * BODY);
+    let mut read = 0;
+    while read < 2 * BODY {
+        let sip = client.sip(SIP);
+        assert!(sip > 0, "cut off after {read} bytes");
+        read += sip;
+    }
+    origin.join().unwrap();
+    assert_eq!(record(&world)["reason"], serde_json::Value::Null);
+}
+
+/// No stream error and no GOAWAY would reach it: the connection does not wait until it would be idle.
+#[test]
+fn whoever_reads_nothing_over_http_2_loses_the_connection_with_the_stream() {
+    let world = World::with(&format!("{SHORT}\nlimits.h2_idle = '1h'"), "");
+    let mut client = Http2::connect_with_little_room(&world);
+    client.ask(&get("/"));
+    let _origin = answers(&world, 4 * BODY);
+    assert_eq!(record(&world)["reason"], "response-write-timeout");
+    is_alone(&world);
+    assert_eq!(client.ends(), End::Reset);
+}
+
+/// Once it was given another idle time to hear what it was told.
+#[test]
+fn whoever_is_deaf_to_goaway_is_not_waited_for_as_if_idle() {
+    let world = World::with("limits.h2_idle = '1h'\nlimits.drain = '1m'", "");
+    let mut client = Http2::connect(&world);
+    client.goes_on(&world);
+    world.drain();
+    assert_eq!(client.goes_away(), 0);
+    assert_eq!(client.ends(), End::Closed);
+}
