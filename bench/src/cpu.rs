@@ -90,27 +90,27 @@ pub(crate) fn resident(roots: &[Pid]) -> Result<u64> {
     Ok(total)
 }
 
-/// The ids of these processes and all their living descendants.
+/// The ids of these processes and all their living descendants, as the kernel lists each thread's children.
 pub(crate) fn tree(roots: &[Pid]) -> Result<Vec<i32>> {
-    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
-            continue;
-        };
-        let Ok(text) = fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        if let Some(stat) = Stat::parse(&text) {
-            children.entry(stat.parent).or_default().push(pid);
-        }
-    }
     let mut found: Vec<i32> = roots.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
     let mut seen: HashSet<i32> = found.iter().copied().collect();
     let mut next = 0;
-    while let Some(pid) = found.get(next) {
-        let young = children.get(pid).cloned().unwrap_or_default();
-        found.extend(young.into_iter().filter(|pid| seen.insert(*pid)));
+    while let Some(pid) = found.get(next).copied() {
         next += 1;
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
+        for task in tasks.flatten() {
+            let Ok(children) = fs::read_to_string(task.path().join("children")) else {
+                continue;
+            };
+            for child in children.split_ascii_whitespace() {
+                let child = child.parse().context("a child's id")?;
+                if seen.insert(child) {
+                    found.push(child);
+                }
+            }
+        }
     }
     Ok(found)
 }
@@ -136,7 +136,6 @@ fn rollup_resident(text: &str) -> Option<u64> {
 /// What is needed of `/proc/PID/stat` (proc_pid_stat(5)).
 #[derive(Debug, PartialEq)]
 struct Stat {
-    parent: i32,
     /// utime + stime + cutime + cstime.
     ticks: u64,
 }
@@ -145,14 +144,13 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         // The second field is the program's name in parentheses and may hold spaces and parentheses of its own.
         let (_, rest) = text.rsplit_once(')')?;
-        let mut fields = rest.split_ascii_whitespace();
-        let parent = fields.nth(1)?.parse().ok()?;
+        let fields = rest.split_ascii_whitespace();
         let mut ticks = 0_u64;
         // Fields 14 to 17 of the whole line.
-        for time in fields.skip(9).take(4) {
+        for time in fields.skip(11).take(4) {
             ticks = ticks.checked_add(time.parse().ok()?)?;
         }
-        Some(Self { parent, ticks })
+        Some(Self { ticks })
     }
 }
 
@@ -170,13 +168,7 @@ mod tests {
     #[test]
     fn stat_is_read_past_a_name_with_spaces_and_parentheses() {
         let line = "42 (a) b (c)) S 7 42 42 0 -1 4194304 1 2 3 4 100 20 3 4 20 0 1 0 55 1000 10";
-        assert_eq!(
-            Stat::parse(line),
-            Some(Stat {
-                parent: 7,
-                ticks: 127
-            })
-        );
+        assert_eq!(Stat::parse(line), Some(Stat { ticks: 127 }));
         assert_eq!(Stat::parse("42 (cut"), None);
     }
 

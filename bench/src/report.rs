@@ -6,6 +6,7 @@ use crate::gates;
 use crate::load::CONNECTIONS;
 use crate::machine::Machine;
 use crate::results::{Cell, Outcome, Results, RowResult, SPREAD_LIMIT, Unit};
+use crate::run::TURNS;
 use crate::stats;
 
 /// The whole of `RESULTS.md`.
@@ -199,12 +200,14 @@ fn rules() -> String {
          - One worker for each server, all of its processes on one core; generator and origin on another.\n\
          - CPU is the time that the kernel's scheduler charged, in nanoseconds (`schedstat`), to all threads of all \
          processes of a server: master, workers, supervisor, log helpers. It is read at rest, before and after a fixed \
-         number of requests, and a round in which a thread ended with its account uncounted is measured again.\n\
-         - {CONNECTIONS} connections with one request in flight on each; the handshake rows make a new connection for \
+         number of requests; where a thread ended and took its account along, the server is out of the row.\n\
+         - {CONNECTIONS} connections, in waves: one request is sent on each, then all answers are read, so that fast and \
+         slow servers sleep and wake alike. The handshake rows make a new connection for \
          each request, and the client ends it. Status, length and content of every answer are checked. No answer is \
          compressed.\n\
-         - Servers take turns in every round, in an order that moves on by one. A figure is the median over the rounds; a \
-         multiple is the median of each round's own quotient. The bare loop writes an answer of the same size as \
+         - Servers take short turns (tens of milliseconds), in an order that moves on by one. Turns are dealt to the rounds \
+         like cards, {TURNS} to each, so that every round has its share of every minute; a round's figure is the mean of \
+         the middle half of its turns. The table's figure is the median over the rounds; a multiple is the median of each round's own quotient. The bare loop writes an answer of the same size as \
          Mangrove's (with its log on) over cleartext HTTP/1.1, with one read and one write for each request as far as the \
          kernel takes it, also in the rows of TLS, HTTP/2 and passing through: there the multiple says what all of it \
          costs together.\n\

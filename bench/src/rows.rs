@@ -1,6 +1,7 @@
 //! The rows of the table: what is asked of every server, and how often.
 
 use crate::load::Wire;
+use crate::run::TURNS;
 use crate::tls::Group;
 
 const KIB: usize = 1024;
@@ -61,6 +62,11 @@ impl Measure {
         }
     }
 
+    /// Requests in each of a round's turns.
+    pub(crate) fn turn(self) -> usize {
+        self.requests().div_ceil(TURNS)
+    }
+
     /// The same with fewer requests, for a first look.
     pub(crate) fn quick(self) -> Self {
         const SHARE: usize = 10;
@@ -104,14 +110,14 @@ pub(crate) static ROWS: [Row; 15] = [
         "100 KiB passed through, HTTP/1.1 keep-alive",
         100 * KIB,
         Wire::H1,
-        5_000,
+        8_192,
     ),
     pass(
         "pass-1m",
         "1 MiB passed through, HTTP/1.1 keep-alive",
         MIB,
         Wire::H1,
-        800,
+        1_024,
     ),
     pass(
         "tls-1k",
@@ -157,7 +163,7 @@ pub(crate) static ROWS: [Row; 15] = [
         "100 KiB passed through, HTTP/2 over TLS",
         100 * KIB,
         Wire::H2Tls(Group::X25519),
-        3_000,
+        4_096,
     ),
     idle(
         "idle-h1",

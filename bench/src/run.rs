@@ -23,12 +23,15 @@ const START: Duration = Duration::from_secs(60);
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 /// How long a server may take to come to rest after a run.
 const REST: Duration = Duration::from_secs(3);
-/// A server that uses less than this in one look is at rest.
-const AT_REST_NS: u64 = 100_000;
+/// A server that uses less than this between two looks is at rest.
+const AT_REST_NS: u64 = 50_000;
 /// Memory is measured on a fresh server each time, and hardly differs: more rounds than this would teach nothing.
 const MEMORY_ROUNDS: usize = 3;
-/// The share of a round's requests that goes first, unmeasured.
+/// The share of a turn's requests that goes first, unmeasured.
 const WARM_UP_SHARE: usize = 5;
+/// Turns that each server takes in a round. Many short ones: what a shared machine does to one of them it does to its
+/// neighbours too, and bursts of tens of milliseconds are seldom cut by the host, where whole seconds are.
+pub(crate) const TURNS: usize = 48;
 /// Bytes in the bare loop's head when Mangrove is not there to give the length.
 const HEAD_WITHOUT_MANGROVE: usize = 200;
 
@@ -114,16 +117,7 @@ impl Bench<'_> {
             },
         );
 
-        for round in 0..self.rounds {
-            say(&format!("  round {} of {}", round + 1, self.rounds));
-            let count = entrants.len();
-            for turn in 0..count {
-                let Some(entrant) = entrants.get_mut((round + turn) % count) else {
-                    continue;
-                };
-                self.turn(entrant, row, measure);
-            }
-        }
+        self.rounds(&mut entrants, row, measure);
         Ok(entrants.into_iter().map(Entrant::into_cell).collect())
     }
 
@@ -231,29 +225,48 @@ impl Bench<'_> {
         Ok((running, size))
     }
 
-    fn turn(&self, entrant: &mut Entrant, row: &Row, measure: Measure) {
-        let State::Ready {
-            running, values, ..
-        } = &mut entrant.state
-        else {
-            return;
-        };
-        // One second chance, for a thread that ended in the middle and took its account along.
-        let contender = entrant.contender;
-        let once = || self.cpu_once(contender, running, row, measure);
-        match once().or_else(|_| once()) {
-            Ok(value) => {
-                say(&format!(
-                    "    {:<20} {:>9.2} µs",
-                    entrant.contender.to_string(),
-                    value / 1000.0
-                ));
-                values.push(value);
+    /// All rounds: everyone takes a short turn, again and again, in an order that moves on by one each time. Turns are
+    /// dealt to the rounds like cards, so that each round has its share of every minute that the machine has.
+    fn rounds(&self, entrants: &mut [Entrant], row: &Row, measure: Measure) {
+        let opened: Vec<_> = entrants.iter().map(Entrant::account).collect();
+        let count = entrants.len();
+        let mut used = vec![vec![Vec::new(); self.rounds]; count];
+        for turn in 0..TURNS * self.rounds {
+            if turn % TURNS == 0 {
+                let all = TURNS * self.rounds;
+                say(&format!("  turn {} of {all}", turn + 1));
             }
-            Err(error) => {
-                entrant.state = State::Out(failed(contender, &error));
+            for place in 0..count {
+                let index = (turn + place) % count;
+                let (Some(entrant), Some(used)) = (entrants.get_mut(index), used.get_mut(index))
+                else {
+                    continue;
+                };
+                match self.turn(entrant, row, measure) {
+                    Some(Ok(nanoseconds)) => {
+                        if let Some(round) = used.get_mut(turn % self.rounds) {
+                            round.push(ratio(nanoseconds, measure.turn()));
+                        }
+                    }
+                    Some(Err(error)) => {
+                        entrant.state = State::Out(failed(entrant.contender, &error))
+                    }
+                    None => {}
+                }
             }
         }
+        for ((entrant, opened), used) in entrants.iter_mut().zip(opened).zip(used) {
+            let rounds = used.iter().filter_map(|turns| stats::midmean(turns));
+            entrant.close(opened, rounds.collect());
+        }
+    }
+
+    /// What a ready server used for the requests of one turn.
+    fn turn(&self, entrant: &Entrant, row: &Row, measure: Measure) -> Option<Result<u64>> {
+        let State::Ready { running, .. } = &entrant.state else {
+            return None;
+        };
+        Some(self.cpu_once(entrant.contender, running, row, measure))
     }
 
     fn cpu_once(
@@ -262,25 +275,21 @@ impl Bench<'_> {
         running: &Running,
         row: &Row,
         measure: Measure,
-    ) -> Result<f64> {
+    ) -> Result<u64> {
         let target = self.target(contender, running, row);
         let roots = running.roots()?;
-        let requests = measure.requests();
+        let requests = measure.turn();
         let warm_up = requests.div_ceil(WARM_UP_SHARE);
         match measure {
             Measure::NewConnection { resume, .. } => {
                 let mut callers = self.generator.callers(&target, resume)?;
                 self.generator.call(&mut callers, warm_up)?;
-                measured(&roots, requests, || {
-                    self.generator.call(&mut callers, requests)
-                })
+                measured(&roots, || self.generator.call(&mut callers, requests))
             }
             Measure::KeepAlive { .. } | Measure::IdleMemory { .. } => {
                 let mut fleet: Fleet = self.generator.open(&target, CONNECTIONS)?;
                 self.generator.run(&mut fleet, warm_up)?;
-                measured(&roots, requests, || {
-                    self.generator.run(&mut fleet, requests)
-                })
+                measured(&roots, || self.generator.run(&mut fleet, requests))
             }
         }
     }
@@ -320,6 +329,27 @@ impl Bench<'_> {
 }
 
 impl Entrant {
+    /// The whole account of a ready server's processes.
+    fn account(&self) -> Option<Usage> {
+        let State::Ready { running, .. } = &self.state else {
+            return None;
+        };
+        Usage::of(&running.roots().ok()?).ok()
+    }
+
+    /// Keeps the rounds' values, unless a thread ended meanwhile and took its account along.
+    fn close(&mut self, opened: Option<Usage>, measured: Vec<f64>) {
+        let (Some(opened), Some(closed)) = (opened, self.account()) else {
+            return;
+        };
+        let contender = self.contender;
+        match (closed.since(&opened), &mut self.state) {
+            (Ok(_), State::Ready { values, .. }) => *values = measured,
+            (Err(error), _) => self.state = State::Out(failed(contender, &error)),
+            (Ok(_), State::Out(_)) => {}
+        }
+    }
+
     fn into_cell(self) -> Cell {
         let outcome = match self.state {
             State::Out(outcome) => outcome,
@@ -390,12 +420,12 @@ fn contenders(servers: &[Server], row: &Row, measure: Measure) -> impl Iterator<
         })
 }
 
-fn measured(roots: &[Pid], requests: usize, run: impl FnOnce() -> Result<()>) -> Result<f64> {
+fn measured(roots: &[Pid], run: impl FnOnce() -> Result<()>) -> Result<u64> {
     rest(roots)?;
     let before = Usage::of(roots)?;
     run()?;
     rest(roots)?;
-    Ok(ratio(Usage::of(roots)?.since(&before)?, requests))
+    Usage::of(roots)?.since(&before)
 }
 
 /// Waits until the processes have come to rest, so that each one's account is complete; in vain, if they never do.

@@ -12,6 +12,16 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
+/// The mean of the middle half: as steady as a median where some values are far off, and as fine as a mean elsewhere.
+#[allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+pub(crate) fn midmean(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let cut = sorted.len() / 4;
+    let middle = sorted.get(cut..sorted.len() - cut)?;
+    (!middle.is_empty()).then(|| middle.iter().sum::<f64>() / middle.len() as f64)
+}
+
 /// How far the values lie apart: (largest − smallest) / median.
 pub(crate) fn spread(values: &[f64]) -> Option<f64> {
     let (least, most) = range(values)?;
@@ -45,6 +55,13 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), Some(3.0));
         assert_eq!(median(&[7.0]), Some(7.0));
         assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn the_midmean_leaves_out_as_much_at_either_end() {
+        assert_eq!(midmean(&[1000.0, 4.0, 2.0, 0.0]), Some(3.0));
+        assert_eq!(midmean(&[5.0, 1.0]), Some(3.0));
+        assert_eq!(midmean(&[]), None);
     }
 
     #[test]

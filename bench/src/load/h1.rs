@@ -4,7 +4,6 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Size, check_content};
-use crate::tls::HOST;
 
 /// Bytes read at once: large enough that a large body costs the generator little.
 const BUFFER: usize = 64 * 1024;
@@ -12,6 +11,10 @@ const BUFFER: usize = 64 * 1024;
 const FIRST_READ: usize = 4 * 1024;
 /// Fields in an answer; more is an error.
 const FIELDS: usize = 64;
+
+/// What is asked, for [`crate::tls::HOST`].
+const REQUEST: &str =
+    "GET / HTTP/1.1\r\nhost: bench.example\r\nuser-agent: mangrove-bench\r\naccept: */*\r\n\r\n";
 
 /// One connection.
 pub(super) struct Client<S> {
@@ -27,15 +30,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         &self.stream
     }
 
-    /// One request and its whole answer.
-    pub(super) async fn exchange(&mut self) -> Result<Size> {
-        let request = request();
+    /// Sends one request.
+    pub(super) async fn send(&mut self) -> Result<()> {
         self.stream
-            .write_all(request.as_bytes())
+            .write_all(REQUEST.as_bytes())
             .await
             .context("sending")?;
-        self.stream.flush().await.context("sending")?;
+        self.stream.flush().await.context("sending")
+    }
 
+    /// Reads the whole answer.
+    pub(super) async fn receive(&mut self) -> Result<Size> {
         // An idle connection holds no buffer: ten thousand of them share one machine with the server.
         let mut buffer = vec![0; FIRST_READ];
         let mut filled = 0;
@@ -77,10 +82,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(super) async fn close(mut self) {
         let _ = self.stream.shutdown().await;
     }
-}
-
-fn request() -> String {
-    format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nuser-agent: mangrove-bench\r\naccept: */*\r\n\r\n")
 }
 
 /// The sizes of head and body, once the head is whole.

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
@@ -19,6 +19,7 @@ pub(super) struct Client {
     sender: SendRequest<Bytes>,
     scheme: &'static str,
     driver: JoinHandle<()>,
+    asked: Option<ResponseFuture>,
 }
 
 impl Client {
@@ -41,11 +42,12 @@ impl Client {
             sender,
             scheme,
             driver,
+            asked: None,
         })
     }
 
-    /// One request and its whole answer.
-    pub(super) async fn exchange(&mut self) -> Result<Size> {
+    /// Sends one request.
+    pub(super) async fn send(&mut self) -> Result<()> {
         let request = http::Request::get(format!("{}://{HOST}/", self.scheme))
             .header(http::header::USER_AGENT, "mangrove-bench")
             .header(http::header::ACCEPT, "*/*")
@@ -54,7 +56,14 @@ impl Client {
             .await
             .context("waiting for a stream")?;
         let (response, _) = self.sender.send_request(request, true).context("sending")?;
-        let response = response.await.context("reading the head")?;
+        self.asked = Some(response);
+        Ok(())
+    }
+
+    /// Reads the whole answer.
+    pub(super) async fn receive(&mut self) -> Result<Size> {
+        let asked = self.asked.take().context("nothing was asked")?;
+        let response = asked.await.context("reading the head")?;
         ensure!(
             response.status() == http::StatusCode::OK,
             "status {}",

@@ -31,6 +31,11 @@ impl Clock {
         Moment(millis(self.elapsed()).saturating_add(shift))
     }
 
+    /// The moment of a reading of [`Self::nanos`], for those who need both of one instant.
+    pub fn moment_of(&self, nanos: u64) -> Moment {
+        Moment((nanos / 1_000_000).saturating_add(self.shift.load(Ordering::Relaxed)))
+    }
+
     /// Nanoseconds since the clock was started: for durations in records, never for decisions.
     pub fn nanos(&self) -> u64 {
         u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX)

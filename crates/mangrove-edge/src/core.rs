@@ -180,6 +180,9 @@ impl Core {
 
     /// Keeps a request head for the next request.
     pub fn give_request_head(&self, mut head: RequestHead) {
+        if head.octets_mut().capacity() == 0 {
+            return; // what is left of one that was taken away: kept, it would push out one with room
+        }
         head.clear();
         let mut spares = self.request_heads.borrow_mut();
         if spares.len() < SPARES {
@@ -194,6 +197,9 @@ impl Core {
 
     /// Keeps a response head for the next response.
     pub fn give_response_head(&self, mut head: ResponseHead) {
+        if head.octets_mut().capacity() == 0 {
+            return; // what is left of one that was taken away: kept, it would push out one with room
+        }
         head.clear();
         let mut spares = self.response_heads.borrow_mut();
         if spares.len() < SPARES {

@@ -114,24 +114,24 @@ pub fn guard<T>(
     })
 }
 
-/// The same border around something asynchronous.
-pub struct Guarded<F> {
-    inner: Pin<Box<F>>,
+/// The same border around something asynchronous, which stays where its owner has pinned it.
+pub struct Guarded<'a, F> {
+    inner: Pin<&'a mut F>,
     module: Module,
     done: bool,
 }
 
 /// Wraps `work` so that a panic in it is an outcome.
-pub fn guarded<F: Future>(module: Module, work: F) -> Guarded<F> {
+pub fn guarded<F: Future>(module: Module, work: Pin<&mut F>) -> Guarded<'_, F> {
     Guarded {
-        inner: Box::pin(work),
+        inner: work,
         module,
         done: false,
     }
 }
 
-impl<F: Future> Guarded<F> {
-    /// Polls; after a panic the work is gone and is not polled again.
+impl<F: Future> Guarded<'_, F> {
+    /// Polls; after a panic the work is not polled again.
     pub fn poll_guarded(
         &mut self,
         metrics: &CoreMetrics,

@@ -18,6 +18,9 @@ pub const TICK: Duration = Duration::from_millis(50);
 const TICK_MS: u64 = 50;
 /// A timer is looked at least every `SLOTS` ticks (6.4 s), so that a dropped one leaves soon.
 const SLOTS: usize = 128;
+/// Nodes of dropped timers kept for the next ones. Every exchange with an origin has a timer; a new node for each would stay
+/// in the wheel for a whole round, where a spare one is there already.
+const SPARES: usize = 256;
 const NEVER: u64 = u64::MAX;
 const UNFILED: u64 = u64::MAX;
 
@@ -28,6 +31,7 @@ pub struct Wheel {
     /// The last tick that was turned past.
     tick: Cell<u64>,
     now: Cell<Moment>,
+    spares: RefCell<Vec<Rc<Node>>>,
 }
 
 /// One deadline that can be moved, owned by whatever must not wait forever.
@@ -53,6 +57,7 @@ impl Wheel {
             slots: (0..SLOTS).map(|_| RefCell::new(Vec::new())).collect(),
             tick: Cell::new(now.0 / TICK_MS),
             now: Cell::new(now),
+            spares: RefCell::default(),
         })
     }
 
@@ -63,15 +68,10 @@ impl Wheel {
 
     /// A timer that is not armed yet.
     pub fn timer(self: &Rc<Self>) -> Timer {
-        let node = Rc::new(Node {
-            deadline: Cell::new(NEVER),
-            filed: Cell::new(UNFILED),
-            waker: RefCell::new(None),
-            dropped: Cell::new(false),
-        });
+        let spare = self.spares.borrow_mut().pop();
         Timer {
             wheel: Rc::clone(self),
-            node,
+            node: spare.unwrap_or_else(Node::unarmed),
         }
     }
 
@@ -123,7 +123,15 @@ impl Wheel {
         woken
     }
 
+    #[inline]
     fn file(&self, node: &Rc<Node>, deadline: u64) {
+        // Nearly always: the deadline only moved on, and the node is looked at before it in any case.
+        if node.filed.get().saturating_mul(TICK_MS) > deadline {
+            self.file_anew(node, deadline);
+        }
+    }
+
+    fn file_anew(&self, node: &Rc<Node>, deadline: u64) {
         let soonest = self.tick.get() + 1;
         let tick = deadline
             .div_ceil(TICK_MS)
@@ -140,6 +148,17 @@ impl Wheel {
     fn slot(&self, tick: u64) -> Option<&RefCell<Vec<Rc<Node>>>> {
         self.slots
             .get(usize::try_from(tick % SLOTS as u64).unwrap_or(0))
+    }
+}
+
+impl Node {
+    fn unarmed() -> Rc<Self> {
+        Rc::new(Self {
+            deadline: Cell::new(NEVER),
+            filed: Cell::new(UNFILED),
+            waker: RefCell::new(None),
+            dropped: Cell::new(false),
+        })
     }
 }
 
@@ -205,8 +224,14 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.node.dropped.set(true);
+        self.disarm();
         self.node.waker.borrow_mut().take();
+        let mut spares = self.wheel.spares.borrow_mut();
+        if spares.len() < SPARES {
+            spares.push(Rc::clone(&self.node));
+        } else {
+            self.node.dropped.set(true);
+        }
     }
 }
 
@@ -271,6 +296,44 @@ mod tests {
             wheel.slots.iter().map(|s| s.borrow().len()).sum::<usize>(),
             0
         );
+    }
+
+    #[test]
+    fn a_node_that_is_used_again_knows_nothing_of_its_first_timer() {
+        let wheel = Wheel::new(Moment(0));
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let first = wheel.timer();
+        first.arm(Moment(100));
+        assert!(
+            first
+                .poll_expired(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        let node = Rc::clone(&first.node);
+        drop(first);
+        let second = wheel.timer();
+        assert!(Rc::ptr_eq(&second.node, &node));
+        assert_eq!(second.deadline(), None);
+        wheel.turn(Moment(1_000));
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        assert!(!second.expired());
+        second.arm(Moment(1_100));
+        assert!(
+            second
+                .poll_expired(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        wheel.turn(Moment(1_200));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn one_past_the_spares_is_dropped() {
+        let wheel = Wheel::new(Moment(0));
+        let timers: Vec<Timer> = (0..=SPARES).map(|_| wheel.timer()).collect();
+        drop(timers);
+        assert_eq!(wheel.spares.borrow().len(), SPARES);
     }
 
     proptest! {

@@ -99,7 +99,7 @@ pub fn preferred_language(head: &RequestHead) -> Language {
 }
 
 /// The elements of all lines with their quality in thousandths; an element with a malformed `q` is left out.
-fn weighted(head: &RequestHead, known: Known) -> impl Iterator<Item = (&[u8], u16)> {
+pub fn weighted(head: &RequestHead, known: Known) -> impl Iterator<Item = (&[u8], u16)> {
     let elements = head.all(known).flat_map(|line| quoted::split(line, b','));
     elements.take(ACCEPT_ELEMENTS).filter_map(|element| {
         let mut parts = quoted::split(element, b';');

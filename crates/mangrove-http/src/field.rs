@@ -314,7 +314,7 @@ impl Connection {
 /// The elements of a comma-separated list, trimmed, without the empty ones (RFC 9110 section 5.6.1.2).
 ///
 /// Knows no quoted strings: only for lists of tokens.
-pub(crate) fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+pub fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value
         .split(|&b| b == b',')
         .map(trim)
@@ -322,7 +322,7 @@ pub(crate) fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 }
 
 /// Without spaces and tabs at both ends.
-pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
+pub fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }
@@ -333,7 +333,7 @@ pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// One or more characters of a token (RFC 9110 section 5.6.2).
-pub(crate) fn is_token(text: &[u8]) -> bool {
+pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&b| is_tchar(b))
 }
 

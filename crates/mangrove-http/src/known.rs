@@ -47,7 +47,7 @@ known! {
     8: IfMatch "if-match", IfRange "if-range", Location "location", CdnLoop "cdn-loop", Priority "priority";
     9: Forwarded "forwarded", XRealIp "x-real-ip", CacheTag "cache-tag";
     10: Connection "connection", KeepAlive "keep-alive", SetCookie "set-cookie", UserAgent "user-agent", TraceState "tracestate", EarlyData "early-data";
-    11: TraceParent "traceparent", RetryAfter "retry-after";
+    11: TraceParent "traceparent", RetryAfter "retry-after", ContentMd5 "content-md5";
     12: ContentType "content-type", XRequestId "x-request-id", MaxForwards "max-forwards", CacheStatus "cache-status", ProxyStatus "proxy-status";
     13: CacheControl "cache-control", Authorization "authorization", IfNoneMatch "if-none-match", LastModified "last-modified", ContentRange "content-range", AcceptRanges "accept-ranges", SurrogateKey "surrogate-key";
     14: Http2Settings "http2-settings", ContentLength "content-length", SecFetchDest "sec-fetch-dest", SecFetchMode "sec-fetch-mode", SecFetchSite "sec-fetch-site";
@@ -56,12 +56,12 @@ known! {
     17: TransferEncoding "transfer-encoding", IfModifiedSince "if-modified-since", XForwardedProto "x-forwarded-proto", CdnCacheControl "cdn-cache-control", SecWebSocketKey "sec-websocket-key", XAccelBuffering "x-accel-buffering", SurrogateControl "surrogate-control";
     18: ProxyAuthenticate "proxy-authenticate";
     19: IfUnmodifiedSince "if-unmodified-since", ProxyAuthorization "proxy-authorization", ContentDisposition "content-disposition";
-    20: SecWebSocketAccept "sec-websocket-accept";
+    20: SecWebSocketAccept "sec-websocket-accept", SurrogateCapability "surrogate-capability";
     21: SecWebSocketVersion "sec-websocket-version";
     22: MangroveCacheControl "mangrove-cache-control", SecWebSocketProtocol "sec-websocket-protocol";
     23: ContentSecurityPolicy "content-security-policy";
     24: SecWebSocketExtensions "sec-websocket-extensions";
-    25: StrictTransportSecurity "strict-transport-security", UpgradeInsecureRequests "upgrade-insecure-requests";
+    25: ProxyAuthenticationInfo "proxy-authentication-info", StrictTransportSecurity "strict-transport-security", UpgradeInsecureRequests "upgrade-insecure-requests";
 }
 
 /// Length and first letter leave one or two names to compare with.

@@ -37,7 +37,7 @@ mod message;
 mod origin_fault;
 mod path;
 pub mod proxy_protocol;
-mod quoted;
+pub mod quoted;
 mod refusal;
 mod request;
 mod response;
@@ -51,7 +51,7 @@ pub use body::{
     write_last_chunk,
 };
 pub use client::{FORWARDED_ELEMENTS, Prefix, PrefixFault, Prefixes, client_address};
-pub use field::{Field, LENGTH_DIGITS};
+pub use field::{Field, LENGTH_DIGITS, is_token, list, trim};
 pub use host::{Authority, HOST_BYTES, HostPattern};
 pub use known::Known;
 pub use message::{BodyFraming, HeadLimits, METHOD_BYTES, Method, Scheme, Version};

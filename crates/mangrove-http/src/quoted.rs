@@ -5,7 +5,7 @@ use crate::field::{is_token, trim};
 /// Splits at `separator` where it stands outside quotes. Elements are trimmed; empty ones are left out.
 ///
 /// A quote that never closes swallows the rest, and [`parameter`] then refuses the element that has it.
-pub(crate) fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+pub fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     let at_separator = move |&byte: &u8| {
         match byte {
@@ -23,7 +23,7 @@ pub(crate) fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> 
 }
 
 /// `name=value`, where the value is a token or a quoted string; of the latter what is between the quotes, as it came.
-pub(crate) fn parameter(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn parameter(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let equals = memchr::memchr(b'=', text)?;
     let (name, value) = text.split_at_checked(equals)?;
     let value = value.get(1..)?;

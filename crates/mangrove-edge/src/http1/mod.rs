@@ -92,12 +92,13 @@ enum Next {
 async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Next {
     client.limit_body(planned.site().request_body_bytes);
     let body = client.request_body();
-    let metrics = std::sync::Arc::clone(&client.core().metrics);
     let interim: Rc<dyn Interim> = Rc::clone(client) as Rc<dyn Interim>;
     let outcome = {
-        let mut work = guarded(Module::Pipeline, fetch(&mut planned, body, interim));
+        let work = std::pin::pin!(fetch(&mut planned, body, interim));
+        let mut work = guarded(Module::Pipeline, work);
+        let metrics = &client.core().metrics;
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(outcome) = work.poll_guarded(&metrics, cx) {
+            if let Poll::Ready(outcome) = work.poll_guarded(metrics, cx) {
                 return Poll::Ready(Ok(outcome));
             }
             if let Poll::Ready(Err(reason)) = client.poll_while_waiting(cx) {

@@ -281,7 +281,8 @@ async fn fetch_and_respond(
     };
     let interim: Rc<dyn Interim> = Rc::clone(&respond) as Rc<dyn Interim>;
     let outcome = {
-        let mut work = guarded(Module::Pipeline, fetch(&mut planned, body, interim));
+        let work = std::pin::pin!(fetch(&mut planned, body, interim));
+        let mut work = guarded(Module::Pipeline, work);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = work.poll_guarded(&core.metrics, cx) {
                 return Poll::Ready(Ok(outcome));

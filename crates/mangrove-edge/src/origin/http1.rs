@@ -97,7 +97,8 @@ pub enum HeadEvent {
 }
 
 impl Http1Exchange {
-    /// Sends `head` (rendered) and `body` on `stream`.
+    /// Sends `head` (rendered) and `body` on `stream`. `reused` is whether the connection has carried
+    /// an exchange before: its end before the first byte then says nothing about the origin.
     #[allow(clippy::too_many_arguments)] // each is a different thing, none has a sensible default
     pub fn new(
         lease: Lease,
@@ -108,7 +109,8 @@ impl Http1Exchange {
         awaits_continue: bool,
         request_method: Method,
         limits: ExchangeLimits,
-    ) -> Self {
+        reused: bool,
+    ) -> Box<Self> {
         let core = Rc::clone(lease.core());
         let timer = core.wheel.timer();
         let upload = if awaits_continue {
@@ -123,7 +125,7 @@ impl Http1Exchange {
             Upload::Sending(Outgoing::new(head, framing))
         };
         timer.arm_in(limits.idle);
-        Self {
+        Box::new(Self {
             head: core.take_response_head(),
             core,
             lease: Some(lease),
@@ -137,16 +139,9 @@ impl Http1Exchange {
             limits,
             timer,
             length: None,
-            reused: false,
+            reused,
             upload_fault: None,
-        }
-    }
-
-    /// The stream is a kept one: its end before the first byte says nothing about the origin.
-    #[must_use]
-    pub fn on_kept_connection(mut self, reused: bool) -> Self {
-        self.reused = reused;
-        self
+        })
     }
 
     /// Brings the next head; drives the upload meanwhile.
@@ -455,7 +450,7 @@ impl Http1Exchange {
             lease.upstreams().keep(
                 lease.member,
                 KeptConnection { stream },
-                self.core.clock.now(),
+                self.core.wheel.now(),
             );
         }
     }

@@ -577,6 +577,7 @@ impl Pool {
                 id: MemberId(self.next_id),
                 origin,
                 address: address.clone(),
+                text: address.to_string().into(),
                 weight,
                 credit: i64::try_from(credit).unwrap_or(0),
                 leaving: false,

@@ -39,7 +39,9 @@ pub struct Upstreams {
     tls: Option<Arc<ClientConfig>>,
     pool: RefCell<Pool>,
     waiting: RefCell<HashMap<Ticket, Waiting>>,
-    kept: RefCell<Vec<Kept>>,
+    /// What each origin is to see as its Host, where that is not the visitor's own.
+    hosts: Vec<Option<Box<str>>>,
+    shelves: RefCell<Vec<Shelf>>,
     streams: RefCell<HashMap<MemberId, h2::client::SendRequest<Bytes>>>,
 }
 
@@ -49,9 +51,15 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
+/// The idle connections to one member, the one used last at the end.
+#[derive(Debug)]
+struct Shelf {
+    member: MemberId,
+    kept: Vec<Kept>,
+}
+
 #[derive(Debug)]
 struct Kept {
-    member: MemberId,
     since: Moment,
     connection: KeptConnection,
 }
@@ -80,7 +88,7 @@ impl Upstreams {
         let policy = site.origin.clone();
         let origins: Vec<Origin> = site.origins.iter().map(pool_origin).collect();
         let mut pool = Pool::new(pool_settings(&policy, workers), origins, seed, Moment(0));
-        let mut kept = Vec::new();
+        let mut shelves = Vec::new();
         let mut streams = HashMap::new();
         if let Some(old) = old {
             pool.inherit(&old.pool.borrow());
@@ -90,31 +98,37 @@ impl Upstreams {
                 && old.policy.tls_sni == policy.tls_sni
                 && old.policy.tls_ca == policy.tls_ca;
             if same_way {
-                kept = std::mem::take(&mut *old.kept.borrow_mut());
+                shelves = std::mem::take(&mut *old.shelves.borrow_mut());
                 streams = std::mem::take(&mut *old.streams.borrow_mut());
-                kept.retain(|kept: &Kept| pool.target(kept.member).is_some());
+                shelves.retain(|shelf: &Shelf| pool.target(shelf.member).is_some());
                 streams.retain(|member, _| pool.target(*member).is_some());
             }
         }
         Rc::new(Self {
             site: site.name.as_str().into(),
+            hosts: site
+                .origins
+                .iter()
+                .map(|origin| host_of(&policy, origin))
+                .collect(),
             policy,
             origins: site.origins.clone(),
             tls,
             pool: RefCell::new(pool),
             waiting: RefCell::default(),
-            kept: RefCell::new(kept),
+            shelves: RefCell::new(shelves),
             streams: RefCell::new(streams),
         })
     }
 
-    /// A place at a member that is not among `tried`; waits in the queue where that is allowed.
+    /// A place at a member that is not among `tried`; waits from `now` on in the queue where that is allowed.
     pub async fn lease(
         self: &Rc<Self>,
         core: &Rc<Core>,
         tried: &[MemberId],
+        now: Moment,
     ) -> Result<Lease, OriginFault> {
-        let acquired = self.pool.borrow_mut().acquire(core.clock.now(), tried);
+        let acquired = self.pool.borrow_mut().acquire(now, tried);
         let member = match acquired {
             Acquired::Granted(member) => member,
             Acquired::Refused(reason) => return Err(fault_of(reason)),
@@ -176,8 +190,11 @@ impl Upstreams {
     /// Closes idle connections whose time is over or whose origin has closed them. Called once a second.
     pub fn sweep(&self, now: Moment) {
         let keep = self.policy.keep_alive;
-        self.kept.borrow_mut().retain(|kept| {
-            now.saturating_since(kept.since) < keep && kept.connection.is_open_and_silent()
+        self.shelves.borrow_mut().retain_mut(|shelf| {
+            shelf.kept.retain(|kept| {
+                now.saturating_since(kept.since) < keep && kept.connection.is_open_and_silent()
+            });
+            !shelf.kept.is_empty()
         });
     }
 
@@ -238,12 +255,12 @@ impl Upstreams {
 
     /// An idle connection to `member` that is fit for another request.
     pub fn take_kept(&self, member: MemberId) -> Option<KeptConnection> {
-        let mut kept = self.kept.borrow_mut();
+        let mut shelves = self.shelves.borrow_mut();
+        let shelf = shelves.iter_mut().find(|shelf| shelf.member == member)?;
         // The one used last is the least likely to be closed just now.
-        while let Some(at) = kept.iter().rposition(|kept| kept.member == member) {
-            let candidate = kept.swap_remove(at).connection;
-            if candidate.is_open_and_silent() {
-                return Some(candidate);
+        while let Some(candidate) = shelf.kept.pop() {
+            if candidate.connection.is_open_and_silent() {
+                return Some(candidate.connection);
             }
         }
         None
@@ -251,13 +268,18 @@ impl Upstreams {
 
     /// Keeps a connection whose exchange ended well.
     pub fn keep(&self, member: MemberId, connection: KeptConnection, now: Moment) {
-        let mut kept = self.kept.borrow_mut();
-        if kept.iter().filter(|kept| kept.member == member).count() < KEPT_PER_ORIGIN {
-            kept.push(Kept {
+        let mut shelves = self.shelves.borrow_mut();
+        let kept = Kept {
+            since: now,
+            connection,
+        };
+        match shelves.iter_mut().find(|shelf| shelf.member == member) {
+            Some(shelf) if shelf.kept.len() < KEPT_PER_ORIGIN => shelf.kept.push(kept),
+            Some(_) => {}
+            None => shelves.push(Shelf {
                 member,
-                since: now,
-                connection,
-            });
+                kept: vec![kept],
+            }),
         }
     }
 
@@ -295,17 +317,14 @@ impl Upstreams {
     }
 
     /// What the origin at `index` is to see as its Host; `None` for the visitor's own.
-    pub fn host_for(&self, index: usize) -> Option<String> {
-        match &self.policy.host {
-            HostPolicy::Preserve => None,
-            HostPolicy::Literal(name) => Some(name.clone()),
-            HostPolicy::Origin => self.origins.get(index).map(authority_of),
-        }
+    pub fn host_for(&self, index: usize) -> Option<&str> {
+        self.hosts.get(index)?.as_deref()
     }
 
     /// What a health check names as Host: there is no visitor whose Host could be preserved.
     pub fn probe_host(&self, index: usize) -> String {
         self.host_for(index)
+            .map(str::to_owned)
             .or_else(|| self.origins.get(index).map(authority_of))
             .unwrap_or_default()
     }
@@ -321,7 +340,7 @@ impl Upstreams {
     }
 
     fn release(&self, core: &Core, member: MemberId) {
-        let turn = self.pool.borrow_mut().release(member, core.clock.now());
+        let turn = self.pool.borrow_mut().release(member, core.wheel.now());
         if let Some(turn) = turn {
             self.deliver(core, turn);
         }
@@ -401,7 +420,7 @@ impl Drop for Lease {
             self.upstreams
                 .pool
                 .borrow_mut()
-                .report(self.member, outcome, self.core.clock.now());
+                .report(self.member, outcome, self.core.wheel.now());
         }
         self.upstreams.release(&self.core, self.member);
     }
@@ -466,6 +485,14 @@ fn pool_settings(policy: &OriginPolicy, workers: u16) -> PoolSettings {
             percent: u8::try_from(policy.retry_budget.min(100)).unwrap_or(100),
             ..RetryBudgetSettings::default()
         },
+    }
+}
+
+fn host_of(policy: &OriginPolicy, origin: &OriginSettings) -> Option<Box<str>> {
+    match &policy.host {
+        HostPolicy::Preserve => None,
+        HostPolicy::Literal(name) => Some(name.as_str().into()),
+        HostPolicy::Origin => Some(authority_of(origin).into()),
     }
 }
 

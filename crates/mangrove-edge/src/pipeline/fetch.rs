@@ -1,10 +1,12 @@
 //! Fetch: asks an origin, and another if that is safe, until a final head is there.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mangrove_http::{
-    BodyFraming, Known, Method, OriginFault, RequestHead, ResponseHead, Version, websocket,
+    BodyFraming, Known, Method, Moment, OriginFault, RequestHead, ResponseHead, Version, websocket,
 };
+use smallvec::SmallVec;
 
 use super::plan::{Plan, Planned};
 use super::record::Story;
@@ -78,15 +80,16 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
         site,
         interim,
         body: Some(body),
-        tried: Vec::new(),
+        tried: SmallVec::new(),
         answer_begun: false,
         fresh_only: false,
     };
-    asking.upstreams.note_request(story.core.clock.now());
+    let mut now = story.core.clock.moment_of(started);
+    asking.upstreams.note_request(now);
     let mut first_failure = None;
     loop {
         story.origin.tries += 1;
-        let outcome = asking.attempt(story).await;
+        let outcome = asking.attempt(story, now).await;
         let nanos = story.core.clock.nanos().saturating_sub(started);
         story.origin.head_nanos = nanos;
         match outcome {
@@ -113,6 +116,7 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
                 }
                 first_failure.get_or_insert(failed.reason);
                 story.core.metrics.origin_retries.add(1);
+                now = story.core.clock.now();
             }
         }
     }
@@ -125,7 +129,7 @@ struct Asking {
     interim: Rc<dyn Interim>,
     /// Gone once an attempt has read from it.
     body: Option<RequestBody>,
-    tried: Vec<MemberId>,
+    tried: SmallVec<[MemberId; 2]>,
     answer_begun: bool,
     /// A kept connection turned out to be closed: the next try opens its own.
     fresh_only: bool,
@@ -166,8 +170,9 @@ impl Asking {
         retry_allowed(attempt).is_ok() && self.upstreams.may_retry(story.core.clock.now())
     }
 
-    async fn attempt(&mut self, story: &mut Story) -> Result<Outcome, Failed> {
-        let lease = match self.upstreams.lease(&story.core, &self.tried).await {
+    async fn attempt(&mut self, story: &mut Story, now: Moment) -> Result<Outcome, Failed> {
+        let lease = self.upstreams.lease(&story.core, &self.tried, now);
+        let lease = match lease.await {
             Ok(lease) => lease,
             Err(fault) => {
                 return Err(Failed {
@@ -178,7 +183,7 @@ impl Asking {
             }
         };
         self.tried.push(lease.member);
-        story.origin.address = Some(lease.target.address.to_string().into());
+        story.origin.address = Some(Arc::clone(&lease.target.text));
         let limits = ExchangeLimits {
             first_byte: self.upstreams.policy.first_byte_timeout,
             idle: self.upstreams.policy.idle_timeout,
@@ -271,7 +276,7 @@ impl Asking {
         } else {
             story.head.method()
         };
-        let exchange = Http1Exchange::new(
+        let mut exchange = Http1Exchange::new(
             lease,
             stream,
             head,
@@ -280,8 +285,8 @@ impl Asking {
             awaits_continue,
             method,
             limits,
+            reused,
         );
-        let mut exchange = Box::new(exchange.on_kept_connection(reused));
         let most_interim = story.snapshot.settled.server.limits.interim_responses;
         let mut interim_seen = 0;
         loop {
@@ -503,45 +508,75 @@ fn mimics_a_known_name(name: &[u8]) -> bool {
     Known::of(&hyphenated) != Known::Other
 }
 
-/// The fields every origin gets from us, whatever the version; calls `push` for each.
-fn own_fields(story: &Story, trusts_peer: bool, mut push: impl FnMut(&str, &[u8])) {
-    let mut value = Vec::with_capacity(64);
-    if trusts_peer {
-        for line in story.head.all(Known::XForwardedFor) {
+/// Where the fields of a request to an origin are written.
+trait Fields {
+    /// One field, whose value `write` appends.
+    fn field(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>));
+}
+
+/// As HTTP/1 field lines.
+impl Fields for Vec<u8> {
+    fn field(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        self.extend_from_slice(name.as_bytes());
+        self.extend_from_slice(b": ");
+        write(self);
+        self.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Fields for http::HeaderMap {
+    fn field(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut value = Vec::new();
+        write(&mut value);
+        append(self, name.as_bytes(), &value);
+    }
+}
+
+/// The fields every origin gets from us, whatever the version.
+fn own_fields(story: &Story, trusts_peer: bool, out: &mut impl Fields) {
+    let head = &story.head;
+    let server = &story.snapshot.settled.server;
+    let append_all = |value: &mut Vec<u8>, known| {
+        for line in head.all(known) {
             value.extend_from_slice(line);
             value.extend_from_slice(b", ");
         }
-        push_ip(&mut value, story.connection.peer_ip());
-    } else {
-        push_ip(&mut value, story.client);
+    };
+    out.field("x-forwarded-for", |value| {
+        let mut address = story.client;
+        if trusts_peer {
+            append_all(value, Known::XForwardedFor);
+            address = story.connection.peer_ip();
+        }
+        match address == story.connection.peer_ip() {
+            true => value.extend_from_slice(story.connection.peer_text.0.as_bytes()),
+            false => value.extend_from_slice(address.to_string().as_bytes()),
+        }
+    });
+    if !(trusts_peer && head.count(Known::XForwardedProto) > 0) {
+        out.field("x-forwarded-proto", |value| {
+            value.extend_from_slice(story.connection.scheme().as_bytes());
+        });
     }
-    push("x-forwarded-for", &value);
-    if !(trusts_peer && story.head.count(Known::XForwardedProto) > 0) {
-        push("x-forwarded-proto", story.connection.scheme().as_bytes());
+    let host_is_told = trusts_peer && head.count(Known::XForwardedHost) > 0;
+    if !host_is_told && !head.authority().is_empty() {
+        out.field("x-forwarded-host", |value| {
+            value.extend_from_slice(head.authority());
+        });
     }
-    let host_is_told = trusts_peer && story.head.count(Known::XForwardedHost) > 0;
-    if !host_is_told && !story.head.authority().is_empty() {
-        push("x-forwarded-host", story.head.authority());
-    }
-    push("x-request-id", &story.id_text);
-    value.clear();
-    for line in story.head.all(Known::CdnLoop) {
-        value.extend_from_slice(line);
-        value.extend_from_slice(b", ");
-    }
-    value.extend_from_slice(story.snapshot.settled.server.cdn_id.as_bytes());
-    push("cdn-loop", &value);
-    value.clear();
+    out.field("x-request-id", |value| {
+        value.extend_from_slice(&story.id_text);
+    });
+    out.field("cdn-loop", |value| {
+        append_all(value, Known::CdnLoop);
+        value.extend_from_slice(server.cdn_id.as_bytes());
+    });
     // RFC 9110 section 7.6.3: a gateway adds itself to what it sends inbound.
-    value.extend_from_slice(story.head.version().as_str().as_bytes());
-    value.push(b' ');
-    value.extend_from_slice(story.snapshot.settled.server.cdn_id.as_bytes());
-    push("via", &value);
-}
-
-fn push_ip(out: &mut Vec<u8>, address: std::net::IpAddr) {
-    use std::io::Write;
-    let _ = write!(out, "{address}"); // writing to memory cannot fail
+    out.field("via", |value| {
+        value.extend_from_slice(head.version().as_str().as_bytes());
+        value.push(b' ');
+        value.extend_from_slice(server.cdn_id.as_bytes());
+    });
 }
 
 fn trusts_peer(story: &Story) -> bool {
@@ -584,9 +619,7 @@ fn render_http1(
             push_field(out, field.name, field.value);
         }
     }
-    own_fields(story, trusts, |name, value| {
-        push_field(out, name.as_bytes(), value)
-    });
+    own_fields(story, trusts, out);
     match framing {
         OutgoingFraming::Length(length) => {
             out.extend_from_slice(b"content-length: ");
@@ -632,7 +665,7 @@ fn build_http2(story: &Story, site: &Site, lease: &Lease) -> Option<http::Reques
     let head = &story.head;
     let trusts = trusts_peer(story);
     let own_host = lease.upstreams().host_for(lease.target.origin);
-    let authority = own_host.as_deref().map_or(head.authority(), str::as_bytes);
+    let authority = own_host.map_or(head.authority(), str::as_bytes);
     let mut target = Vec::new();
     push_target(&mut target, story, site);
     let secure = lease
@@ -653,25 +686,26 @@ fn build_http2(story: &Story, site: &Site, lease: &Lease) -> Option<http::Reques
         .body(())
         .ok()?;
     let fields = request.headers_mut();
-    let mut add = |name: &[u8], value: &[u8]| {
-        if let (Ok(name), Ok(value)) = (
-            http::HeaderName::from_bytes(name),
-            http::HeaderValue::from_bytes(value),
-        ) {
-            fields.append(name, value);
-        }
-    };
     for field in head.fields() {
         if is_passed_on(head, &field, trusts) {
-            add(field.name, field.value);
+            append(fields, field.name, field.value);
         }
     }
-    own_fields(story, trusts, |name, value| add(name.as_bytes(), value));
+    own_fields(story, trusts, fields);
     if let BodyFraming::Length(length) = head.framing() {
-        add(b"content-length", length.to_string().as_bytes());
+        append(fields, b"content-length", length.to_string().as_bytes());
     }
     if head.wants_trailers() {
-        add(b"te", b"trailers");
+        append(fields, b"te", b"trailers");
     }
     Some(request)
+}
+
+fn append(fields: &mut http::HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (
+        http::HeaderName::from_bytes(name),
+        http::HeaderValue::from_bytes(value),
+    ) {
+        fields.append(name, value);
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mangrove_config::{ClientAddress, LogTarget, Query};
 use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
@@ -55,7 +56,7 @@ pub struct Story {
 #[derive(Debug, Default)]
 pub struct OriginTale {
     /// The member that was asked last.
-    pub address: Option<Rc<str>>,
+    pub address: Option<Arc<str>>,
     /// The status it gave.
     pub status: Option<u16>,
     /// Tries, the first included.

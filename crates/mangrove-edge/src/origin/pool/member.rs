@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mangrove_http::Moment;
 use smallvec::SmallVec;
@@ -24,6 +25,7 @@ pub(super) struct Member {
     pub(super) id: MemberId,
     pub(super) origin: usize,
     pub(super) address: Address,
+    pub(super) text: Arc<str>,
     /// In parts of [`WEIGHT_UNIT`].
     pub(super) weight: u32,
     pub(super) credit: i64,
@@ -45,6 +47,7 @@ impl Member {
         Target {
             origin: self.origin,
             address: self.address.clone(),
+            text: Arc::clone(&self.text),
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Target {
     pub origin: usize,
     /// Where to connect.
     pub address: Address,
+    /// The same as people read it: written once for each member, not for each request.
+    pub text: Arc<str>,
 }
 
 /// The rules of one pool. Numbers are for one core: the caller divides what is meant for the process.
