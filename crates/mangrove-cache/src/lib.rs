@@ -46,6 +46,7 @@ mod directives;
 mod fields;
 mod invalidate;
 mod key;
+pub mod memory;
 mod partial;
 mod pattern;
 mod range;
