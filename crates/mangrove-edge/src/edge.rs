@@ -306,6 +306,7 @@ impl Edge {
                     .sum();
                 serde_json::json!({
                     "name": module.name(),
+                    "state": "on", // nothing is switched out yet
                     "fail_mode": module.fail_mode().name(),
                     "budget": module.budget(),
                     "panics": panics,

@@ -34,16 +34,7 @@ pub(crate) struct Survivors {
 /// user that edges run as, if not ours.
 pub(crate) fn find(state: &StateDir, edge_uid: Option<u32>) -> Survivors {
     let mut survivors = Survivors::default();
-    let names = fs::read_dir(state.path().join("edge"));
-    let mut generations: Vec<Generation> = names
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| generation_of(entry.file_name().to_str()?))
-        .collect();
-    generations.sort_unstable();
-    generations.dedup();
-    for generation in generations {
+    for generation in generations(state) {
         survivors.highest = generation;
         match ask(state, generation, edge_uid) {
             Some(survivor) => survivors.edges.push(survivor),
@@ -56,6 +47,20 @@ pub(crate) fn find(state: &StateDir, edge_uid: Option<u32>) -> Survivors {
         }
     }
     survivors
+}
+
+/// The numbers of the edges that have, or had, a socket here, rising.
+pub(crate) fn generations(state: &StateDir) -> Vec<Generation> {
+    let names = fs::read_dir(state.path().join("edge"));
+    let mut generations: Vec<Generation> = names
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| generation_of(entry.file_name().to_str()?))
+        .collect();
+    generations.sort_unstable();
+    generations.dedup();
+    generations
 }
 
 fn ask(state: &StateDir, generation: Generation, edge_uid: Option<u32>) -> Option<Survivor> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::source;
@@ -74,6 +75,13 @@ pub(crate) enum Command {
         served before serves on.")]
     Upgrade(Upgrade),
 
+    /// List the guarded steps on a request's way: what each may cost, and what happens when it fails
+    #[command(
+        after_help = "A step that panics costs itself, not the request: one that fails open is skipped, one that \
+        fails closed answers with 500. `panics` counts since the edge was started."
+    )]
+    Modules(Modules),
+
     /// The data plane; started by `serve`
     #[command(hide = true)]
     Edge {
@@ -127,7 +135,7 @@ pub(crate) struct Reload {
     pub(crate) wait: bool,
 
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) running: Running,
 }
 
 #[derive(Debug, Args)]
@@ -137,7 +145,28 @@ pub(crate) struct Upgrade {
     pub(crate) program: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Modules {
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+/// Which running Mangrove is meant.
+#[derive(Debug, Args)]
+pub(crate) struct Running {
+    #[command(flatten)]
+    state: State,
+
+    /// The configuration file it serves: the state folder is the one that the file names
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -175,6 +204,18 @@ impl State {
     }
 }
 
+impl Running {
+    /// Its state folder. The error: the file cannot be read, or does not make sense.
+    pub(crate) fn folder(self) -> anyhow::Result<PathBuf> {
+        let named = match self.config {
+            Some(file) if !self.state.is_typed() => source::state_named_in(&file)
+                .with_context(|| format!("{} does not tell the state folder", file.display()))?,
+            _ => None,
+        };
+        Ok(self.state.folder(named))
+    }
+}
+
 fn listen(text: &str) -> Result<Listen, String> {
     source::parse_listen(text).map(Listen)
 }
@@ -193,6 +234,35 @@ mod tests {
     fn a_file_and_an_origin_exclude_each_other() {
         let typed = ["mangrove", "serve", "--config", "a", "--origin", "http://b"];
         assert!(Arguments::try_parse_from(typed).is_err());
+    }
+
+    #[test]
+    fn the_running_one_is_found_by_state_folder_or_by_file() {
+        let running = |typed: &[&str]| {
+            let typed = ["mangrove", "reload"].iter().chain(typed);
+            match Arguments::try_parse_from(typed).unwrap().command {
+                Command::Reload(reload) => reload.running.folder(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mangrove.toml");
+        let file = file.to_str().unwrap();
+        let site = "[[site]]\nname = 'a'\nhosts = ['*']\norigins = ['http://127.0.0.1:1']\n";
+        std::fs::write(file, format!("[server]\nstate = '/srv/m'\n{site}")).unwrap();
+        assert_eq!(
+            running(&["--config", file]).unwrap(),
+            PathBuf::from("/srv/m")
+        );
+        let both = ["--config", file, "--state", "/typed"];
+        assert_eq!(running(&both).unwrap(), PathBuf::from("/typed"));
+
+        std::fs::write(file, site).unwrap(); // names none
+        assert_eq!(running(&["--config", file]).unwrap(), running(&[]).unwrap());
+        std::fs::write(file, "[server\n").unwrap();
+        let error = format!("{:#}", running(&["--config", file]).unwrap_err());
+        assert!(error.contains("does not tell the state folder"), "{error}");
+        assert!(running(&["--config", "/nowhere"]).is_err());
     }
 
     #[test]

@@ -5,11 +5,11 @@
 
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::handover::is_trusted_peer;
@@ -144,19 +144,22 @@ pub(crate) fn listen(state: &StateDir) -> Result<UnixListener> {
     Ok(listener)
 }
 
+/// What to say, and to do, where nobody answers.
+pub(crate) fn nobody(state: &Path, because: &anyhow::Error) -> anyhow::Error {
+    let state = terminal::shell_word(state);
+    anyhow!(
+        "no Mangrove is running with the state folder {state} ({because:#}).\n\
+         Name the running one's with --state DIR, or the file that names it with --config FILE; or start one: \
+         {} serve --state {state}",
+        terminal::invoked()
+    )
+}
+
 /// Asks the supervisor and prints what it says.
-pub(crate) fn ask(state: &std::path::Path, request: &Request) -> Result<ExitCode> {
-    let nobody = || {
-        let state = terminal::shell_word(state);
-        format!(
-            "no Mangrove is running with the state folder {state}.\n\
-             Name another one with --state, or start it: {} serve --state {state}",
-            terminal::invoked()
-        )
-    };
+pub(crate) fn ask(state: &Path, request: &Request) -> Result<ExitCode> {
     let stream = StateDir::existing(state)
         .and_then(|folder| Ok(UnixStream::connect(folder.socket(SOCKET))?))
-        .with_context(nobody)?;
+        .map_err(|error| nobody(state, &error))?;
     stream.set_read_timeout(Some(CALLER_PATIENCE))?;
     let mut asked = serde_json::to_vec(request)?;
     asked.push(b'\n');

@@ -83,6 +83,20 @@ impl EdgeCall {
     }
 }
 
+/// Asks the edge that listens at `path` for `line` and waits for the answer: for a command, not for the supervisor.
+///
+/// The outer error: nobody is there. The inner one: the edge's own reason.
+pub(crate) fn ask_and_wait(path: &Path, line: &str) -> io::Result<Result<String, String>> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+    stream.write_all(request_for(line).as_bytes())?;
+    let mut answer = Vec::new();
+    let most = u64::try_from(ANSWER_BYTES).unwrap_or(u64::MAX);
+    stream.take(most).read_to_end(&mut answer)?;
+    Ok(outcome(&answer, true).unwrap_or_else(|| Err(cut())))
+}
+
 fn limit(call: Call) -> Duration {
     match call {
         Call::Apply | Call::Certificates => APPLY_LIMIT,
@@ -98,6 +112,10 @@ fn request(call: Call) -> String {
         Call::Reopen => "POST /reopen",
         Call::Health => "GET /healthz",
     };
+    request_for(line)
+}
+
+fn request_for(line: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 }
 

@@ -32,6 +32,7 @@ mod control;
 mod edge_call;
 mod edge_process;
 mod listeners;
+mod modules;
 mod privileges;
 mod resume;
 mod serve;
@@ -62,10 +63,18 @@ pub fn run(edge: EdgeEntry) -> ExitCode {
         Command::Edge { .. } => return edge_process::run(edge),
         Command::Serve(arguments) => serve::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Reload(arguments) => control::ask(&arguments.state.folder(None), &Request::Reload),
-        Command::Upgrade(arguments) => serve::absolute(arguments.program).and_then(|program| {
-            control::ask(&arguments.state.folder(None), &Request::Upgrade { program })
+        Command::Reload(arguments) => arguments
+            .running
+            .folder()
+            .and_then(|state| control::ask(&state, &Request::Reload)),
+        Command::Upgrade(arguments) => arguments.running.folder().and_then(|state| {
+            let program = serve::absolute(arguments.program)?;
+            control::ask(&state, &Request::Upgrade { program })
         }),
+        Command::Modules(arguments) => arguments
+            .running
+            .folder()
+            .and_then(|state| modules::run(&state, arguments.json)),
     };
     outcome.unwrap_or_else(|error| {
         terminal::warn(format_args!("{error:#}"));

@@ -63,10 +63,7 @@ impl Source {
         let From::File(path) = &self.from else {
             return Ok(None);
         };
-        let text = read(path)?;
-        let draft = Draft::parse(&path.display().to_string(), &text)
-            .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        Ok(draft.state().map(PathBuf::from))
+        state_named_in(path)
     }
 
     /// Without a file nothing listens beyond this machine unless it was asked to. Who says where cleartext goes has
@@ -87,6 +84,14 @@ impl Wanted {
             notices: Vec::new(),
         }
     }
+}
+
+/// The state folder that a file names, if it does.
+pub(crate) fn state_named_in(path: &Path) -> Result<Option<PathBuf>> {
+    let text = read(path)?;
+    let draft = Draft::parse(&path.display().to_string(), &text)
+        .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    Ok(draft.state().map(PathBuf::from))
 }
 
 /// Settles the text of a configuration; `name` is how errors call it.

@@ -57,6 +57,34 @@ fn visitors_notice_no_change_of_configuration_binary_or_supervisor() {
 }
 
 #[test]
+fn the_running_one_tells_of_its_modules_and_is_found_by_its_file() {
+    let mut mangrove = Mangrove::prepared("hello");
+    let state = mangrove.folder.path().join("state");
+    let (file, folder) = (mangrove.config(), state.to_str().unwrap());
+    let text = fs::read_to_string(&file).unwrap();
+    let named = format!("[server]\nstate = \"{folder}\"");
+    fs::write(&file, text.replace("[server]", &named)).unwrap();
+    mangrove.serve();
+    let told = |name: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mangrove"));
+        command.arg(name).arg("--config").arg(&file).args(more);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    told("reload", &["--wait"]);
+    let table = told("modules", &[]);
+    assert!(
+        table.contains("module ") && table.contains("\ntrace "),
+        "{table}"
+    );
+    let json: Vec<serde_json::Value> = serde_json::from_str(&told("modules", &["--json"])).unwrap();
+    assert_eq!(json.len() + 1, table.lines().count());
+    assert_eq!(json[0]["panics"], 0);
+}
+
+#[test]
 fn a_killed_edge_refuses_no_connection_and_is_back_within_250_ms() {
     let mut mangrove = Mangrove::prepared("hello");
     mangrove.serve();
