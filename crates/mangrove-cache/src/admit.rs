@@ -2,7 +2,7 @@
 
 use mangrove_http::{Known, Method, ResponseHead, UnixMillis, list, parse_http_date};
 
-use crate::asked::Asked;
+use crate::asked::{Asked, bypass_by_rule};
 use crate::directives::{DELTA_CEILING, ResponseDirectives, delta_seconds};
 use crate::fields::Fields;
 use crate::invalidate::names_itself;
@@ -121,7 +121,9 @@ fn check_request(
 ) -> Result<(), NotStored> {
     use crate::reason::Reason;
     let post = asked.request.method() == Method::Post;
+    let bypassed = bypass_by_rule(asked.request, asked.path, &rules.bypass).is_some();
     match asked.bypass {
+        _ if post && bypassed => return Err(NotStored::Bypassed),
         None => {}
         Some(Reason::CacheOff) => return Err(NotStored::CacheOff),
         Some(Reason::Method) if post && names_itself(asked.request, response) => {}
@@ -190,11 +192,12 @@ pub(crate) const fn is_heuristically_cacheable(status: u16) -> bool {
     )
 }
 
-/// They answer what one request said of conditions, ranges, expectations or connections.
+/// They answer what one request said of conditions, ranges, expectations, connections or its rate; RFC 6585 forbids to
+/// store its four.
 const fn is_for_one_request(status: u16) -> bool {
     matches!(
         status,
-        304 | 408 | 412 | 413 | 416 | 417 | 421 | 425 | 426 | 431
+        304 | 407 | 408 | 412 | 413 | 416 | 417 | 421 | 425 | 426 | 428 | 429 | 431 | 511
     )
 }
 

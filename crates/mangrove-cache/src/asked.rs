@@ -98,7 +98,11 @@ fn bypass(request: &RequestHead, path: &[u8], rules: &Rules) -> Option<Reason> {
     bypass_by_rule(request, path, &rules.bypass)
 }
 
-fn bypass_by_rule(request: &RequestHead, path: &[u8], rules: &BypassRules) -> Option<Reason> {
+pub(crate) fn bypass_by_rule(
+    request: &RequestHead,
+    path: &[u8],
+    rules: &BypassRules,
+) -> Option<Reason> {
     if rules.paths.iter().any(|pattern| pattern.matches(path)) {
         return Some(Reason::BypassPath);
     }

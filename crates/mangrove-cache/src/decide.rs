@@ -164,7 +164,7 @@ fn instead_of_fresh(
     };
     match stored.staleness(now) {
         // The client's wishes are preferences (section 5.2.1): a fresh response is better than none.
-        None if down && !stored.never_stale() => {
+        None if down && !stored.needs_confirmation() => {
             return Decision {
                 action: Action::Serve,
                 reason: Reason::FreshOriginDown,
@@ -235,7 +235,7 @@ pub fn on_error(
         return None;
     }
     match stored.staleness(now) {
-        None if !stored.invalidated && !stored.reuse.no_cache => Some(Decision {
+        None if !stored.needs_confirmation() => Some(Decision {
             action: Action::Serve,
             reason: Reason::FreshOriginDown,
         }),

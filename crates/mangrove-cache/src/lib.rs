@@ -1,7 +1,7 @@
 //! What a shared cache may store, reuse, revalidate and refuse (RFC 9111), told as a state table.
 //!
 //! Pure: no sockets, clocks or files; every function is given `now`. The tables of every state and reason, made from this
-//! code, are in [`docs/cache-decisions.md`](../../../docs/cache-decisions.md).
+//! code, are in `docs/cache-decisions.md`.
 //!
 //! The flow of a request:
 //!
@@ -47,6 +47,7 @@ mod fields;
 mod invalidate;
 mod key;
 pub mod memory;
+mod page;
 mod partial;
 mod pattern;
 mod range;
@@ -71,6 +72,7 @@ pub use directives::{
 pub use fields::Fields;
 pub use invalidate::invalidated_keys;
 pub use key::{SORTED_PARAMETERS, key_of_url, write_key};
+pub use page::decisions_markdown;
 pub use partial::{Combined, From, combine, missing};
 pub use pattern::{PATTERN_BYTES, PATTERN_STARS, PathPattern};
 pub use range::{

@@ -170,7 +170,7 @@ outcomes! {
             "The response varies on more fields, or on longer values, than the cache keeps apart.";
         MustUnderstand = "must-understand", Forward::UriMiss, "RFC 9111 section 5.2.2.3",
             "The origin wants it stored only by who understands its status, and this cache does not.";
-        StatusForOneRequest = "status-for-one-request", Forward::UriMiss, "RFC 9110 sections 15.4.5, 15.5.13 and 15.5.17",
+        StatusForOneRequest = "status-for-one-request", Forward::UriMiss, "RFC 9110 section 15; RFC 6585",
             "Such a status answers the conditions of one request and says nothing about the resource.";
         NotCacheableByDefault = "not-cacheable-by-default", Forward::UriMiss, "RFC 9111 section 3",
             "The origin does not say how long it is fresh, and such a status is not stored without.";

@@ -166,8 +166,7 @@ impl Stored {
         let lifted = rules.stale_beside_s_maxage
             && self.reuse.only_s_maxage
             && said.is_some()
-            && !self.invalidated
-            && !self.reuse.no_cache;
+            && !self.needs_confirmation();
         match said {
             _ if self.never_stale() && !lifted => 0,
             Some(said) => said,
@@ -177,9 +176,14 @@ impl Stored {
         }
     }
 
+    /// Whether it must not be used at all, fresh or stale, before the origin has confirmed it.
+    pub fn needs_confirmation(&self) -> bool {
+        self.invalidated || self.reuse.no_cache
+    }
+
     /// Whether a directive forbids to serve it stale to whomever (section 4.2.4).
     pub fn never_stale(&self) -> bool {
-        self.invalidated || self.reuse.no_cache || self.reuse.must_revalidate
+        self.needs_confirmation() || self.reuse.must_revalidate
     }
 
     /// The entity tag, when there is a proper one.
