@@ -12,6 +12,7 @@ use mangrove_http::{
 use crate::accept::Presence;
 use crate::answer_head::{push_field, push_status_line};
 use crate::body::Filled;
+use crate::closing::{Closing, LINGER};
 use crate::core::{Connection, Core, HEAD_READ_BYTES};
 use crate::incoming::{Incoming, Stop};
 use crate::io::Stream;
@@ -32,10 +33,6 @@ const LAST_CALL: Duration = Duration::from_secs(5);
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// How much of a body nobody wanted is read to save the connection.
 const SKIP_BYTES: u64 = 256 * 1024;
-/// How long a connection that is closing may take to read our last words.
-const LINGER: Duration = Duration::from_secs(2);
-/// How much is read and thrown away meanwhile.
-const LINGER_BYTES: usize = 1024 * 1024;
 /// Interim responses waiting to go out; an origin that sends more than fit is cut short.
 const INTERIM_BYTES: usize = 64 * 1024;
 
@@ -532,27 +529,12 @@ impl ClientSide {
         Poll::Pending
     }
 
-    /// Closes in good order: says that nothing follows, then reads what the client still sends for
-    /// a moment, so that a reset does not overtake our last words (RFC 9112 section 9.6).
+    /// Closes in good order: see [`Closing`].
     pub async fn close(&self) {
         let deadline = self.core.wheel.timer();
         deadline.arm_in(LINGER);
-        let (mut thrown_away, mut rest) = (0, Vec::new());
-        let work = std::future::poll_fn(|cx| {
-            let inner = &mut *self.inner.borrow_mut();
-            if inner.stream.poll_close_write(cx).is_pending() {
-                return Poll::Pending;
-            }
-            while !inner.read_ended && thrown_away < LINGER_BYTES {
-                rest.clear();
-                match inner.stream.poll_read_into(cx, &mut rest, HEAD_READ_BYTES) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(n)) if n > 0 => thrown_away += n,
-                    Poll::Ready(_) => inner.read_ended = true,
-                }
-            }
-            Poll::Ready(())
-        });
+        let mut closing = Closing::default();
+        let work = std::future::poll_fn(|cx| closing.poll(cx, &mut self.inner.borrow_mut().stream));
         deadline.bound(work).await;
     }
 

@@ -2,6 +2,7 @@
 //! pipeline, every refusal a stream error or a page.
 
 mod stream;
+mod wire;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use mangrove_http::{Field, Known, Method, Moment, Refusal, RequestHead, Response
 
 use self::stream::StreamEnd;
 pub use self::stream::{Progress, RequestStream};
+use self::wire::Wire;
 use crate::accept::Presence;
 use crate::answer_head::AnswerHead;
 use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
@@ -27,7 +29,7 @@ use crate::pipeline::{
 use crate::reason::{EdgeReason, Reason};
 use crate::tcp::Account;
 use crate::tunnel::{Pipe, poll_both};
-use crate::uptake::{Left, Leftover, Uptake, reason_of};
+use crate::uptake::{Left, Leftover, Uptake, reason_of, see_off};
 
 /// What a client may send ahead of us on one stream.
 const STREAM_WINDOW: u32 = 128 * 1024;
@@ -54,6 +56,7 @@ pub async fn serve(
     let Some(account) = stream.account().cloned() else {
         return; // nobody but a client comes here
     };
+    let wire = Wire::new(stream);
     let mut leftover = Leftover::new(&limits);
     let idle = core.wheel.timer();
     idle.arm_in(limits.protocol_sniff);
@@ -67,7 +70,7 @@ pub async fn serve(
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
         .enable_connect_protocol();
     drop(snapshot);
-    let handshake = builder.handshake::<_, Bytes>(stream);
+    let handshake = builder.handshake::<_, Bytes>(wire.clone());
     let mut http2 = match idle.bound(handshake).await {
         Some(Ok(http2)) => http2,
         Some(Err(_)) => {
@@ -89,7 +92,7 @@ pub async fn serve(
     loop {
         let event = std::future::poll_fn(|cx| {
             if account.poll_ends_by_reset(cx).is_ready() {
-                return Poll::Ready(Event::Over); // one of its streams found that the client takes nothing
+                return Poll::Ready(Event::Cut); // one of its streams found that the client takes nothing
             }
             poll_event(cx, &core, &mut http2, &idle, presence, &open, closing)
         })
@@ -114,7 +117,7 @@ pub async fn serve(
                 // Its last answer is still on its way to it: that is not idle.
                 Left::Until(next) => idle.arm(next),
                 Left::ThrownAway => return,
-                Left::Nothing if closing => return,
+                Left::Nothing if closing => break,
                 Left::Nothing => {
                     if open.get() == 0 {
                         http2.graceful_shutdown();
@@ -136,11 +139,16 @@ pub async fn serve(
             }
             Event::Broken => {
                 core.metrics.reason(EdgeReason::Http2ProtocolError.into());
-                return;
+                break;
             }
-            Event::Over => return,
+            Event::Over => break,
+            Event::Cut => return,
         }
     }
+    drop(http2);
+    presence.idle(core.wheel.now());
+    wire.close(&core, presence).await;
+    see_off(&core, &account, &limits, |cx| presence.poll_evicted(cx)).await;
 }
 
 enum Event {
@@ -151,8 +159,12 @@ enum Event {
     Idle,
     StreamsGone,
     Drain,
+    /// The client broke the protocol; it has been told.
     Broken,
+    /// Both sides are done.
     Over,
+    /// Nothing more is to be said: it must make room, or would not hear it.
+    Cut,
 }
 
 struct OpenStream {
@@ -168,7 +180,7 @@ impl Drop for OpenStream {
 fn poll_event(
     cx: &mut Context<'_>,
     core: &Core,
-    http2: &mut h2::server::Connection<Stream, Bytes>,
+    http2: &mut h2::server::Connection<Wire, Bytes>,
     idle: &crate::wheel::Timer,
     presence: &Presence,
     open: &std::cell::Cell<usize>,
@@ -197,7 +209,7 @@ fn poll_event(
         return Poll::Ready(Event::StreamsGone);
     }
     if open.get() == 0 && presence.poll_evicted(cx).is_ready() {
-        return Poll::Ready(Event::Over);
+        return Poll::Ready(Event::Cut);
     }
     if idle.poll_expired(cx).is_ready() {
         idle.disarm();

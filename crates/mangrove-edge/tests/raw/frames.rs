@@ -153,6 +153,16 @@ impl Http2 {
         self.wire.rest().1
     }
 
+    /// Waits for the edge to say that nothing more comes; says how.
+    pub(crate) fn is_told_the_end(&mut self) -> End {
+        self.wire.rest().1
+    }
+
+    /// Sends bytes that are no frames; false when they are not taken.
+    pub(crate) fn babbles(&mut self, bytes: usize) -> bool {
+        self.wire.try_send(vec![0; bytes])
+    }
+
     /// Leaves without a word.
     pub(crate) fn leave(self) {
         self.wire.reset();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mangrove_edge::reason::EdgeReason;
 
-use crate::frames::{Http2, get};
+use crate::frames::{Http2, Outcome, get};
 use crate::wire::End;
 use crate::world::{World, eventually};
 
@@ -133,4 +133,49 @@ fn whoever_is_deaf_to_goaway_is_not_waited_for_as_if_idle() {
     world.drain();
     assert_eq!(client.goes_away(), 0);
     assert_eq!(client.ends(), End::Closed);
+}
+
+/// It reads everything and lets nothing more be sent: that is its stream's trouble alone.
+#[test]
+fn whoever_opens_no_window_loses_the_stream_and_no_other() {
+    const CANCEL: u32 = 8;
+    let world = World::with(SHORT, "");
+    let mut client = Http2::connect(&world);
+    let stream = client.ask(&get("/"));
+    let _origin = answers(&world, BODY);
+    assert_eq!(client.outcome(stream), Outcome::Status(200));
+    assert_eq!(client.reset(stream), CANCEL);
+    assert_eq!(record(&world)["reason"], "response-write-timeout");
+    client.goes_on(&world);
+}
+
+/// Bytes that lie unread when a socket is closed, or come later, make the kernel reset the connection, and the reset
+/// overtakes GOAWAY: what told the client why.
+#[test]
+fn what_a_client_still_sends_does_not_cost_it_our_last_frames() {
+    let world = World::with("limits.drain = '1m'", "");
+    let mut client = Http2::connect(&world);
+    client.data(1, "on a stream that nobody opened", true);
+    assert!(client.babbles(512 * 1024));
+    assert_eq!(client.outcome(1), Outcome::GoneAway(1));
+    assert_eq!(client.is_told_the_end(), End::Closed);
+    assert!(client.babbles(1024) && client.babbles(1024));
+    client.leave();
+    is_alone(&world);
+
+    let mut client = Http2::connect(&world);
+    client.goes_on(&world);
+    world.drain();
+    assert_eq!(client.goes_away(), 0);
+    assert_eq!(client.is_told_the_end(), End::Closed);
+    assert!(client.babbles(1024) && client.babbles(1024));
+}
+
+#[test]
+fn whoever_never_stops_sending_is_reset_in_the_end() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    client.data(1, "on a stream that nobody opened", true);
+    assert!(!client.babbles(64 * 1024 * 1024), "it is read without end");
+    is_alone(&world);
 }
