@@ -28,13 +28,13 @@ use crate::{http1, http2};
 /// Begins every HTTP/2 connection (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a core that ran out of descriptors leaves its queue alone.
-const BREATH: Duration = Duration::from_millis(100);
+pub(crate) const BREATH: Duration = Duration::from_millis(100);
 /// Bytes of an answer that the kernel takes from us for one client beyond what is under way to it. Without this it takes
 /// megabytes for a client that reads nothing: fetched from the origin, copied, and counted as progress.
-const UNSENT_BYTES: u32 = 128 * 1024;
+pub(crate) const UNSENT_BYTES: u32 = 128 * 1024;
 /// How many connections are looked at to find the idlest when there is no room: near enough to the
 /// idlest of all, at a cost that a flood cannot raise.
-const SAMPLE: usize = 16;
+pub(crate) const SAMPLE: usize = 16;
 /// What a newcomer is told when there is no room and nobody is idle.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\nproxy-status: mangrove; error=connection_limit_reached; details=\"too-many-connections\"\r\nconnection: close\r\n\r\ntoo-many-connections\n";
 

@@ -22,9 +22,9 @@ use crate::answer_head::{push_field, push_status_line};
 use crate::edge::Edge;
 
 /// The largest body an order may have; none needs one.
-const ORDER_BYTES: u64 = 64 * 1024;
+pub(crate) const ORDER_BYTES: u64 = 64 * 1024;
 /// How long one exchange may take from its first byte to its last.
-const EXCHANGE: std::time::Duration = std::time::Duration::from_secs(40);
+pub(crate) const EXCHANGE: std::time::Duration = std::time::Duration::from_secs(40);
 /// Exchanges at one time; more wait in the listen queue.
 pub const AT_ONCE: usize = 64;
 

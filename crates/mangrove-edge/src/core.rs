@@ -18,9 +18,9 @@ use crate::sock_diag::SockDiag;
 use crate::wheel::Wheel;
 
 /// How many spare heads and buffers a core keeps of each kind.
-const SPARES: usize = 64;
+pub(crate) const SPARES: usize = 64;
 /// A spare buffer that has grown past this is given back to the allocator instead.
-const SPARE_BYTES: usize = 128 * 1024;
+pub(crate) const SPARE_BYTES: usize = 128 * 1024;
 /// What one read asks for: large enough that a 1 MiB body takes few calls.
 pub const READ_BYTES: usize = 64 * 1024;
 /// What one read of a head asks for.

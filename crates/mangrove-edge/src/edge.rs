@@ -42,13 +42,13 @@ use crate::tls::{
 use crate::wheel::TICK;
 
 /// A core that has not turned its clock for so long is stalled: another accepts from its sockets.
-const STALLED: Duration = Duration::from_millis(500);
+pub(crate) const STALLED: Duration = Duration::from_millis(500);
 /// How often the keeper looks at heartbeats.
-const WATCH: Duration = Duration::from_millis(250);
+pub(crate) const WATCH: Duration = Duration::from_millis(250);
 /// How often certificate files are looked at, and ticket keys turned.
-const CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
+pub(crate) const CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
 /// How long a core may take to swap a snapshot before the order is answered with an error.
-const APPLY_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const APPLY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an edge is started with.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ pub mod clock;
 pub mod closing;
 pub mod core;
 pub mod edge;
+pub mod fixed;
 pub mod handover;
 pub mod http1;
 pub mod http2;

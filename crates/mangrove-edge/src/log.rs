@@ -53,7 +53,7 @@ enum Message {
 }
 
 /// How many messages may wait beside the ceiling in bytes.
-const QUEUE_MESSAGES: usize = 16 * 1024;
+pub(crate) const QUEUE_MESSAGES: usize = 16 * 1024;
 
 impl LogQueue {
     /// Starts the writer thread. `ceiling` bounds the bytes that wait for it.

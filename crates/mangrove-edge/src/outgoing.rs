@@ -10,7 +10,7 @@ use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
 use crate::reason::{EdgeReason, Reason};
 
 /// A chunk this small is copied behind the head: one plain write is cheaper than a gathered one.
-const COPY_BYTES: usize = 4 * 1024;
+pub(crate) const COPY_BYTES: usize = 4 * 1024;
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

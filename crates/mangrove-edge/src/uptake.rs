@@ -16,11 +16,11 @@ use crate::reason::{EdgeReason, Reason};
 use crate::tcp::Account;
 
 /// The longest between two looks, and so how much later than its deadline a client may be found silent.
-const LOOK: Duration = Duration::from_secs(1);
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 /// Where the deadline itself is short, so many looks until then.
-const LOOKS: u32 = 8;
+pub(crate) const LOOKS: u32 = 8;
 /// A connection that was given less in all can have left nothing behind that matters.
-const WORTH_A_LOOK: u64 = 16 * 1024;
+pub(crate) const WORTH_A_LOOK: u64 = 16 * 1024;
 /// A FIN that was not acknowledged counts as one byte.
 const FIN: u64 = 1;
 

@@ -17,10 +17,10 @@ use mangrove_http::Moment;
 pub const TICK: Duration = Duration::from_millis(50);
 const TICK_MS: u64 = 50;
 /// A timer is looked at least every `SLOTS` ticks (6.4 s), so that a dropped one leaves soon.
-const SLOTS: usize = 128;
+pub(crate) const SLOTS: usize = 128;
 /// Nodes of dropped timers kept for the next ones. Every exchange with an origin has a timer; a new node for each would stay
 /// in the wheel for a whole round, where a spare one is there already.
-const SPARES: usize = 256;
+pub(crate) const SPARES: usize = 256;
 const NEVER: u64 = u64::MAX;
 const UNFILED: u64 = u64::MAX;
 

@@ -26,15 +26,15 @@ use crate::wheel::Timer;
 /// Once the edge drains, an idle connection may send one more request for so long; a client that is
 /// in the middle of its work gets an orderly `connection: close` that way, and not a close that
 /// crosses its next request.
-const LAST_CALL: Duration = Duration::from_secs(5);
+pub(crate) const LAST_CALL: Duration = Duration::from_secs(5);
 /// A client that has closed for sending may have gone, or may only have nothing more to ask (RFC 9112
 /// section 9.6); nothing on the wire tells which. It is given so long for each next piece of its
 /// answer, and then the origin is let go.
-const HALF_CLOSED: Duration = Duration::from_secs(5);
+pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// How much of a body nobody wanted is read to save the connection.
-const SKIP_BYTES: u64 = 256 * 1024;
+pub(crate) const SKIP_BYTES: u64 = 256 * 1024;
 /// Interim responses waiting to go out; an origin that sends more than fit is cut short.
-const INTERIM_BYTES: usize = 64 * 1024;
+pub(crate) const INTERIM_BYTES: usize = 64 * 1024;
 
 /// One HTTP/1 connection of a client. Used by one task; request bodies hold a handle to it.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //! └────────────────────────── keep-alive ──────────────────────────────────┘
 //! ```
 
-mod client;
+pub(crate) mod client;
 mod respond;
 mod tunnel;
 

@@ -32,17 +32,21 @@ use crate::tunnel::{Pipe, poll_both};
 use crate::uptake::{Left, Leftover, Uptake, reason_of, see_off};
 
 /// What a client may send ahead of us on one stream.
-const STREAM_WINDOW: u32 = 128 * 1024;
+pub(crate) const STREAM_WINDOW: u32 = 128 * 1024;
 /// Of the connection's buffer, what one stream's answer may take while it waits for its turn.
-const SEND_SHARE: u32 = 4;
+pub(crate) const SEND_SHARE: u32 = 4;
 /// Streams that ended by a reset and are remembered for a moment (the crate's own guard).
-const REMEMBERED_RESETS: usize = 64;
+pub(crate) const REMEMBERED_RESETS: usize = 64;
+/// Streams reset by their client before they were taken up, at one time.
+pub(crate) const RESETS_BEFORE_SERVED: usize = 20;
+/// Streams that the crate refuses on one connection before it ends it.
+pub(crate) const STREAMS_REFUSED: usize = 1024;
 /// How long a stream is kept after its answer while the client still sends: see [`linger`].
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// How long a connection without streams stays after our GOAWAY: time to hear it and for requests already under way
 /// (RFC 9113 section 6.8). A client that says nothing is not waited for as if it were idle once more.
-const GOAWAY_HEARD: Duration = Duration::from_secs(2);
+pub(crate) const GOAWAY_HEARD: Duration = Duration::from_secs(2);
 
 /// Serves one connection until either side is done with it.
 pub async fn serve(
@@ -68,6 +72,8 @@ pub async fn serve(
         .max_header_list_size(limits.head_bytes)
         .max_send_buffer_size((limits.connection_buffer_bytes / SEND_SHARE) as usize)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
+        .max_pending_accept_reset_streams(RESETS_BEFORE_SERVED)
+        .max_local_error_reset_streams(Some(STREAMS_REFUSED))
         .enable_connect_protocol();
     drop(snapshot);
     let handshake = builder.handshake::<_, Bytes>(wire.clone());

@@ -25,7 +25,7 @@ use crate::wheel::Timer;
 
 /// How long the origin may take to say `100 (Continue)` before the body is sent all the same
 /// (RFC 9110 section 10.1.1: a client should not wait indefinitely, and neither should we).
-const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Deadlines of one exchange.
 #[derive(Clone, Copy, Debug)]

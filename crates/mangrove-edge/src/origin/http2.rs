@@ -19,8 +19,8 @@ use crate::reason::Reason;
 use crate::wheel::Timer;
 
 /// What one stream may send ahead of us, and all streams of a connection together.
-const STREAM_WINDOW: u32 = 512 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+pub(crate) const STREAM_WINDOW: u32 = 512 * 1024;
+pub(crate) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// Opens HTTP/2 on a fresh connection and keeps it for the member's later requests.
 pub async fn start(

@@ -10,6 +10,6 @@ pub mod http2;
 pub mod pool;
 pub mod probe;
 pub mod resolve;
-mod upstreams;
+pub(crate) mod upstreams;
 
 pub use upstreams::{Lease, Upstreams};

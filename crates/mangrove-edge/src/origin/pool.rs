@@ -72,7 +72,7 @@ pub const EVIDENCE_FOR: Duration = Duration::from_secs(30);
 
 /// A free place is offered to the waiters in order, to at most this many that have tried different members. One who came
 /// without having tried any decides for all behind it, so more than two is rare.
-const OFFERS: usize = 16;
+pub(crate) const OFFERS: usize = 16;
 
 /// The members of one site on one core. See the module's words.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use crate::core::Core;
 use crate::wheel::TICK;
 
 /// Idle connections kept to one origin on one core, whatever the settings allow in use.
-const KEPT_PER_ORIGIN: usize = 64;
+pub(crate) const KEPT_PER_ORIGIN: usize = 64;
 
 /// See the module's words.
 pub struct Upstreams {

@@ -87,11 +87,11 @@ impl Language {
 }
 
 /// A DNS name has at most 253 characters (RFC 1035 section 2.3.4); more of a host is not worth showing.
-const HOST_SHOWN: usize = 253;
+pub(crate) const HOST_SHOWN: usize = 253;
 /// Reasons and request ids are our own and short; a longer one is somebody's mistake.
-const NAME_SHOWN: usize = 80;
+pub(crate) const NAME_SHOWN: usize = 80;
 /// A sentence, not an essay.
-const EXPLAIN_SHOWN: usize = 400;
+pub(crate) const EXPLAIN_SHOWN: usize = 400;
 
 /// Every error page, rendered save for what differs from request to request.
 ///

@@ -12,8 +12,8 @@
 //! problem.json   ─┘                   status, reason, host, id, time
 //! ```
 
-mod error;
-mod sample;
+pub(crate) mod error;
+pub(crate) mod sample;
 mod template;
 mod visible;
 mod words;

@@ -60,7 +60,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const KEPT: &str = "public, max-age=3600";
 
 /// Longer values are cut on the page, not refused.
-const SHOWN: usize = 120;
+pub(crate) const SHOWN: usize = 120;
 
 #[derive(Clone, Copy)]
 enum Hole {

@@ -21,15 +21,15 @@
 mod certificate;
 mod clock;
 mod der;
-mod origin;
-mod pair;
+pub(crate) mod origin;
+pub(crate) mod pair;
 mod private_file;
 mod problem;
-mod self_signed;
-mod server;
+pub(crate) mod self_signed;
+pub(crate) mod server;
 mod staple;
 mod store;
-mod ticket_ring;
+pub(crate) mod ticket_ring;
 mod tickets;
 
 #[cfg(test)]

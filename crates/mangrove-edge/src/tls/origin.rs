@@ -17,7 +17,7 @@ use super::problem::{TlsFault, TlsProblem};
 
 /// Sessions remembered for resumption by one configuration; rustls keeps up to 8 for each server
 /// name, so this is for 128 names. Beyond it the oldest name is forgotten.
-const MAX_SESSIONS: usize = 1_024;
+pub(crate) const MAX_SESSIONS: usize = 1_024;
 
 /// By whom an origin's certificate must be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

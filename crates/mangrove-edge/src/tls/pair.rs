@@ -17,11 +17,11 @@ use super::staple::check_staple;
 
 /// Largest certificate, key or bundle file that is read. A chain is some 10 KB; what is far larger
 /// is the wrong file.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most certificates in one chain, which is sent whole in every full handshake.
-pub(super) const MAX_CHAIN: usize = 16;
+pub(crate) const MAX_CHAIN: usize = 16;
 /// Largest OCSP response; real ones are 0.5 to 3 KB, and each full handshake carries it.
-const MAX_STAPLE_BYTES: u64 = 16 << 10;
+pub(crate) const MAX_STAPLE_BYTES: u64 = 16 << 10;
 
 /// Where one certificate is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

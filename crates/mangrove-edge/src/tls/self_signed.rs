@@ -20,15 +20,15 @@ use super::problem::{TlsFault, TlsProblem};
 
 const DAY: u64 = 86_400;
 /// Longest validity that Safari takes, even for a certificate its owner trusts: 398 days.
-const VALID_FOR: u64 = 397 * DAY;
+pub(crate) const VALID_FOR: u64 = 397 * DAY;
 /// Clients whose clocks are behind still take it.
-const BACKDATED: u64 = DAY;
+pub(crate) const BACKDATED: u64 = DAY;
 /// With less than this left it is made anew.
-const RENEWED_BEFORE: u64 = 30 * DAY;
+pub(crate) const RENEWED_BEFORE: u64 = 30 * DAY;
 /// Most hosts named in it: every full handshake carries them all.
-const MAX_NAMES: usize = 100;
+pub(crate) const MAX_NAMES: usize = 100;
 /// Largest key file read; a P-256 key in PEM is 241 bytes.
-const MAX_KEY_BYTES: u64 = 4 << 10;
+pub(crate) const MAX_KEY_BYTES: u64 = 4 << 10;
 
 /// Where the self-signed pair is, and whether it is a new one, whose fingerprint nobody knows yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

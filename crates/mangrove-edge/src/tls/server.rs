@@ -13,7 +13,7 @@ use super::tickets::TicketKeys;
 /// Tickets sent after a full TLS 1.3 handshake. Browsers use each once (RFC 8446 appendix C.4) and
 /// may open two connections before either has brought a new one; a third would be paid for by
 /// every visitor and used by few.
-const TLS13_TICKETS: usize = 2;
+pub(crate) const TLS13_TICKETS: usize = 2;
 
 /// The oldest TLS version that visitors may use. RFC 8996 forbids those before 1.2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

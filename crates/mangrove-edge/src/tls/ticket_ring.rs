@@ -12,14 +12,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rustls::pki_types::UnixTime;
 
 /// A key seals for this long, in seconds.
-pub(super) const SEALS_FOR: u64 = 12 * 3_600;
+pub(crate) const SEALS_FOR: u64 = 12 * 3_600;
 /// A key opens for this long from its first sealing, in seconds.
-pub(super) const OPENS_FOR: u64 = 24 * 3_600;
+pub(crate) const OPENS_FOR: u64 = 24 * 3_600;
 /// A key is made this long before it seals, in seconds: several times the period of `rotate`.
-pub(super) const LEAD: u64 = 10 * 60;
+pub(crate) const LEAD: u64 = 10 * 60;
 /// Most keys held or read. Two are in use at once, three around a turn, and more only if processes
 /// made keys in the same moment; beyond this the oldest go.
-pub(super) const MAX_KEYS: usize = 16;
+pub(crate) const MAX_KEYS: usize = 16;
 
 pub(super) const ID_LEN: usize = 8;
 pub(super) const SECRET_LEN: usize = 32;

@@ -1,0 +1,312 @@
+//! Limits of the edge that no setting moves: the second half of `docs/limits.md`.
+//!
+//! Each stands where it is obeyed; this is the one list of them, and a test finds what is missing from it.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::{
+    accept, admin, body, closing, core, edge, handover, http1, http2, log, origin, outgoing, pages,
+    tls, uptake, wheel,
+};
+
+/// How much a fixed limit is, with its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// Shown in milliseconds, seconds, minutes or hours.
+    Time(Duration),
+    /// Shown in bytes, KiB or MiB.
+    Bytes(u64),
+    /// So many of what the row says.
+    Count(u64),
+}
+
+/// A limit that no setting moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Fixed {
+    /// Where it stands: file and constant, as paths in this crate are written.
+    pub name: &'static str,
+    /// How much.
+    pub amount: Amount,
+    /// What it is for, and why it is no more and no less.
+    pub why: &'static str,
+}
+
+macro_rules! fixed {
+    ($($unit:ident $module:ident $(:: $name:ident)+: $why:literal;)+) => {
+        /// All of them, in the order of a request's life.
+        pub const FIXED: &[Fixed] = &[$(Fixed {
+            name: concat!(stringify!($module), $("::", stringify!($name)),+),
+            amount: fixed!(@$unit $module $(:: $name)+),
+            why: $why,
+        },)+];
+    };
+    (@time $path:path) => { Amount::Time($path) };
+    (@seconds $path:path) => { Amount::Time(Duration::from_secs($path)) };
+    (@bytes $path:path) => { Amount::Bytes($path as u64) };
+    (@count $path:path) => { Amount::Count($path as u64) };
+}
+
+fixed! {
+    // Before the first byte of HTTP.
+    time accept::BREATH: "How long a core that ran out of descriptors leaves its queue alone: trying again at once would burn it for nothing.";
+    count accept::SAMPLE: "Connections looked at to find the idlest when there is no room: near enough to the idlest of all, at a cost that a flood cannot raise.";
+    bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
+    bytes core::HEAD_READ_BYTES: "One read of a head, and of the bytes that show which protocol is spoken: nearly every head fits in.";
+    bytes core::READ_BYTES: "One read of a body: a body of 1 MiB takes few calls.";
+    bytes body::CHUNK_BYTES: "The largest piece of a body that is handed on at once.";
+    // HTTP/1.
+    time http1::client::LAST_CALL: "While the edge drains, how long an idle connection may still send one request: it gets an orderly close, not one that crosses it.";
+    time http1::client::HALF_CLOSED: "A client that has closed for sending may be gone or only done asking; it is given so long for each next piece of its answer.";
+    bytes http1::client::SKIP_BYTES: "Of a body that nobody wants, what is read to save the connection; a longer one costs more than a new connection.";
+    bytes http1::client::INTERIM_BYTES: "Interim responses waiting to go out; what does not fit is left out.";
+    bytes outgoing::COPY_BYTES: "A chunk up to this is copied behind the head: one plain write is cheaper than a gathered one.";
+    time closing::LINGER: "How long a connection that is closing may take to read our last words.";
+    bytes closing::LINGER_BYTES: "What is read and thrown away meanwhile; whoever sends on is reset.";
+    // HTTP/2.
+    bytes http2::STREAM_WINDOW: "What a client may send ahead on one stream: a round trip of 10 ms at 100 Mbit/s.";
+    count http2::SEND_SHARE: "What one stream's answer may take of `connection_buffer_bytes` while it waits for its turn: one part in so many.";
+    count http2::REMEMBERED_RESETS: "Streams that ended by a reset of ours and are remembered for a moment, since their client may not know yet.";
+    count http2::RESETS_BEFORE_SERVED: "Streams that a client may reset before they are taken up, at one time; one more is a flood (CVE-2023-44487), and the connection ends.";
+    count http2::STREAMS_REFUSED: "Malformed streams that one connection is forgiven; one more, and it ends.";
+    time http2::LINGER: "How long a stream is kept after its answer while its client still sends: some clients lose an answer that comes with a reset.";
+    time http2::GOAWAY_HEARD: "How long a connection without streams stays after GOAWAY, to hear it (RFC 9113 section 6.8).";
+    // Slow readers.
+    time uptake::LOOK: "The longest between two looks at a waiting client's socket, and so how much later than its deadline it may be found silent.";
+    count uptake::LOOKS: "Looks until a deadline that is short.";
+    bytes uptake::WORTH_A_LOOK: "A connection that was given less in all has left nothing behind that matters.";
+    // Origins.
+    count origin::upstreams::KEPT_PER_ORIGIN: "Idle connections kept to one origin on one core, whatever the settings allow in use.";
+    count origin::pool::MAX_MEMBERS: "Addresses of one site's origins on one core; more are left out, and counted.";
+    count origin::pool::OFFERS: "Waiters that a free place is offered to, in order, when the first have tried that member already.";
+    time origin::pool::TRIAL_EVERY: "While every member is down, one request in this time is let through as a trial.";
+    time origin::pool::EVIDENCE_FOR: "How long a visitor's success stands against a failed check.";
+    count origin::budget::SAVED_RETRIES: "Unused retries saved up: a blip's worth. What a quiet day did not use is no right to a storm.";
+    count origin::breaker::WINDOW_SECONDS: "Seconds of results that a breaker looks back on.";
+    count origin::breaker::LONGEST_OPEN_DOUBLINGS: "How often a breaker's open time is doubled while its trials fail.";
+    time origin::http1::CONTINUE_PATIENCE: "How long an origin may take to say `100 (Continue)` before the body is sent all the same (RFC 9110 section 10.1.1).";
+    bytes origin::http2::STREAM_WINDOW: "What an origin may send ahead on one HTTP/2 stream.";
+    bytes origin::http2::CONNECTION_WINDOW: "What it may send ahead on one HTTP/2 connection, all streams together.";
+    count origin::resolve::MAX_ADDRESSES: "Addresses kept of one name.";
+    count origin::resolve::MAX_NAMES: "Names watched at once.";
+    count origin::resolve::LOOKUPS_AT_ONCE: "Lookups under way at once: each may hold a thread inside the system's resolver.";
+    time origin::resolve::LOOKUP_DEADLINE: "A lookup has failed after this long.";
+    time origin::resolve::REFRESH: "How soon a name is asked for again when the answer does not say how long it holds.";
+    time origin::resolve::SHORTEST_TTL: "A shorter time to live is taken as this long.";
+    time origin::resolve::LONGEST_TTL: "A longer time to live is taken as this long.";
+    time origin::resolve::FIRST_PAUSE: "How soon a lookup that failed is tried again; doubled while it fails.";
+    // TLS.
+    count tls::server::TLS13_TICKETS: "Tickets given in one handshake: browsers may open two connections before either has brought a new one.";
+    count tls::origin::MAX_SESSIONS: "Sessions with origins remembered for resumption; beyond it the oldest name is forgotten.";
+    seconds tls::ticket_ring::SEALS_FOR: "How long one key seals session tickets.";
+    seconds tls::ticket_ring::OPENS_FOR: "How long it opens them, from its first sealing.";
+    seconds tls::ticket_ring::LEAD: "How long before it seals a key is made, so that every process knows it.";
+    count tls::ticket_ring::MAX_KEYS: "Ticket keys held or read; beyond it the oldest go.";
+    bytes tls::pair::MAX_FILE_BYTES: "A certificate, key or bundle file; what is larger is the wrong file.";
+    count tls::pair::MAX_CHAIN: "Certificates in one chain, which every full handshake carries.";
+    bytes tls::pair::MAX_STAPLE_BYTES: "An OCSP response, which every full handshake carries.";
+    seconds tls::self_signed::VALID_FOR: "How long a self-signed certificate is valid: the longest that every browser takes is 398 days.";
+    seconds tls::self_signed::BACKDATED: "How far it reaches back, for clients whose clocks are behind.";
+    seconds tls::self_signed::RENEWED_BEFORE: "With less than this left it is made anew.";
+    count tls::self_signed::MAX_NAMES: "Hosts named in it, which every full handshake carries.";
+    bytes tls::self_signed::MAX_KEY_BYTES: "Its key file.";
+    // The log and the pages.
+    bytes log::LINE_BYTES: "A line of the access log.";
+    bytes log::FIELD_BYTES: "Of one text field (path, query, user agent, referer), what is written; longer ones are cut.";
+    bytes log::BATCH_BYTES: "A core's batch of lines, handed to the writer when it is full or its clock turns.";
+    count log::QUEUE_MESSAGES: "Batches waiting for the writer, beside the ceiling in bytes.";
+    bytes pages::error::HOST_SHOWN: "Of a host, what a page shows (RFC 1035 section 2.3.4).";
+    bytes pages::error::NAME_SHOWN: "Of a reason or request id, what a page shows.";
+    bytes pages::error::EXPLAIN_SHOWN: "Of an explanation, what a page shows.";
+    bytes pages::sample::SHOWN: "Of a value, what the sample site shows.";
+    // The process.
+    time wheel::TICK: "How often deadlines are looked at, and so how late one may fire.";
+    count wheel::SLOTS: "Turns of the wheel after which every timer was looked at.";
+    count wheel::SPARES: "Spare timers kept by one core.";
+    count core::SPARES: "Spare heads and buffers kept by one core, of each kind.";
+    bytes core::SPARE_BYTES: "The largest spare buffer; what has grown past it goes back to the allocator.";
+    time edge::STALLED: "A core that has not turned its clock for so long is stalled, and another accepts in its place.";
+    time edge::WATCH: "How often that is looked at.";
+    time edge::CERTIFICATE_WATCH: "How often certificate files are looked at, and ticket keys turned.";
+    time edge::APPLY_PATIENCE: "How long a core may take to swap a snapshot before the order is answered with an error.";
+    bytes admin::ORDER_BYTES: "The body of an operator's order.";
+    time admin::EXCHANGE: "An operator's exchange, from its first byte to its last.";
+    count admin::AT_ONCE: "Operators' exchanges at one time; more wait to be accepted.";
+    count handover::BATCH_FDS: "Descriptors in one message between processes; Linux refuses more than 253.";
+    count handover::PARCEL_FDS: "Listening sockets handed over at once: 128 addresses on 64 cores.";
+    bytes handover::NOTE_BYTES: "The note beside them.";
+    time handover::PATIENCE: "How long either process waits for the other at one step.";
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TIMES: &[(u64, &str)] = &[(3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+        const SIZES: &[(u64, &str)] = &[(1 << 20, "MiB"), (1 << 10, "KiB")];
+        let (n, units, smallest) = match *self {
+            Self::Time(time) => (
+                u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+                TIMES,
+                " ms",
+            ),
+            Self::Bytes(bytes) => (bytes, SIZES, " B"),
+            Self::Count(count) => (count, &[][..], ""),
+        };
+        match units.iter().find(|(size, _)| n > 0 && n % size == 0) {
+            Some((size, unit)) => write!(f, "{} {unit}", n / size),
+            None => write!(f, "{n}{smallest}"),
+        }
+    }
+}
+
+/// The heading under which `docs/limits.md` lists them, behind what `mangrove-config` writes.
+pub const HEADING: &str = "## Fixed in the edge";
+
+/// The part of `docs/limits.md` from [`HEADING`] on.
+pub fn fixed_markdown() -> String {
+    let mut page = format!(
+        "{HEADING}\n\nGenerated from `crates/mangrove-edge/src/fixed.rs`; each stands where it is obeyed.\n\n\
+         | where | limit | reason |\n|---|---|---|\n"
+    );
+    for fixed in FIXED {
+        let Fixed { name, amount, why } = fixed;
+        let _ = writeln!(page, "| `{name}` | {amount} | {why} |"); // a String takes everything
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Numbers that limit nothing: a file, or a constant in it.
+    const NO_LIMITS: &[(&str, &str)] = &[
+        ("tls::der", "what DER writes"),
+        ("tls::staple::GOOD", "what OCSP writes"),
+        ("tls::ticket_ring::ID_LEN", "the form of our own file"),
+        ("tls::ticket_ring::SECRET_LEN", "the form of our own file"),
+        ("tls::ticket_ring::VERSION", "the form of our own file"),
+        ("tls::ticket_ring::HEAD_LEN", "the form of our own file"),
+        ("tls::ticket_ring::ENTRY_LEN", "the form of our own file"),
+        ("tls::ticket_ring::CHECKSUM_LEN", "the form of our own file"),
+        ("tls::ticket_ring::MAX_FILE_LEN", "follows from MAX_KEYS"),
+        ("tls::self_signed::DAY", "a unit"),
+        ("sock_diag", "what the kernel writes"),
+        ("uptake::FIN", "what the kernel counts"),
+        ("wheel::TICK_MS", "is TICK"),
+        ("wheel::NEVER", "a mark"),
+        ("wheel::UNFILED", "a mark"),
+        ("origin::budget::ONE_RETRY", "a unit"),
+        ("origin::pool::member::WEIGHT_UNIT", "a unit"),
+        ("metrics::STATUSES", "what statuses there are"),
+        ("pages::error::END_OF_9999", "the calendar's"),
+    ];
+
+    fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            match name {
+                _ if path.is_dir() => sources(&path, into),
+                "tests.rs" | "testing.rs" | "error_tests.rs" => {}
+                _ if name.ends_with(".rs") => into.push(path),
+                _ => {}
+            }
+        }
+    }
+
+    /// Every constant at the top of a file that is a number or a time, as `module::NAME`.
+    fn constants() -> Vec<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = Vec::new();
+        sources(&root, &mut files);
+        let mut found = Vec::new();
+        for file in files {
+            let module = file.strip_prefix(&root).unwrap().with_extension("");
+            let module = module.to_str().unwrap().replace('/', "::");
+            let module = module.trim_end_matches("::mod").to_owned();
+            let text = std::fs::read_to_string(&file).unwrap();
+            let tests = text.find("#[cfg(test)]\nmod tests {");
+            for line in text[..tests.unwrap_or(text.len())].lines() {
+                let line = line
+                    .strip_prefix("pub(crate) ")
+                    .or_else(|| line.strip_prefix("pub(super) "))
+                    .or_else(|| line.strip_prefix("pub "))
+                    .unwrap_or(line);
+                let declared = line.strip_prefix("const ").and_then(|l| l.split_once(": "));
+                if let Some((name, kind)) = declared
+                    && !name.contains(' ')
+                    && [
+                        "Duration",
+                        "std::time",
+                        "usize",
+                        "u64",
+                        "u32",
+                        "u16",
+                        "u8",
+                        "i32",
+                    ]
+                    .iter()
+                    .any(|number| kind.starts_with(number))
+                {
+                    found.push(format!("{module}::{name}"));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_number_in_the_edge_is_in_the_table_or_limits_nothing() {
+        let constants = constants();
+        assert!(constants.len() > FIXED.len(), "{constants:?}");
+        let mut rows: Vec<&str> = FIXED.iter().map(|fixed| fixed.name).collect();
+        for constant in &constants {
+            let limits_nothing = NO_LIMITS
+                .iter()
+                .any(|(name, _)| constant == name || constant.starts_with(&format!("{name}::")));
+            match rows.iter().position(|row| row == constant) {
+                Some(at) => {
+                    assert!(!limits_nothing, "{constant} is in both lists");
+                    rows.remove(at);
+                }
+                None => assert!(
+                    limits_nothing,
+                    "{constant} is a number without a reason: add a row to FIXED, which becomes a line of docs/limits.md, \
+                     or to NO_LIMITS here"
+                ),
+            }
+        }
+        assert!(rows.is_empty(), "rows without a constant: {rows:?}");
+    }
+
+    #[test]
+    fn amounts_are_shown_in_the_largest_whole_unit() {
+        let shown = |amount: Amount| amount.to_string();
+        assert_eq!(shown(Amount::Time(Duration::from_millis(1_500))), "1500 ms");
+        assert_eq!(shown(Amount::Time(Duration::from_secs(90))), "90 s");
+        assert_eq!(shown(Amount::Time(Duration::from_secs(7_200))), "2 h");
+        assert_eq!(shown(Amount::Bytes(1 << 20)), "1 MiB");
+        assert_eq!(shown(Amount::Bytes(1_000)), "1000 B");
+        assert_eq!(shown(Amount::Count(64)), "64");
+        assert_eq!(shown(Amount::Bytes(0)), "0 B");
+    }
+
+    /// The committed page says what the table says. `MANGROVE_WRITE_DOCS=1` writes it anew.
+    #[test]
+    fn the_page_of_limits_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/limits.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let at = page.find(HEADING).unwrap_or(page.len());
+        let settings = page[..at].trim_end();
+        if std::env::var_os("MANGROVE_WRITE_DOCS").is_some() {
+            std::fs::write(&path, format!("{settings}\n\n{}", fixed_markdown())).unwrap();
+            return;
+        }
+        assert!(
+            page[at..] == fixed_markdown(),
+            "docs/limits.md is out of date: run this test with MANGROVE_WRITE_DOCS=1"
+        );
+    }
+}
