@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use mangrove_http::Trailers;
 
+use crate::cache::{Follower, KeptBody};
 use crate::http1::ClientSide;
 use crate::http2::RequestStream;
 use crate::origin::http1::Http1Exchange;
@@ -122,6 +123,10 @@ pub enum ResponseBody {
     Http1(Box<Http1Exchange>),
     /// From an origin over HTTP/2.
     Http2(Box<Http2Exchange>),
+    /// From the cache.
+    Kept(KeptBody),
+    /// From the cache, as it arrives there.
+    Following(Follower),
 }
 
 impl ResponseBody {
@@ -145,13 +150,18 @@ impl ResponseBody {
             })),
             Self::Http1(exchange) => exchange.poll_fill(cx),
             Self::Http2(exchange) => exchange.poll_fill(cx),
+            Self::Kept(body) => Poll::Ready(Ok(match body.data() {
+                [] => Filled::End,
+                _ => Filled::Data,
+            })),
+            Self::Following(follower) => follower.poll_fill(cx),
         }
     }
 
     /// Carries on with a request body that is still on its way to the origin.
     pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
         match self {
-            Self::Empty | Self::Whole { .. } => {}
+            Self::Empty | Self::Whole { .. } | Self::Kept(_) | Self::Following(_) => {}
             Self::Http1(exchange) => exchange.poll_upload(cx),
             Self::Http2(exchange) => exchange.poll_upload(cx),
         }
@@ -164,6 +174,8 @@ impl ResponseBody {
             Self::Whole { bytes, at } => bytes.get(*at..).unwrap_or_default(),
             Self::Http1(exchange) => exchange.data(),
             Self::Http2(exchange) => exchange.data(),
+            Self::Kept(body) => body.data(),
+            Self::Following(follower) => follower.data(),
         }
     }
 
@@ -174,6 +186,8 @@ impl ResponseBody {
             Self::Whole { at, .. } => *at = at.saturating_add(n),
             Self::Http1(exchange) => exchange.consume(n),
             Self::Http2(exchange) => exchange.consume(n),
+            Self::Kept(body) => body.consume(n),
+            Self::Following(follower) => follower.consume(n),
         }
     }
 
@@ -195,13 +209,15 @@ impl ResponseBody {
                 chunk
             }
             Self::Http2(exchange) => exchange.take(most),
+            Self::Kept(body) => body.take(most),
+            Self::Following(follower) => follower.take(most),
         }
     }
 
     /// Trailer fields, once the end was reached.
     pub fn trailers(&self) -> Option<&Trailers> {
         match self {
-            Self::Empty | Self::Whole { .. } => None,
+            Self::Empty | Self::Whole { .. } | Self::Kept(_) | Self::Following(_) => None,
             Self::Http1(exchange) => exchange.trailers(),
             Self::Http2(exchange) => exchange.trailers(),
         }
@@ -211,7 +227,8 @@ impl ResponseBody {
     pub fn is_over(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Whole { .. } | Self::Http1(_) => false,
+            Self::Whole { .. } | Self::Http1(_) | Self::Following(_) => false,
+            Self::Kept(body) => body.data().is_empty(),
             Self::Http2(exchange) => exchange.is_over(),
         }
     }
@@ -223,6 +240,8 @@ impl ResponseBody {
             Self::Whole { bytes, at } => Some((bytes.len() - at) as u64),
             Self::Http1(exchange) => exchange.length(),
             Self::Http2(exchange) => exchange.length(),
+            Self::Kept(body) => Some(body.length()),
+            Self::Following(follower) => follower.length(),
         }
     }
 }

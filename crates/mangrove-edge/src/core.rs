@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mangrove_http::{RequestHead, RequestId, ResponseHead, imf_fixdate};
+use mangrove_http::{RequestHead, RequestId, ResponseHead, Scheme, imf_fixdate};
 
 use crate::accept::Register;
+use crate::cache::{Cache, CoreCache};
 use crate::clock::Clock;
 use crate::log::{CoreLog, address_text};
 use crate::metrics::CoreMetrics;
@@ -46,6 +47,8 @@ pub struct Core {
     pub register: Register,
     /// Asks the kernel about its connections.
     pub sock_diag: SockDiag,
+    /// Its way into the cache.
+    pub cache: CoreCache,
     snapshot: RefCell<Rc<Snapshot>>,
     draining: Cell<bool>,
     random: Cell<u64>,
@@ -103,6 +106,7 @@ impl Core {
         wheel: Rc<Wheel>,
         snapshot: Rc<Snapshot>,
         pages: Arc<Pages>,
+        cache: Arc<Cache>,
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -115,6 +119,7 @@ impl Core {
             ceiling,
             register: Register::default(),
             sock_diag: SockDiag::default(),
+            cache: CoreCache::new(cache),
             snapshot: RefCell::new(snapshot),
             draining: Cell::new(false),
             random: Cell::new(seed),
@@ -268,6 +273,15 @@ impl Connection {
             local,
             tls,
             peer_text: (text(false), text(true)),
+        }
+    }
+
+    /// The scheme of requests on it, as keys tell it.
+    pub fn http_scheme(&self) -> Scheme {
+        if self.tls.is_some() {
+            Scheme::Https
+        } else {
+            Scheme::Http
         }
     }
 

@@ -25,6 +25,7 @@ use crate::admin::Reply;
 use core_thread::{CoreOrder, CoreSeed, run_core};
 use sockets::Sockets;
 
+use crate::cache::{CACHE_BYTES, Cache};
 use crate::clock::Clock;
 use crate::core::Ceiling;
 use crate::handover::{ListenerKind, PassedListener};
@@ -80,6 +81,7 @@ pub struct Edge {
     clock: Clock,
     cores: Vec<CoreHandle>,
     ceiling: Arc<Ceiling>,
+    cache: Arc<Cache>,
     log: LogQueue,
     snapshot: RefCell<Arc<SharedSnapshot>>,
     certificates: Arc<CertResolver>,
@@ -135,6 +137,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         .unwrap_or(1);
     let ceiling = Arc::new(Ceiling::default());
     let pages = Arc::new(Pages::new());
+    let cache = Cache::new(CACHE_BYTES, [random_seed()?, random_seed()?]);
     let (probes, mut probed) = mpsc::unbounded_channel();
     let mut cores = Vec::new();
     let mut waiting = Vec::new();
@@ -155,6 +158,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
             log: log.clone(),
             ceiling: Arc::clone(&ceiling),
             pages: Arc::clone(&pages),
+            cache: Arc::clone(&cache),
             shared: Arc::clone(&shared),
             tls: tls.clone(),
             listeners: own,
@@ -178,6 +182,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         clock,
         cores,
         ceiling,
+        cache,
         log,
         snapshot: RefCell::new(shared),
         certificates,
@@ -258,6 +263,9 @@ impl Edge {
             sites: snapshot.settled.sites.len(),
             log_written: self.log.written(),
             log_failed: self.log.failed(),
+            cache: self.cache.memory().statistics(),
+            fills: self.cache.fills().len() as u64,
+            fill_bytes: self.cache.fills().held(),
         };
         let cores: Vec<_> = self
             .cores

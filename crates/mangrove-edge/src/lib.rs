@@ -19,11 +19,11 @@
 //! ```
 //! use std::sync::Arc;
 //! use mangrove_config::{Server, Settled};
-//! use mangrove_edge::{clock::Clock, snapshot::{SharedSnapshot, Snapshot}};
+//! use mangrove_edge::{cache::Cache, clock::Clock, snapshot::{SharedSnapshot, Snapshot}};
 //!
 //! let time: Arc<dyn rustls::time_provider::TimeProvider> = Arc::new(Clock::start());
 //! let shared = SharedSnapshot::build(Settled::sample(Server::on_loopback()), &time).expect("the sample needs nothing");
-//! let snapshot = Snapshot::new(shared, 1, 7, None);
+//! let snapshot = Snapshot::new(shared, Cache::new(1 << 20, [7, 7]), 1, 7, None);
 //! assert_eq!(&*snapshot.site_for(b"any.example").expect("the sample answers any host").name, "sample");
 //! ```
 
@@ -31,6 +31,7 @@ pub mod accept;
 pub mod admin;
 pub mod answer_head;
 pub mod body;
+pub mod cache;
 pub mod clock;
 pub mod closing;
 pub mod core;

@@ -8,12 +8,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use mangrove_cache::memory::Statistics as CacheStatistics;
+use mangrove_cache::{NotStored, Reason as CacheReason};
 use mangrove_http::{Method, Version};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::cache::{CacheResult, CacheTale};
 use crate::module::Module;
 use crate::reason::Reason;
 
@@ -110,6 +113,9 @@ pub struct CoreMetrics {
     client: Box<[OnceLock<Box<Durations>>]>,
     reasons: Box<[Count]>,
     panics: Box<[Count]>,
+    /// By result and reason.
+    cache: Box<[Count]>,
+    not_stored: Box<[Count]>,
     /// Requests being worked on.
     pub active_requests: Count,
     /// Bytes of request bodies read.
@@ -146,6 +152,10 @@ impl CoreMetrics {
             client: slots(STATUSES + 1),
             reasons: Reason::all().map(|_| Count::default()).collect(),
             panics: Module::ALL.iter().map(|_| Count::default()).collect(),
+            cache: (0..CacheResult::ALL.len() * CacheReason::ALL.len())
+                .map(|_| Count::default())
+                .collect(),
+            not_stored: NotStored::ALL.iter().map(|_| Count::default()).collect(),
             active_requests: Count::default(),
             request_body_bytes: Count::default(),
             response_body_bytes: Count::default(),
@@ -187,6 +197,31 @@ impl CoreMetrics {
     /// How often, so far.
     pub fn reason_count(&self, reason: Reason) -> u64 {
         self.reasons.get(reason.index()).map_or(0, Count::value)
+    }
+
+    /// The cache did this.
+    pub fn cache(&self, tale: &CacheTale) {
+        let at = tale.result as usize * CacheReason::ALL.len() + tale.reason as usize;
+        if let Some(count) = self.cache.get(at) {
+            count.add(1);
+        }
+        if let Some(count) = tale
+            .not_stored
+            .and_then(|why| self.not_stored.get(why as usize))
+        {
+            count.add(1);
+        }
+    }
+
+    /// How often the cache has done this, for this reason.
+    pub fn cache_count(&self, result: CacheResult, reason: CacheReason) -> u64 {
+        let at = result as usize * CacheReason::ALL.len() + reason as usize;
+        self.cache.get(at).map_or(0, Count::value)
+    }
+
+    /// How often an answer was not kept for this reason.
+    pub fn not_stored_count(&self, why: NotStored) -> u64 {
+        self.not_stored.get(why as usize).map_or(0, Count::value)
     }
 
     pub(crate) fn module_panicked(&self, module: Module) {
@@ -241,6 +276,12 @@ pub struct EdgeFacts {
     pub log_written: u64,
     /// Log lines their target refused.
     pub log_failed: u64,
+    /// What the cache's memory holds and has done.
+    pub cache: CacheStatistics,
+    /// Answers on their way into the cache.
+    pub fills: u64,
+    /// Bytes of theirs that have arrived.
+    pub fill_bytes: u64,
 }
 
 /// Renders everything in Prometheus text format.
@@ -412,6 +453,34 @@ impl Page {
             }
         }
         let mut family = out.encode_descriptor(
+            "mangrove_cache_requests",
+            "Requests by what the cache did about them and why, see docs/cache-decisions.md",
+            None,
+            MetricType::Counter,
+        )?;
+        for result in CacheResult::ALL {
+            for &reason in CacheReason::ALL {
+                let n = self.sum(|core| core.cache_count(result, reason));
+                if n > 0 {
+                    let labels = [("result", result.name()), ("reason", reason.name())];
+                    Number(n, MetricType::Counter).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        let mut family = out.encode_descriptor(
+            "mangrove_cache_not_stored",
+            "Answers that the cache did not keep, by the reason's name",
+            None,
+            MetricType::Counter,
+        )?;
+        for &why in NotStored::ALL {
+            let n = self.sum(|core| core.not_stored_count(why));
+            if n > 0 {
+                let labels = [("reason", why.name())];
+                Number(n, MetricType::Counter).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = out.encode_descriptor(
             "mangrove_module_panics",
             "Panics caught at a module's border",
             None,
@@ -425,9 +494,52 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 15] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 22] {
         use MetricType::{Counter, Gauge};
+        let cache = &self.facts.cache;
         [
+            (
+                "mangrove_cache_held_bytes",
+                "Bytes that the cache's memory holds, of the ceiling in mangrove_cache_ceiling_bytes",
+                Gauge,
+                cache.held,
+            ),
+            (
+                "mangrove_cache_ceiling_bytes",
+                "The most bytes that the cache's memory may hold",
+                Gauge,
+                cache.ceiling,
+            ),
+            (
+                "mangrove_cache_urls",
+                "URLs of which something is kept",
+                Gauge,
+                cache.slots,
+            ),
+            (
+                "mangrove_cache_evictions",
+                "URLs that left the cache's memory because others needed their room",
+                Counter,
+                cache.evictions,
+            ),
+            (
+                "mangrove_cache_refusals",
+                "Answers that the cache's memory did not take: too large, not worth others' room, or no room to be made",
+                Counter,
+                cache.refused_too_large + cache.refused_not_worth_it + cache.refused_pinned,
+            ),
+            (
+                "mangrove_cache_fills",
+                "Answers on their way from an origin, shared by whoever waits for them",
+                Gauge,
+                self.facts.fills,
+            ),
+            (
+                "mangrove_cache_fill_bytes",
+                "Bytes of them that have arrived",
+                Gauge,
+                self.facts.fill_bytes,
+            ),
             (
                 "http_server_active_requests",
                 "Requests being worked on",

@@ -67,6 +67,8 @@ edge_reasons! {
     ModuleFailed = "module-failed", 500, Edge, "A step that must not be skipped failed in the edge itself.";
     /// The sample site has no such page.
     NotFound = "not-found", 404, Visitor, "There is no such page.";
+    /// RFC 9111 section 5.2.1.7.
+    OnlyIfCached = "only-if-cached", 504, Visitor, "The request asks for an answer from the cache or none, and the cache has none.";
     /// Framing of HTTP/2 itself was broken.
     Http2ProtocolError = "http2-protocol-error", 400, Visitor, "The HTTP/2 connection broke the protocol.";
 }

@@ -11,11 +11,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mangrove_cache::Rules;
 use mangrove_config::{OriginPolicy, OriginProtocol as Protocol, Settled};
 use mangrove_http::{HeadLimits, Moment, ResponseHead, Version};
 use rustls::ClientConfig;
 
 use crate::answer_head::Prepared;
+use crate::cache::{Cache, SiteCache};
 use crate::core::Core;
 use crate::origin::Upstreams;
 use crate::tls::{OriginProtocol, OriginTrust, TlsProblem, client_config};
@@ -45,6 +47,7 @@ struct Routes {
 #[derive(Debug)]
 pub struct Snapshot {
     shared: Arc<SharedSnapshot>,
+    cache: Arc<Cache>,
     /// The settings.
     pub settled: Arc<Settled>,
     /// Ceilings of request heads.
@@ -70,8 +73,21 @@ pub struct Site {
     pub request_body_bytes: u64,
     /// Whether origins see the normal form of the path.
     pub normalized_path: bool,
+    /// What of its answers is kept, and for how long.
+    pub cache: Option<SiteCache>,
     /// Where its answers come from.
     pub kind: SiteKind,
+}
+
+impl Site {
+    /// The path that the cache's keys are made of: the one that the origin sees. Where it gets the path as it came, two
+    /// paths of one normal form may get two answers, and must not get each other's.
+    pub fn key_path<'s>(&self, story: &'s crate::pipeline::Story) -> &'s [u8] {
+        match self.normalized_path {
+            true => story.path(),
+            false => story.head.path(),
+        }
+    }
 }
 
 /// Where a site's answers come from.
@@ -208,6 +224,7 @@ impl Snapshot {
     /// The snapshot for one core. `previous` hands over the state of sites whose origins are the same.
     pub fn new(
         shared: Arc<SharedSnapshot>,
+        cache: Arc<Cache>,
         workers: u16,
         seed: u64,
         previous: Option<&Snapshot>,
@@ -250,6 +267,7 @@ impl Snapshot {
         Rc::new(Self {
             settled: Arc::clone(&shared.settled),
             shared,
+            cache,
             request_limits,
             response_limits,
             workers: workers.max(1),
@@ -348,6 +366,8 @@ impl Snapshot {
                 .request_body_bytes
                 .unwrap_or(self.settled.server.limits.request_body_bytes),
             normalized_path: settings.path == mangrove_config::PathPolicy::Normalized,
+            cache: matches!(kind, SiteKind::Origins(_))
+                .then(|| SiteCache::new(&self.cache, &settings.name, Rules::default())),
             kind,
         });
         self.sites.borrow_mut().insert(index, Rc::clone(&site));

@@ -86,7 +86,7 @@ pub(crate) struct Line {
 pub(crate) const KEPT_LINES: usize = 100;
 
 /// The field lines of one message, in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Lines {
     lines: Vec<Line>,
     present: KnownSet,

@@ -19,7 +19,7 @@ pub const KEPT_OCTETS: usize = 16 * 1024;
 /// `push_field` for each field, then `finish_h2`. The accessors mean something only once either has succeeded.
 ///
 /// Holds at most [`HeadLimits::CEILING`]; with the default limits a head of 32 KiB and 100 lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RequestHead {
     octets: Vec<u8>,
     lines: Lines,

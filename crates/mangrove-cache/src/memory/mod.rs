@@ -306,7 +306,7 @@ impl<V> Memory<V> {
     }
 
     /// The slot of a key, without counting.
-    fn peek(&self, hash: KeyHash, key: &Key) -> Option<Arc<Slot<V>>> {
+    pub fn peek(&self, hash: KeyHash, key: &Key) -> Option<Arc<Slot<V>>> {
         let table = self.shard(hash).lock();
         table
             .find(hash, key)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accept::{StopAccepting, TlsSlot, accept};
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::core::{Ceiling, Core};
 use crate::handover::ListenerKind;
@@ -47,6 +48,7 @@ pub(super) struct CoreSeed {
     pub(super) log: LogQueue,
     pub(super) ceiling: Arc<Ceiling>,
     pub(super) pages: Arc<Pages>,
+    pub(super) cache: Arc<Cache>,
     pub(super) shared: Arc<SharedSnapshot>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) listeners: Vec<(StdListener, ListenerKind)>,
@@ -73,7 +75,13 @@ async fn serve_core(
     let now = seed.clock.now();
     seed.metrics.heartbeat.set(now.0);
     let wheel = Wheel::new(now);
-    let snapshot = Snapshot::new(seed.shared, seed.core_count, seed.random, None);
+    let snapshot = Snapshot::new(
+        seed.shared,
+        Arc::clone(&seed.cache),
+        seed.core_count,
+        seed.random,
+        None,
+    );
     let core = Core::new(
         seed.id,
         seed.clock,
@@ -83,6 +91,7 @@ async fn serve_core(
         wheel,
         snapshot,
         seed.pages,
+        Arc::clone(&seed.cache),
         seed.random,
     );
     let tls = Rc::new(TlsSlot::default());
@@ -109,7 +118,8 @@ async fn serve_core(
         match order {
             CoreOrder::Apply(shared, done) => {
                 let old = core.snapshot();
-                let new = Snapshot::new(shared, seed.core_count, core.random(), Some(&old));
+                let cache = Arc::clone(&seed.cache);
+                let new = Snapshot::new(shared, cache, seed.core_count, core.random(), Some(&old));
                 new.know(&known);
                 core.apply(new);
                 core.snapshot().wake_watchful();
@@ -188,6 +198,7 @@ async fn turn(
         core.wheel.turn(now);
         core.metrics.heartbeat.set(now.0);
         core.log.hand_over(&core.metrics);
+        core.cache.sweep();
         let snapshot = core.snapshot();
         let sweep = now.saturating_since(swept) >= Duration::from_secs(1);
         if sweep {

@@ -112,6 +112,7 @@ async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Nex
     story.received = client.body_received();
     let answer = match outcome {
         Ok(Ok(Outcome::Fetched(fetched))) => answer_fetched(&mut story, fetched),
+        Ok(Ok(Outcome::Answered(answer))) => *answer,
         Ok(Ok(Outcome::Switched(switched))) => return tunnel::run(client, story, switched).await,
         Ok(Ok(Outcome::Failed(reason))) => answer_refused(&mut story, reason),
         Ok(Err(_panicked)) => answer_refused(&mut story, Reason::Edge(EdgeReason::InternalError)),

@@ -50,17 +50,29 @@ impl Responder {
         let mut dated = false;
         match &head {
             AnswerHead::Prepared(prepared) => out.extend_from_slice(&prepared.http1_fields),
-            AnswerHead::Own(head) => {
-                for field in head.fields() {
-                    // Length and id are told below, in our own words.
-                    let is_ours = matches!(field.known, Known::ContentLength | Known::XRequestId);
-                    if field.hop_by_hop || is_ours {
-                        continue;
-                    }
-                    dated |= field.known == Known::Date;
-                    push_field(&mut out, field.name, field.value);
-                }
+            AnswerHead::Kept(kept) if let Some((lines, has_date)) = kept.http1_fields() => {
+                out.extend_from_slice(lines);
+                dated = has_date;
             }
+            head => head.for_each_field(|field| {
+                // Length and id are told below, in our own words.
+                let is_ours = matches!(field.known, Known::ContentLength | Known::XRequestId);
+                if field.hop_by_hop || is_ours {
+                    return;
+                }
+                dated |= field.known == Known::Date;
+                push_field(&mut out, field.name, field.value);
+            }),
+        }
+        if let AnswerHead::Kept(kept) = &head {
+            out.extend_from_slice(b"age: ");
+            push_decimal(&mut out, u64::from(kept.age()));
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(tale) = &story.cache {
+            out.extend_from_slice(b"cache-status: ");
+            tale.write(story.cache_name(), &mut out);
+            out.extend_from_slice(b"\r\n");
         }
         if !dated {
             push_field(&mut out, b"date", &core.date());
@@ -71,7 +83,7 @@ impl Responder {
             OutgoingFraming::UntilClose => {}
             // What a GET would have had (RFC 9110 section 8.6); never on 204 or 1xx.
             OutgoingFraming::None => {
-                if let Some(length) = told_length(story.head.method(), status, &head, &body) {
+                if let Some(length) = told_length(story.head.method(), status, &head) {
                     push_length(&mut out, length);
                 }
             }
@@ -168,14 +180,11 @@ fn push_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn told_length(method: Method, status: u16, head: &AnswerHead, body: &ResponseBody) -> Option<u64> {
+fn told_length(method: Method, status: u16, head: &AnswerHead) -> Option<u64> {
     match (head, status) {
         (_, 100..=199 | 204) => None,
-        (AnswerHead::Own(head), _) if head.content_length().is_some() => head.content_length(),
-        (AnswerHead::Prepared(prepared), _) if method == Method::Head => {
-            Some(prepared.body.len() as u64)
-        }
-        _ if method == Method::Head => body.length().filter(|&length| length > 0),
+        (AnswerHead::Own(head), _) => head.content_length(),
+        _ if method == Method::Head => head.told_length(),
         _ => None,
     }
 }

@@ -316,6 +316,7 @@ async fn fetch_and_respond(
     story.received = progress.received();
     let answer = match outcome {
         Ok(Ok(Outcome::Fetched(fetched))) => answer_fetched(&mut story, fetched),
+        Ok(Ok(Outcome::Answered(answer))) => *answer,
         Ok(Ok(Outcome::Switched(switched))) => {
             return tunnel(&respond, story, *switched, end).await;
         }
@@ -399,19 +400,22 @@ fn to_response<'a>(
         .version(http::Version::HTTP_2)
         .body(())
         .ok()?;
-    let map = response.headers_mut();
     for field in fields {
-        if field.hop_by_hop || field.known == Known::ContentLength {
-            continue;
-        }
-        if let (Ok(name), Ok(value)) = (
-            http::HeaderName::from_bytes(field.name),
-            http::HeaderValue::from_bytes(field.value),
-        ) {
-            map.append(name, value);
-        }
+        push_field(response.headers_mut(), &field);
     }
     Some(response)
+}
+
+fn push_field(fields: &mut http::HeaderMap, field: &Field<'_>) {
+    if field.hop_by_hop || field.known == Known::ContentLength {
+        return;
+    }
+    if let (Ok(name), Ok(value)) = (
+        http::HeaderName::from_bytes(field.name),
+        http::HeaderValue::from_bytes(field.value),
+    ) {
+        fields.append(name, value);
+    }
 }
 
 /// Answers a request whose body nobody will read.
@@ -471,13 +475,14 @@ async fn send(
     body: &mut ResponseBody,
 ) -> Result<h2::SendStream<Bytes>, Reason> {
     let status = head.status();
-    let Some(mut response) = to_response(status, head.head().fields()) else {
+    let Some(mut response) = to_response(status, std::iter::empty()) else {
         respond
             .send
             .borrow_mut()
             .send_reset(h2::Reason::INTERNAL_ERROR);
         return Err(EdgeReason::InternalError.into());
     };
+    head.for_each_field(|field| push_field(response.headers_mut(), field));
     let bodiless = story.head.method() == Method::Head || matches!(status, 204 | 304);
     let fields = response.headers_mut();
     if !fields.contains_key(http::header::DATE)
@@ -485,12 +490,23 @@ async fn send(
     {
         fields.insert(http::header::DATE, date);
     }
-    let length = match head {
-        AnswerHead::Prepared(prepared) if story.head.method() == Method::Head => {
-            Some(prepared.body.len() as u64)
+    if let AnswerHead::Kept(kept) = head {
+        fields.insert(http::header::AGE, http::HeaderValue::from(kept.age()));
+    }
+    if let Some(tale) = &story.cache {
+        let mut value = story.core.take_buffer();
+        tale.write(story.cache_name(), &mut value);
+        if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+            fields.append(http::HeaderName::from_static("cache-status"), value);
         }
-        _ if bodiless => head.head().content_length(),
-        _ => body.length(),
+        story.core.give_buffer(value);
+    }
+    let length = match (bodiless, head) {
+        (false, _) => body.length(),
+        (true, AnswerHead::Own(_)) => head.told_length(),
+        (true, _) => head
+            .told_length()
+            .filter(|_| story.head.method() == Method::Head),
     };
     if let Some(length) = length.filter(|_| status != 204) {
         fields.insert(

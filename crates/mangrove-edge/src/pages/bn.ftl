@@ -168,6 +168,7 @@ reason-name-not-resolved = অরিজিনের নামের কোনো
 reason-no-healthy-origin = সাইটের সব অরিজিন অসুস্থ বলে চিহ্নিত; স্বাস্থ্য পরীক্ষা (health check) দেখুন।
 reason-not-found = এমন কোনো পাতা নেই।
 reason-nul-in-head = হেডারে NUL বাইট আছে।
+reason-only-if-cached = অনুরোধটি শুধু ক্যাশে রাখা উত্তর চায়, আর ক্যাশে তা নেই।
 reason-protocol-sniff-timeout = নতুন সংযোগে কিছুই আসেনি।
 reason-protocol-without-connect = :protocol ফিল্ড শুধু CONNECT-এর সঙ্গে চলে।
 reason-queue-timeout = অরিজিনের সব সংযোগ বেশি সময় ব্যস্ত ছিল; সংখ্যা বাড়ান, অথবা অরিজিন দ্রুত করুন।

@@ -4,16 +4,19 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use mangrove_cache::{Asked, ContentRange, Multipart};
 use mangrove_http::accept::{Language as Tongue, PageForm, preferred_form, preferred_language};
-use mangrove_http::{Known, Method, Refusal, ResponseHead, Version};
+use mangrove_http::{Known, Method, Refusal, ResponseHead, UnixMillis, Version};
 
 use super::fetch::Fetched;
 use super::record::Story;
-use crate::answer_head::{AnswerHead, Prepared};
+use crate::answer_head::{AnswerHead, Form, HeadSource, KeptAnswer, Prepared};
 use crate::body::ResponseBody;
+use crate::cache::{Follower, Kept, KeptBody, SiteCache};
 use crate::module::{Module, guard};
 use crate::pages::{self, Arrival, ErrorPage, Format, Language};
 use crate::reason::{EdgeReason, Reason};
+use crate::snapshot::Site;
 
 /// What goes to the visitor.
 #[derive(Debug)]
@@ -31,6 +34,119 @@ pub fn answer_fetched(story: &mut Story, fetched: Fetched) -> Answer {
     Answer {
         head: AnswerHead::Own(head),
         body,
+    }
+}
+
+/// What the cache keeps, as an answer to this request: whole, not modified, or some of its bytes.
+pub(super) fn answer_kept(
+    story: &mut Story,
+    site: &Site,
+    cache: &SiteCache,
+    kept: &Kept,
+) -> Answer {
+    let now = story.core.clock.wall();
+    let Some(object) = kept.object() else {
+        return answer_refused(story, EdgeReason::InternalError.into());
+    };
+    let stored = &object.head.stored;
+    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let is_part = matches!(stored.content, mangrove_cache::Content::Part { .. });
+    let length = (!is_part).then(|| object.content.length());
+    let answer = mangrove_cache::answer(&asked, stored, length, now);
+    if let Some(tale) = &mut story.cache {
+        tale.ttl = Some(stored.ttl(now));
+    }
+    let (form, body) = match answer {
+        mangrove_cache::Answer::Whole => (Form::Whole, KeptBody::whole(kept.clone())),
+        mangrove_cache::Answer::NotModified => {
+            return kept_answer(story, kept.clone(), now, Form::NotModified, None);
+        }
+        mangrove_cache::Answer::Part { piece, total } => {
+            let body = KeptBody::part(kept.clone(), piece);
+            (Form::Part(ContentRange { held: piece, total }), body)
+        }
+        mangrove_cache::Answer::Parts { pieces, total } => {
+            let content_type = stored.fields.field(Known::ContentType);
+            let seed = u128::from(story.core.random()) << 64 | u128::from(story.core.random());
+            let plan = Multipart::plan(&pieces, total, content_type, seed);
+            let mut content_type = Vec::new();
+            plan.write_content_type(&mut content_type);
+            (
+                Form::Parts(content_type),
+                KeptBody::parts(kept.clone(), plan),
+            )
+        }
+        mangrove_cache::Answer::Unsatisfiable { total } => {
+            return kept_answer(story, kept.clone(), now, Form::Unsatisfiable(total), None);
+        }
+    };
+    kept_answer(story, kept.clone(), now, form, Some(body))
+}
+
+fn kept_answer(
+    story: &mut Story,
+    kept: Kept,
+    now: UnixMillis,
+    form: Form,
+    body: Option<KeptBody>,
+) -> Answer {
+    let length = body.as_ref().map(KeptBody::length);
+    let head = KeptAnswer {
+        source: HeadSource::Kept(kept),
+        form,
+        now,
+        length,
+    };
+    story.status = head.status();
+    let body = match body {
+        Some(body) if story.head.method() != Method::Head => ResponseBody::Kept(body),
+        _ => ResponseBody::Empty,
+    };
+    Answer {
+        head: AnswerHead::Kept(Box::new(head)),
+        body,
+    }
+}
+
+/// An answer that the cache is being filled with: its content is read as it arrives.
+pub(super) fn answer_filling(
+    story: &mut Story,
+    site: &Site,
+    cache: &SiteCache,
+    follower: Follower,
+) -> Answer {
+    let now = story.core.clock.wall();
+    let Some(head) = follower.head() else {
+        return answer_refused(story, EdgeReason::InternalError.into());
+    };
+    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let not_modified = matches!(
+        mangrove_cache::answer(&asked, &head.stored, None, now),
+        mangrove_cache::Answer::NotModified
+    );
+    if let Some(tale) = &mut story.cache {
+        tale.ttl = Some(head.stored.ttl(now));
+        if not_modified {
+            tale.forward_status = Some(head.stored.status);
+        }
+    }
+    let (form, length) = match not_modified {
+        true => (Form::NotModified, None),
+        false => (Form::Whole, follower.length()),
+    };
+    let head = KeptAnswer {
+        source: HeadSource::Filling(head),
+        form,
+        now,
+        length,
+    };
+    story.status = head.status();
+    Answer {
+        head: AnswerHead::Kept(Box::new(head)),
+        body: match not_modified {
+            true => ResponseBody::Empty,
+            false => ResponseBody::Following(follower),
+        },
     }
 }
 

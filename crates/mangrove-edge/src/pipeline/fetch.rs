@@ -3,15 +3,19 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use mangrove_cache::{conditions, is_replaced_when_revalidating};
 use mangrove_http::{
     BodyFraming, Known, Method, Moment, OriginFault, RequestHead, ResponseHead, Version, websocket,
 };
 use smallvec::SmallVec;
 
+use super::answer::Answer;
+use super::cached::{changed_through, fetch_through};
 use super::plan::{Plan, Planned};
 use super::record::Story;
 use crate::answer_head::push_field;
 use crate::body::{RequestBody, ResponseBody};
+use crate::cache::KeptHead;
 use crate::io::Stream;
 use crate::log::push_decimal;
 use crate::origin::budget::{Attempt, Failure, Replay, retry_allowed};
@@ -58,26 +62,56 @@ pub struct Switched {
 /// How a fetch ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// With an answer.
+    /// With an origin's answer.
     Fetched(Fetched),
+    /// With an answer that the cache has, or will keep.
+    Answered(Box<Answer>),
     /// With another protocol.
     Switched(Box<Switched>),
     /// With a "no".
     Failed(Reason),
 }
 
-/// Asks the site's origins.
+/// What the origin is asked.
+#[derive(Clone, Debug, Default)]
+pub enum Ask {
+    /// What the visitor asked.
+    #[default]
+    AsCame,
+    /// Whether this is still good (RFC 9111 section 4.3.1); the visitor's own preconditions are judged afterwards.
+    About(Arc<KeptHead>),
+}
+
+/// Brings an answer from the site's origins, or what the cache has instead.
 pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Interim>) -> Outcome {
-    let Plan::Fetch(upstreams) = planned.plan() else {
+    let Plan::Fetch(upstreams, _) = planned.plan() else {
         return Outcome::Failed(EdgeReason::InternalError.into());
     };
     let upstreams = Rc::clone(upstreams);
+    if let Some(looked) = planned.take_looked() {
+        return fetch_through(planned, &upstreams, looked, interim).await;
+    }
     let site = Rc::clone(planned.site());
     let story = planned.story_mut();
+    let outcome = ask_origin(story, &site, &upstreams, body, interim).await;
+    if let Outcome::Fetched(fetched) = &outcome {
+        changed_through(story, &site, &fetched.head);
+    }
+    outcome
+}
+
+/// Asks the site's origins.
+pub(super) async fn ask_origin(
+    story: &mut Story,
+    site: &Rc<Site>,
+    upstreams: &Rc<Upstreams>,
+    body: RequestBody,
+    interim: Rc<dyn Interim>,
+) -> Outcome {
     let started = story.core.clock.nanos();
     let mut asking = Asking {
-        upstreams,
-        site,
+        upstreams: Rc::clone(upstreams),
+        site: Rc::clone(site),
         interim,
         body: Some(body),
         tried: SmallVec::new(),
@@ -97,7 +131,7 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
                 let status = match &outcome {
                     Outcome::Fetched(fetched) => Some(fetched.head.status()),
                     Outcome::Switched(_) => Some(101),
-                    Outcome::Failed(_) => None,
+                    Outcome::Answered(_) | Outcome::Failed(_) => None,
                 };
                 story.origin.status = status;
                 story.core.metrics.origin_finished(status, nanos);
@@ -579,6 +613,21 @@ fn own_fields(story: &Story, trusts_peer: bool, out: &mut impl Fields) {
     });
 }
 
+/// Whether a field of the visitor's gives way to what the cache asks.
+fn is_replaced(story: &Story, known: Known) -> bool {
+    match &story.ask {
+        Ask::AsCame => false,
+        Ask::About(_) => is_replaced_when_revalidating(known),
+    }
+}
+
+/// The cache's own preconditions.
+fn own_conditions(story: &Story, mut write: impl FnMut(&'static str, &[u8])) {
+    if let Ask::About(head) = &story.ask {
+        conditions(&head.stored).for_each(|(name, value)| write(name, value));
+    }
+}
+
 fn trusts_peer(story: &Story) -> bool {
     let peer = story.connection.peer_ip();
     story
@@ -615,10 +664,11 @@ fn render_http1(
     }
     out.extend_from_slice(b"\r\n");
     for field in head.fields() {
-        if is_passed_on(head, &field, trusts) {
+        if is_passed_on(head, &field, trusts) && !is_replaced(story, field.known) {
             push_field(out, field.name, field.value);
         }
     }
+    own_conditions(story, |name, value| push_field(out, name.as_bytes(), value));
     own_fields(story, trusts, out);
     match framing {
         OutgoingFraming::Length(length) => {
@@ -687,10 +737,11 @@ fn build_http2(story: &Story, site: &Site, lease: &Lease) -> Option<http::Reques
         .ok()?;
     let fields = request.headers_mut();
     for field in head.fields() {
-        if is_passed_on(head, &field, trusts) {
+        if is_passed_on(head, &field, trusts) && !is_replaced(story, field.known) {
             append(fields, field.name, field.value);
         }
     }
+    own_conditions(story, |name, value| append(fields, name.as_bytes(), value));
     own_fields(story, trusts, fields);
     if let BodyFraming::Length(length) = head.framing() {
         append(fields, b"content-length", length.to_string().as_bytes());

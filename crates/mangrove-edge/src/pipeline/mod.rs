@@ -10,6 +10,7 @@
 
 mod admit;
 mod answer;
+mod cached;
 mod fetch;
 mod inspect;
 mod plan;
@@ -18,11 +19,16 @@ mod record;
 
 pub use admit::{Admitted, admit};
 pub use answer::{Answer, answer_fetched, answer_prepared, answer_refused, answer_sample};
-pub use fetch::{Fetched, Interim, Outcome, Switched, fetch};
+pub use cached::Looked;
+pub use fetch::{Ask, Fetched, Interim, Outcome, Switched, fetch};
 pub use inspect::{Inspected, inspect};
 pub use plan::{Plan, Planned, plan};
 pub use receive::{Received, receive};
 pub use record::{OriginTale, Story};
+
+use std::rc::Rc;
+
+use mangrove_cache::Action;
 
 use crate::module::{FailMode, Module, guard};
 use crate::reason::{EdgeReason, Reason};
@@ -58,7 +64,7 @@ pub fn begin(received: Received) -> Begun {
     let planned = plan(inspected);
     match planned.plan() {
         Plan::Prepared(prepared) => {
-            let prepared = std::rc::Rc::clone(prepared);
+            let prepared = Rc::clone(prepared);
             let story = planned.into_story();
             let answer = answer_prepared(&story, &prepared);
             Begun::Answered(story, Box::new(answer))
@@ -68,7 +74,22 @@ pub fn begin(received: Received) -> Begun {
             let answer = answer_sample(&mut story);
             Begun::Answered(story, Box::new(answer))
         }
-        Plan::Fetch(_) => Begun::Fetch(planned),
+        Plan::Kept(upstreams, kept, decision) => {
+            let (upstreams, kept, decision) = (Rc::clone(upstreams), kept.clone(), *decision);
+            let site = Rc::clone(planned.site());
+            let mut story = planned.into_story();
+            let answer = cached::serve(&mut story, &site, decision, &kept);
+            if decision.action == (Action::ServeStale { revalidate: true }) {
+                cached::revalidate_behind(&story, &site, &upstreams, &kept);
+            }
+            Begun::Answered(story, Box::new(answer))
+        }
+        Plan::Unanswerable => {
+            let mut story = planned.into_story();
+            let answer = answer_refused(&mut story, EdgeReason::OnlyIfCached.into());
+            Begun::Answered(story, Box::new(answer))
+        }
+        Plan::Fetch(..) => Begun::Fetch(planned),
     }
 }
 

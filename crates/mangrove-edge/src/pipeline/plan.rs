@@ -1,11 +1,14 @@
-//! Plan: where the answer will come from. The cache will decide here; now a site either answers
-//! by itself or asks its origins.
+//! Plan: where the answer will come from: a site's own words, what the cache keeps, or the origins.
 
 use std::rc::Rc;
 
+use mangrove_cache::{Action, Decision};
+
+use super::cached::{Looked, look};
 use super::inspect::Inspected;
 use super::record::Story;
 use crate::answer_head::Prepared;
+use crate::cache::{CacheTale, Found, Kept};
 use crate::origin::Upstreams;
 use crate::snapshot::{Site, SiteKind};
 
@@ -16,8 +19,12 @@ pub enum Plan {
     Prepared(Rc<Prepared>),
     /// The built-in sample site.
     Sample,
-    /// The site's origins.
-    Fetch(Rc<Upstreams>),
+    /// What the cache keeps.
+    Kept(Rc<Upstreams>, Kept, Decision),
+    /// Nobody: the visitor wants no other answer than the cache's, and it has none.
+    Unanswerable,
+    /// The site's origins, perhaps with what the cache knows.
+    Fetch(Rc<Upstreams>, Option<Box<Looked>>),
 }
 
 /// A request that knows where its answer will come from.
@@ -30,13 +37,31 @@ pub struct Planned {
 
 /// Decides.
 pub fn plan(inspected: Inspected) -> Planned {
-    let (story, site) = inspected.into_parts();
+    let (mut story, site) = inspected.into_parts();
     let plan = match &site.kind {
         SiteKind::Respond(prepared) => Plan::Prepared(Rc::clone(prepared)),
         SiteKind::Sample => Plan::Sample,
-        SiteKind::Origins(upstreams) => Plan::Fetch(Rc::clone(upstreams)),
+        SiteKind::Origins(upstreams) => from_origins(&mut story, &site, upstreams),
     };
     Planned { story, site, plan }
+}
+
+fn from_origins(story: &mut Story, site: &Rc<Site>, upstreams: &Rc<Upstreams>) -> Plan {
+    let cache = match &site.cache {
+        Some(cache) if !story.upgrade => cache,
+        _ => return Plan::Fetch(Rc::clone(upstreams), None),
+    };
+    let (found, decision) = look(story, site, cache);
+    let serves = matches!(decision.action, Action::Serve | Action::ServeStale { .. });
+    if serves && let Some(kept) = found.as_ref().and_then(Found::kept) {
+        return Plan::Kept(Rc::clone(upstreams), kept, decision);
+    }
+    story.cache = Some(CacheTale::of(decision));
+    if decision.action == Action::Refuse {
+        return Plan::Unanswerable;
+    }
+    let looked = found.map(|found| Looked::new(&story.core, found, decision));
+    Plan::Fetch(Rc::clone(upstreams), looked)
 }
 
 impl Planned {
@@ -58,6 +83,14 @@ impl Planned {
     /// Whose request it is.
     pub fn site(&self) -> &Rc<Site> {
         &self.site
+    }
+
+    /// What the cache knows of what is to be fetched.
+    pub(super) fn take_looked(&mut self) -> Option<Box<Looked>> {
+        match &mut self.plan {
+            Plan::Fetch(_, looked) => looked.take(),
+            _ => None,
+        }
     }
 
     /// The story alone, for the answer.

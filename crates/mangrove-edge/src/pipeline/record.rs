@@ -8,6 +8,8 @@ use std::sync::Arc;
 use mangrove_config::{ClientAddress, LogTarget, Query};
 use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
 
+use super::fetch::Ask;
+use crate::cache::CacheTale;
 use crate::core::{Connection, Core};
 use crate::log::{address_text, push_decimal, push_number, push_text};
 use crate::member;
@@ -48,6 +50,12 @@ pub struct Story {
     pub sent: u64,
     /// What the origin did.
     pub origin: OriginTale,
+    /// What the cache did, where there is one.
+    pub cache: Option<CacheTale>,
+    /// What the origin is asked next.
+    pub ask: Ask,
+    /// No visitor's: it is counted and written nowhere.
+    unseen: bool,
     started: u64,
     over: bool,
 }
@@ -89,7 +97,36 @@ impl Story {
             received: 0,
             sent: 0,
             origin: OriginTale::default(),
+            cache: None,
+            ask: Ask::AsCame,
+            unseen: false,
             started,
+            over: false,
+        })
+    }
+
+    /// The same request, asked once more when its visitor has been answered: to bring up to date what he got.
+    pub(super) fn behind(&self) -> Box<Self> {
+        Box::new(Self {
+            core: Rc::clone(&self.core),
+            connection: Rc::clone(&self.connection),
+            snapshot: Rc::clone(&self.snapshot),
+            head: self.head.clone(),
+            site: self.site.clone(),
+            id_text: self.core.request_id().render(),
+            client: self.client,
+            trace: self.trace,
+            normal_path: self.normal_path.clone(),
+            upgrade: false,
+            status: 0,
+            reason: None,
+            received: 0,
+            sent: 0,
+            origin: OriginTale::default(),
+            cache: None,
+            ask: Ask::AsCame,
+            unseen: true,
+            started: self.core.clock.nanos(),
             over: false,
         })
     }
@@ -97,6 +134,12 @@ impl Story {
     /// Notes why it did not go as asked; the first reason stays.
     pub fn blame(&mut self, reason: Reason) {
         self.reason.get_or_insert(reason);
+    }
+
+    /// The name that `Cache-Status` tells.
+    pub fn cache_name(&self) -> &str {
+        let cache = self.site.as_ref().and_then(|site| site.cache.as_ref());
+        cache.map_or("mangrove", |cache| &cache.rules.name)
     }
 
     /// The path that rules and keys see.
@@ -112,6 +155,9 @@ impl Story {
     }
 
     fn record(&mut self) {
+        if self.unseen {
+            return;
+        }
         if !self.over {
             self.reason
                 .get_or_insert(Reason::Edge(EdgeReason::ClientClosed));
@@ -126,6 +172,9 @@ impl Story {
             .request_finished(self.head.version(), self.head.method(), status, nanos);
         if let Some(reason) = self.reason {
             core.metrics.reason(reason);
+        }
+        if let Some(tale) = &self.cache {
+            core.metrics.cache(tale);
         }
         if self.snapshot.settled.server.log.to == LogTarget::Off {
             return;
@@ -189,6 +238,13 @@ impl Story {
         if let Some(reason) = self.reason {
             push_text(out, member!("reason"), reason.name().as_bytes());
             push_text(out, member!("fault"), reason.fault().name().as_bytes());
+        }
+        if let Some(tale) = &self.cache {
+            push_text(out, member!("cache.result"), tale.result.name().as_bytes());
+            push_text(out, member!("cache.reason"), tale.reason.name().as_bytes());
+            if let Some(why) = tale.not_stored {
+                push_text(out, member!("cache.not_stored"), why.name().as_bytes());
+            }
         }
         if let Some(address) = &self.origin.address {
             push_text(out, member!("origin.address"), address.as_bytes());

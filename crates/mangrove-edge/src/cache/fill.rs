@@ -1,0 +1,677 @@
+//! One fetch for however many wait: what is on its way from an origin, shared by all cores.
+//!
+//! Whoever finds nothing kept *enters*. The first becomes the leader and asks the origin; the others follow. When the head
+//! is there, the leader says what it is to the others:
+//!
+//! ```text
+//!          ┌► Content ─┬► Whole     the answer may be kept: followers send its bytes as they come
+//! Asked ───┤           └► Cut       it broke off: what was begun is cut visibly
+//!          ├► Changed              what is kept has changed: look again
+//!          ├► Freed                it is for who asked alone: everyone asks for himself, at once
+//!          └► Failed               the origin failed: one more try, then everyone tells of it
+//! ```
+//!
+//! A fill belongs to a key and a *lane*: what the URL's answers are known to vary on. A purge withdraws the fills of its key:
+//! they go on for those who follow already, gain no new ones, and are not kept.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use mangrove_cache::NotStored;
+use mangrove_cache::memory::KeyHash;
+
+use super::object::{Kept, KeptHead, Object};
+use crate::body::Filled;
+use crate::reason::{EdgeReason, Reason};
+
+/// Tables of fills; each has its own lock.
+const SHARDS: usize = 64;
+/// What of an origin's answer is taken at once.
+pub const PIECE_BYTES: usize = 64 * 1024;
+/// Of an answer that will not be kept, how many bytes the fastest reader may be ahead of the slowest.
+pub const WINDOW_BYTES: u64 = 1 << 20;
+/// An answer that nobody waits for any more is fetched to its end if no more than this is missing.
+pub const FINISH_BYTES: u64 = 8 << 20;
+
+/// All fills under way.
+#[derive(Debug)]
+pub struct Fills {
+    home: Arc<Home>,
+}
+
+#[derive(Debug)]
+struct Home {
+    shards: Box<[Mutex<Table>]>,
+    room: Room,
+}
+
+type Table = HashMap<Box<[u8]>, Vec<Arc<Fill>>>;
+
+/// The bytes that fills hold.
+#[derive(Debug)]
+struct Room {
+    ceiling: u64,
+    held: AtomicU64,
+}
+
+/// One fetch.
+#[derive(Debug)]
+pub struct Fill {
+    /// The key it is for.
+    pub key: Box<[u8]>,
+    /// Its hash.
+    pub hash: KeyHash,
+    /// The cache's number when the origin was asked.
+    pub born: u64,
+    lane: Box<[u8]>,
+    joinable: bool,
+    home: Arc<Home>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// What has arrived; the first byte is at `start`.
+    pieces: VecDeque<(u64, Bytes)>,
+    start: u64,
+    end: u64,
+    /// Bytes that count in the room.
+    charged: u64,
+    /// By follower: how far it has read, and whom to wake.
+    seats: Vec<Option<Seat>>,
+    joined: u64,
+    withdrawn: bool,
+    /// It will not be kept: bytes that every follower has had are let go.
+    passing: bool,
+    leader: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    at: u64,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Asked,
+    Content(Arc<KeptHead>),
+    Whole(Finished),
+    Changed,
+    Freed(Option<NotStored>),
+    Failed(Reason, Option<u16>),
+    Cut(Reason),
+}
+
+/// As [`Kept`], but nothing of it belongs to one core.
+#[derive(Clone, Debug)]
+struct Finished {
+    head: Arc<KeptHead>,
+    object: Arc<Object>,
+    /// Keeps the bytes counted.
+    _slot: Option<Arc<mangrove_cache::memory::Slot<super::Resource>>>,
+}
+
+/// What a follower learns of the head.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// This is it; its content follows.
+    Head(Arc<KeptHead>),
+    /// Look again.
+    Changed,
+    /// Ask for yourself.
+    Freed(Option<NotStored>),
+    /// The origin failed, with this status if it gave one.
+    Failed(Reason, Option<u16>),
+}
+
+/// How one enters.
+#[derive(Debug)]
+pub enum Entered {
+    /// Nobody asks yet: the origin is yours to ask.
+    Leader(Leader),
+    /// Somebody asks already.
+    Follower(Follower),
+}
+
+impl Fills {
+    /// None yet; together they hold at most `ceiling` bytes of answers that will be kept.
+    pub(super) fn new(ceiling: u64) -> Self {
+        let room = Room {
+            ceiling,
+            held: AtomicU64::new(0),
+        };
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self {
+            home: Arc::new(Home { shards, room }),
+        }
+    }
+
+    /// Bytes that fills hold.
+    pub fn held(&self) -> u64 {
+        self.home.room.held.load(Ordering::Relaxed)
+    }
+
+    /// Fills under way.
+    pub fn len(&self) -> usize {
+        let shards = self.home.shards.iter();
+        shards
+            .map(|shard| lock(shard).values().map(Vec::len).sum::<usize>())
+            .sum()
+    }
+
+    /// True when nothing is on its way.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Follows the fill of this key and lane, or begins one. With `joinable` false the fetch is for who asks alone: it
+    /// follows nobody and nobody follows it.
+    pub fn enter(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        lane: &[u8],
+        joinable: bool,
+        born: u64,
+        floor: u64,
+    ) -> Entered {
+        let mut table = lock(self.home.shard(hash));
+        if joinable && let Some(fills) = table.get(key) {
+            for fill in fills {
+                if fill.joinable
+                    && *fill.lane == *lane
+                    && fill.born >= floor
+                    && let Some(follower) = fill.join()
+                {
+                    return Entered::Follower(follower);
+                }
+            }
+        }
+        let fill = Arc::new(Fill {
+            key: key.into(),
+            hash,
+            born,
+            lane: lane.into(),
+            joinable,
+            home: Arc::clone(&self.home),
+            state: Mutex::new(State {
+                phase: Phase::Asked,
+                pieces: VecDeque::new(),
+                start: 0,
+                end: 0,
+                charged: 0,
+                seats: Vec::new(),
+                joined: 0,
+                withdrawn: false,
+                passing: false,
+                leader: None,
+            }),
+        });
+        table.entry(key.into()).or_default().push(Arc::clone(&fill));
+        Entered::Leader(Leader {
+            fill,
+            settled: false,
+        })
+    }
+
+    /// What is on its way for this key is not wanted any more.
+    pub(super) fn withdraw(&self, hash: KeyHash, key: &[u8]) {
+        let fills = lock(self.home.shard(hash)).get(key).cloned();
+        for fill in fills.into_iter().flatten() {
+            fill.lock().withdrawn = true;
+        }
+    }
+}
+
+impl Home {
+    /// Takes a fill out of the table: nobody enters it any more.
+    fn leave(&self, fill: &Arc<Fill>) {
+        let mut table = lock(self.shard(fill.hash));
+        if let Some(fills) = table.get_mut(&fill.key) {
+            fills.retain(|other| !Arc::ptr_eq(other, fill));
+            if fills.is_empty() {
+                table.remove(&fill.key);
+            }
+        }
+    }
+
+    #[allow(clippy::indexing_slicing)] // the remainder of a division by their number
+    fn shard(&self, hash: KeyHash) -> &Mutex<Table> {
+        &self.shards[usize::try_from(hash.0 >> 40).unwrap_or(0) % SHARDS]
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fill {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// A seat, if it is not too late for one.
+    fn join(self: &Arc<Self>) -> Option<Follower> {
+        let mut state = self.lock();
+        let open = matches!(
+            state.phase,
+            Phase::Asked | Phase::Content(_) | Phase::Whole(_)
+        );
+        if state.withdrawn || !open || state.start > 0 {
+            return None;
+        }
+        state.joined += 1;
+        Some(self.sit(&mut state))
+    }
+
+    fn sit(self: &Arc<Self>, state: &mut State) -> Follower {
+        let seat = Seat { at: 0, waker: None };
+        let free = state.seats.iter().position(Option::is_none);
+        let at = match free.and_then(|at| Some((at, state.seats.get_mut(at)?))) {
+            Some((at, place)) => {
+                *place = Some(seat);
+                at
+            }
+            None => {
+                state.seats.push(Some(seat));
+                state.seats.len() - 1
+            }
+        };
+        Follower {
+            fill: Arc::clone(self),
+            seat: at,
+            at: 0,
+            data: Bytes::new(),
+        }
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        let charged = self
+            .state
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .charged;
+        self.home.room.held.fetch_sub(charged, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn wake_all(&mut self) {
+        for seat in self.seats.iter_mut().flatten() {
+            if let Some(waker) = seat.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn slowest(&self) -> Option<u64> {
+        self.seats.iter().flatten().map(|seat| seat.at).min()
+    }
+
+    /// Of an answer that is only passed on, lets go of what every follower has had.
+    fn let_go(&mut self, room: &Room) {
+        if !self.passing {
+            return;
+        }
+        let slowest = self.slowest().unwrap_or(self.end);
+        while let Some((at, piece)) = self.pieces.front() {
+            let end = at + piece.len() as u64;
+            if end > slowest {
+                break;
+            }
+            let bytes = (piece.len() as u64).min(self.charged);
+            self.charged -= bytes;
+            room.held.fetch_sub(bytes, Ordering::Relaxed);
+            self.start = end;
+            self.pieces.pop_front();
+        }
+        if let Some(leader) = self.leader.take() {
+            leader.wake();
+        }
+    }
+}
+
+/// Whoever asks the origin. Dropped before anything was settled, it tells the others to try for themselves.
+#[derive(Debug)]
+pub struct Leader {
+    fill: Arc<Fill>,
+    settled: bool,
+}
+
+/// Whether the content is still worth fetching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Go on.
+    Yes,
+    /// Nobody waits for it, and too much is missing to finish it for whoever may come.
+    No,
+}
+
+impl Leader {
+    /// The fetch.
+    pub fn fill(&self) -> &Arc<Fill> {
+        &self.fill
+    }
+
+    /// Whether anyone has followed.
+    pub fn was_joined(&self) -> bool {
+        self.fill.lock().joined > 0
+    }
+
+    /// Whether there is room for an answer of so many bytes.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let room = &self.fill.home.room;
+        room.held.load(Ordering::Relaxed).saturating_add(bytes) <= room.ceiling
+    }
+
+    /// The head is there and may be kept: content follows. The leader's own visitor becomes a follower like the others.
+    pub fn open(&self, head: Arc<KeptHead>) -> Follower {
+        let mut state = self.fill.lock();
+        state.phase = Phase::Content(head);
+        let follower = self.fill.sit(&mut state);
+        state.wake_all();
+        follower
+    }
+
+    /// Content that arrived. When it grows beyond what may be kept, it is passed on to those who follow and not kept.
+    pub fn push(&self, piece: Bytes, largest: u64) {
+        let bytes = piece.len() as u64;
+        let room = &self.fill.home.room;
+        let held = room.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let mut state = self.fill.lock();
+        let at = state.end;
+        state.end += bytes;
+        state.charged += bytes;
+        state.pieces.push_back((at, piece));
+        if state.end > largest || held > room.ceiling {
+            state.passing = true;
+        }
+        state.let_go(room);
+        state.wake_all();
+    }
+
+    /// Ready when more may be pushed. `missing` is what is still to come, if that is known.
+    pub fn poll_worth(&self, cx: &mut Context<'_>, missing: Option<u64>) -> Poll<Worth> {
+        let mut state = self.fill.lock();
+        let Some(slowest) = state.slowest() else {
+            let cheap = missing.is_some_and(|bytes| bytes <= FINISH_BYTES);
+            return Poll::Ready(match cheap && !state.passing && !state.withdrawn {
+                true => Worth::Yes,
+                false => Worth::No,
+            });
+        };
+        if state.passing && state.end.saturating_sub(slowest) >= WINDOW_BYTES {
+            state.leader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Worth::Yes)
+    }
+
+    /// The content, if it is to be kept: all of it is here.
+    pub fn content(&self) -> Option<Vec<Bytes>> {
+        let state = self.fill.lock();
+        let whole = !state.passing && state.start == 0;
+        whole.then(|| {
+            state
+                .pieces
+                .iter()
+                .map(|(_, piece)| piece.clone())
+                .collect()
+        })
+    }
+
+    /// Runs `keep` unless a purge has said that the answer is not wanted; no purge comes between. `None` also when the
+    /// answer is older than the site's floor.
+    pub fn keep<T>(&self, floor: u64, keep: impl FnOnce() -> Option<T>) -> Option<T> {
+        let state = self.fill.lock();
+        if state.withdrawn || self.fill.born < floor {
+            return None;
+        }
+        let kept = keep();
+        drop(state);
+        kept
+    }
+
+    /// All of it has arrived. `object` is given where it was gathered, in a slot or not.
+    pub fn finish(mut self, kept: Option<Kept>) {
+        let mut state = self.fill.lock();
+        if let Some(kept) = kept
+            && let Some(object) = kept.object()
+        {
+            let slot = match &kept {
+                Kept::Shared(slot, _) => Some(Arc::clone(slot)),
+                Kept::Held(held, _) => Some(Arc::clone(held.shared())),
+                Kept::Alone(_) => None,
+            };
+            if slot.is_some() {
+                // The slot's weight counts from now on.
+                let charged = std::mem::take(&mut state.charged);
+                self.fill
+                    .home
+                    .room
+                    .held
+                    .fetch_sub(charged, Ordering::Relaxed);
+            }
+            state.pieces.clear();
+            state.phase = Phase::Whole(Finished {
+                head: Arc::clone(&object.head),
+                object: Arc::clone(object),
+                _slot: slot,
+            });
+        } else if let Phase::Content(head) = &state.phase {
+            // Only passed on: what is left is in the pieces.
+            let head = Arc::clone(head);
+            state.phase = Phase::Whole(Finished {
+                object: Arc::new(Object {
+                    head: Arc::clone(&head),
+                    content: Arc::default(),
+                    born: 0,
+                }),
+                head,
+                _slot: None,
+            });
+        }
+        state.wake_all();
+        drop(state);
+        self.settled = true;
+    }
+
+    /// What is kept has changed: the others look again.
+    pub fn changed(self) {
+        self.settle(Phase::Changed);
+    }
+
+    /// The answer is of no use to the others.
+    pub fn free(self, why: Option<NotStored>) {
+        self.settle(Phase::Freed(why));
+    }
+
+    /// The origin failed.
+    pub fn fail(self, reason: Reason, status: Option<u16>) {
+        self.settle(Phase::Failed(reason, status));
+    }
+
+    /// The content broke off.
+    pub fn cut(self, reason: Reason) {
+        self.settle(Phase::Cut(reason));
+    }
+
+    fn settle(mut self, phase: Phase) {
+        let mut state = self.fill.lock();
+        state.phase = phase;
+        state.wake_all();
+        drop(state);
+        self.settled = true;
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if !self.settled {
+            let mut state = self.fill.lock();
+            state.phase = match state.phase {
+                Phase::Asked => Phase::Changed,
+                _ => Phase::Cut(EdgeReason::InternalError.into()),
+            };
+            state.wake_all();
+        }
+        // Only now: whoever finds no fill any more finds what it has left behind.
+        self.fill.home.leave(&self.fill);
+    }
+}
+
+/// Whoever waits for another's fetch, and reads what it brings.
+#[derive(Debug)]
+pub struct Follower {
+    fill: Arc<Fill>,
+    seat: usize,
+    at: u64,
+    data: Bytes,
+}
+
+impl Follower {
+    /// The fetch.
+    pub fn fill(&self) -> &Arc<Fill> {
+        &self.fill
+    }
+
+    /// Status and fields, once they are there.
+    pub fn head(&self) -> Option<Arc<KeptHead>> {
+        match &self.fill.lock().phase {
+            Phase::Content(head) => Some(Arc::clone(head)),
+            Phase::Whole(whole) => Some(Arc::clone(&whole.head)),
+            _ => None,
+        }
+    }
+
+    /// What became of the question.
+    pub fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        let mut state = self.fill.lock();
+        let news = match &state.phase {
+            Phase::Asked => None,
+            Phase::Content(head) => Some(News::Head(Arc::clone(head))),
+            Phase::Whole(whole) => Some(News::Head(Arc::clone(&whole.head))),
+            Phase::Changed => Some(News::Changed),
+            Phase::Freed(why) => Some(News::Freed(*why)),
+            Phase::Failed(reason, status) => Some(News::Failed(*reason, *status)),
+            Phase::Cut(reason) => Some(News::Failed(*reason, None)),
+        };
+        match news {
+            Some(news) => Poll::Ready(news),
+            None => {
+                wait(&mut state, self.seat, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Brings bytes or the end.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Reason>> {
+        if !self.data.is_empty() {
+            return Poll::Ready(Ok(Filled::Data));
+        }
+        let mut state = self.fill.lock();
+        if let Phase::Whole(whole) = &state.phase
+            && whole.object.content.length() > self.at
+        {
+            self.data = whole.object.content.share(self.at, usize::MAX);
+            return Poll::Ready(Ok(Filled::Data));
+        }
+        let at = self.at;
+        let place = state.pieces.partition_point(|(start, _)| *start <= at);
+        if let Some((start, piece)) = place
+            .checked_sub(1)
+            .and_then(|place| state.pieces.get(place))
+        {
+            let from = usize::try_from(at - start).unwrap_or(usize::MAX);
+            if from < piece.len() {
+                self.data = piece.slice(from..);
+                return Poll::Ready(Ok(Filled::Data));
+            }
+        }
+        match state.phase {
+            Phase::Whole(_) => Poll::Ready(Ok(Filled::End)),
+            Phase::Cut(reason) => Poll::Ready(Err(reason)),
+            Phase::Asked | Phase::Content(_) => {
+                wait(&mut state, self.seat, cx);
+                Poll::Pending
+            }
+            _ => Poll::Ready(Err(EdgeReason::InternalError.into())),
+        }
+    }
+
+    /// The bytes that are next.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Takes bytes away.
+    pub fn consume(&mut self, n: usize) {
+        drop(self.take(n));
+    }
+
+    /// The next bytes as a chunk of its own, nothing copied.
+    pub fn take(&mut self, most: usize) -> Bytes {
+        let chunk = self.data.split_to(most.min(self.data.len()));
+        self.at += chunk.len() as u64;
+        if self.data.is_empty() {
+            self.data = Bytes::new(); // a piece used up is held no longer
+            let mut state = self.fill.lock();
+            if let Some(Some(seat)) = state.seats.get_mut(self.seat) {
+                seat.at = self.at;
+            }
+            state.let_go(&self.fill.home.room);
+        }
+        chunk
+    }
+
+    /// Bytes still to come, where the head has said so.
+    pub fn length(&self) -> Option<u64> {
+        let state = self.fill.lock();
+        let head = match &state.phase {
+            Phase::Content(head) => head,
+            Phase::Whole(whole) if whole.object.content.length() > 0 => {
+                return Some(whole.object.content.length().saturating_sub(self.at));
+            }
+            Phase::Whole(whole) => &whole.head,
+            _ => return None,
+        };
+        match head.stored.content {
+            mangrove_cache::Content::Whole { length } => {
+                length.map(|length| length.saturating_sub(self.at))
+            }
+            mangrove_cache::Content::Part { held, .. } => {
+                Some(held.length().saturating_sub(self.at))
+            }
+        }
+    }
+}
+
+fn wait(state: &mut State, seat: usize, cx: &Context<'_>) {
+    if let Some(Some(seat)) = state.seats.get_mut(seat) {
+        match &seat.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => seat.waker = Some(cx.waker().clone()),
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut state = self.fill.lock();
+        if let Some(seat) = state.seats.get_mut(self.seat) {
+            *seat = None;
+        }
+        state.let_go(&self.fill.home.room);
+        if let Some(leader) = state.leader.take() {
+            leader.wake(); // perhaps nobody is left
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One answer that is kept, and all that are kept of one URL.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mangrove_cache::memory::{Held, Slot};
+use mangrove_cache::{Place, Rules, Stored, place_for};
+use mangrove_http::{Known, UnixMillis};
+
+use super::is_told_afresh;
+use crate::answer_head::push_field;
+use crate::body::CHUNK_BYTES;
+
+/// What an allocator and a counted pointer add to a block.
+const BLOCK_BYTES: u64 = 32;
+
+/// Status and fields of an answer that is kept, ready to be sent.
+#[derive(Debug)]
+pub struct KeptHead {
+    /// What the decisions know of it.
+    pub stored: Stored,
+    /// Its field lines as HTTP/1 writes them, but for those that are told afresh each time.
+    pub http1_fields: Box<[u8]>,
+    /// Whether `Date` is among them.
+    pub dated: bool,
+}
+
+impl KeptHead {
+    /// Renders the field lines once, for every answer to come.
+    pub fn new(stored: Stored) -> Arc<Self> {
+        let (mut lines, mut dated) = (Vec::new(), false);
+        for field in stored.fields.iter() {
+            if is_told_afresh(field.known) {
+                continue;
+            }
+            dated |= field.known == Known::Date;
+            push_field(&mut lines, field.name, field.value);
+        }
+        Arc::new(Self {
+            stored,
+            http1_fields: lines.into(),
+            dated,
+        })
+    }
+
+    fn weight(&self) -> u64 {
+        (self.stored.weight() + self.http1_fields.len()) as u64 + 2 * BLOCK_BYTES
+    }
+}
+
+/// One answer: head and content. Never changes; what updates it makes another that shares the content.
+#[derive(Debug)]
+pub struct Object {
+    /// Status and fields.
+    pub head: Arc<KeptHead>,
+    /// The content in pieces of at most [`CHUNK_BYTES`].
+    pub content: Arc<Content>,
+    /// The cache's number when its origin was asked.
+    pub born: u64,
+}
+
+/// Content in pieces. All but the last are [`CHUNK_BYTES`] long, so that a position finds its piece by division.
+#[derive(Debug, Default)]
+pub struct Content {
+    pieces: Box<[Bytes]>,
+    length: u64,
+}
+
+impl Content {
+    /// Copies pieces of any size into ones of the right size, unless they are already. What came as one piece stays as it is.
+    pub fn gather(pieces: impl IntoIterator<Item = Bytes>) -> Arc<Self> {
+        let pieces: Vec<Bytes> = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .collect();
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let fits = match pieces.split_last() {
+            None => true,
+            Some((last, before)) => {
+                last.len() <= CHUNK_BYTES && before.iter().all(|piece| piece.len() == CHUNK_BYTES)
+            }
+        };
+        if fits {
+            return Arc::new(Self {
+                pieces: pieces.into(),
+                length,
+            });
+        }
+        let mut gathered = Vec::new();
+        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut chunk: Vec<u8> = Vec::with_capacity(left.min(CHUNK_BYTES));
+        for piece in pieces {
+            let mut rest: &[u8] = &piece;
+            while !rest.is_empty() {
+                let room = CHUNK_BYTES - chunk.len();
+                let (now, later) = rest.split_at(room.min(rest.len()));
+                chunk.extend_from_slice(now);
+                rest = later;
+                if chunk.len() == CHUNK_BYTES {
+                    left -= CHUNK_BYTES;
+                    let next = Vec::with_capacity(left.min(CHUNK_BYTES));
+                    gathered.push(Bytes::from(std::mem::replace(&mut chunk, next)));
+                }
+            }
+        }
+        if !chunk.is_empty() {
+            gathered.push(Bytes::from(chunk));
+        }
+        Arc::new(Self {
+            pieces: gathered.into(),
+            length,
+        })
+    }
+
+    /// Bytes in all.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// What of the piece at `at` comes before `end`: nothing where there is nothing.
+    pub fn slice(&self, at: u64, end: u64) -> &[u8] {
+        let piece = usize::try_from(at / CHUNK_BYTES as u64).unwrap_or(usize::MAX);
+        let Some(piece) = self.pieces.get(piece) else {
+            return &[];
+        };
+        let from = usize::try_from(at % CHUNK_BYTES as u64).unwrap_or(usize::MAX);
+        let most = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+        let rest = piece.get(from..).unwrap_or_default();
+        rest.get(..most).unwrap_or(rest)
+    }
+
+    /// The same, held on to.
+    pub fn share(&self, at: u64, most: usize) -> Bytes {
+        let piece = usize::try_from(at / CHUNK_BYTES as u64).unwrap_or(usize::MAX);
+        let Some(piece) = self.pieces.get(piece) else {
+            return Bytes::new();
+        };
+        let from = usize::try_from(at % CHUNK_BYTES as u64).unwrap_or(usize::MAX);
+        let from = from.min(piece.len());
+        let end = from.saturating_add(most).min(piece.len());
+        piece.slice(from..end)
+    }
+
+    fn weight(&self) -> u64 {
+        self.length + self.pieces.len() as u64 * (BLOCK_BYTES + size_of::<Bytes>() as u64)
+    }
+}
+
+impl Object {
+    /// Bytes of memory: content, head and bookkeeping.
+    pub fn weight(&self) -> u64 {
+        self.content.weight() + self.head.weight() + size_of::<Self>() as u64 + BLOCK_BYTES
+    }
+}
+
+/// Everything kept of one URL.
+#[derive(Debug, Default)]
+pub struct Resource {
+    /// One for each way of asking that gave a different answer.
+    pub variants: Vec<Arc<Object>>,
+    /// Until then nobody waits for another's fetch of it: its answers were of no use to others.
+    pub uncollapsible_until: UnixMillis,
+}
+
+impl Resource {
+    /// What is there, with `object` in its place; without what a purge of the site has left behind.
+    pub fn with(there: Option<&Resource>, object: &Arc<Object>, rules: &Rules, floor: u64) -> Self {
+        let mut variants: Vec<Arc<Object>> = there
+            .into_iter()
+            .flat_map(|resource| &resource.variants)
+            .filter(|known| known.born >= floor)
+            .cloned()
+            .collect();
+        let all = variants.iter().map(|known| &known.head.stored);
+        match place_for(&object.head.stored, all, rules) {
+            Place::Instead(at) => {
+                if let Some(place) = variants.get_mut(at) {
+                    *place = Arc::clone(object);
+                }
+            }
+            Place::Beside => variants.push(Arc::clone(object)),
+        }
+        Self {
+            variants,
+            uncollapsible_until: UnixMillis::default(),
+        }
+    }
+
+    /// The same without one of its objects.
+    pub fn without(&self, object: &Arc<Object>) -> Self {
+        let others = self
+            .variants
+            .iter()
+            .filter(|known| !Arc::ptr_eq(known, object));
+        Self {
+            variants: others.cloned().collect(),
+            uncollapsible_until: self.uncollapsible_until,
+        }
+    }
+
+    /// The same with `new` where `old` is; `None` when that is gone.
+    pub fn exchanged(&self, old: &Arc<Object>, new: &Arc<Object>) -> Option<Self> {
+        let at = self.place_of(old)?;
+        let mut variants = self.variants.clone();
+        *variants.get_mut(at)? = Arc::clone(new);
+        Some(Self {
+            variants,
+            uncollapsible_until: UnixMillis::default(),
+        })
+    }
+
+    /// Where an object is.
+    pub fn place_of(&self, object: &Arc<Object>) -> Option<usize> {
+        self.variants
+            .iter()
+            .position(|known| Arc::ptr_eq(known, object))
+    }
+
+    /// Bytes of memory.
+    pub fn weight(&self) -> u64 {
+        let all: u64 = self.variants.iter().map(|object| object.weight()).sum();
+        all + (self.variants.len() * size_of::<Arc<Object>>()) as u64 + BLOCK_BYTES
+    }
+}
+
+/// An object, held so that its bytes count until they are let go.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// In a slot, through this core's front.
+    Held(Held<Resource>, usize),
+    /// In a slot, as any core may hold it.
+    Shared(Arc<Slot<Resource>>, usize),
+    /// In no slot: there was no room, or it is not wanted by others.
+    Alone(Arc<Object>),
+}
+
+impl Kept {
+    /// The object.
+    pub fn object(&self) -> Option<&Arc<Object>> {
+        match self {
+            Self::Held(slot, at) => slot.value().variants.get(*at),
+            Self::Shared(slot, at) => slot.value().variants.get(*at),
+            Self::Alone(object) => Some(object),
+        }
+    }
+
+    /// What the decisions know of it.
+    pub fn stored(&self) -> Option<&Stored> {
+        self.object().map(|object| &object.head.stored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However it came in pieces, every byte is found where it belongs.
+        #[test]
+        fn a_position_finds_its_byte(sizes in proptest::collection::vec(0usize..900_000, 0..6), at in any::<u64>()) {
+            let mut next = 0u8;
+            let pieces: Vec<Bytes> = sizes
+                .iter()
+                .map(|size| (0..*size).map(|_| { next = next.wrapping_add(7); next }).collect::<Vec<u8>>().into())
+                .collect();
+            let all: Vec<u8> = pieces.iter().flatten().copied().collect();
+            let content = Content::gather(pieces);
+            prop_assert_eq!(content.length(), all.len() as u64);
+            prop_assert_eq!(content.pieces().iter().flatten().copied().collect::<Vec<u8>>(), all.clone());
+            let at = at % (all.len() as u64 + 2);
+            let slice = content.slice(at, all.len() as u64);
+            let from = usize::try_from(at).unwrap().min(all.len());
+            prop_assert_eq!(slice, &all[from..from + slice.len()]);
+            prop_assert_eq!(slice.is_empty(), from == all.len());
+            prop_assert_eq!(&content.share(at, slice.len())[..], slice);
+        }
+    }
+}

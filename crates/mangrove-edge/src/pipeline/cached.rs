@@ -1,0 +1,734 @@
+//! Fetch, where a cache stands before the origin: one question for however many ask, and what its answer changes.
+//!
+//! ```text
+//! look up ─┬─ nobody asks yet ─► lead ──► origin ─► judge ─┬─ 304: what is kept is confirmed
+//!          │                                               ├─ may be kept: a fill, which everyone reads
+//!          └─ somebody does ───► follow ─┬─ its answer     ├─ may not: for who asked alone
+//!                                        └─ look again     └─ failure: what is kept, if it may stand in
+//! ```
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mangrove_cache::memory::KeyHash;
+use mangrove_cache::{
+    Action, Asked, Decision, Failure, NotStored, OriginState, Stored, Times, admit, decide,
+    freshen, freshen_by_head, invalidated_keys, on_error,
+};
+use mangrove_http::{Method, ResponseHead, UnixMillis};
+
+use super::answer::{Answer, answer_filling, answer_kept};
+use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
+use super::plan::Planned;
+use super::record::Story;
+use crate::body::{Filled, RequestBody, ResponseBody};
+use crate::cache::{
+    CacheResult, CacheTale, Entered, Follower, Found, Kept, KeptHead, Leader, News, Object,
+    PIECE_BYTES, Resource, SiteCache, Worth, is_uncollapsible,
+};
+use crate::core::Core;
+use crate::origin::Upstreams;
+use crate::reason::{EdgeReason, Reason};
+use crate::snapshot::Site;
+
+/// For so long nobody waits for another's fetch of a key whose answer was of no use to those who waited.
+const UNCOLLAPSIBLE: Duration = Duration::from_secs(30);
+/// So long a request waits for the head of another's answer; then it asks for itself.
+const COLLAPSED_WAIT: Duration = Duration::from_secs(10);
+/// So often a request looks again before it asks for itself.
+const LOOKS: u32 = 3;
+/// So many failures of other requests a request lives through: one, and one more try.
+const TRIES: u32 = 2;
+
+/// What a look into the cache brought, kept while the origin is asked.
+#[derive(Debug)]
+pub struct Looked {
+    key: Box<[u8]>,
+    hash: KeyHash,
+    found: Found,
+    decision: Decision,
+}
+
+/// What is kept for a request, and what is to be done about it. Nothing is looked for where the request does not use the
+/// cache.
+pub(super) fn look(story: &Story, site: &Site, cache: &SiteCache) -> (Option<Found>, Decision) {
+    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let found = (asked.may_look_up()).then(|| {
+        story
+            .core
+            .cache
+            .find(cache, &asked, story.connection.http_scheme())
+    });
+    let now = story.core.clock.wall();
+    let decision = decide(
+        &asked,
+        found
+            .as_ref()
+            .map_or(mangrove_cache::Found::Nothing, Found::for_decision),
+        now,
+        OriginState::Reachable,
+        &cache.rules,
+    );
+    (found, decision)
+}
+
+impl Looked {
+    /// Keeps what the last look brought.
+    pub(super) fn new(core: &Core, found: Found, decision: Decision) -> Box<Self> {
+        Box::new(Self {
+            key: core.cache.with_key(|key| key.into()),
+            hash: found.hash,
+            found,
+            decision,
+        })
+    }
+
+    fn object(&self) -> Option<Arc<Object>> {
+        let slot = self.found.slot.as_ref()?;
+        slot.value().variants.get(self.found.at?).cloned()
+    }
+}
+
+/// Asks for what is not kept, or has to be asked about.
+pub(super) async fn fetch_through(
+    planned: &mut Planned,
+    upstreams: &Rc<Upstreams>,
+    mut looked: Box<Looked>,
+    interim: Rc<dyn Interim>,
+) -> Outcome {
+    let site = Rc::clone(planned.site());
+    let Some(cache) = &site.cache else {
+        return Outcome::Failed(EdgeReason::InternalError.into());
+    };
+    let (mut looks, mut failures) = (0, 0);
+    loop {
+        let story = planned.story_mut();
+        let now = story.core.clock.wall();
+        let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+        let joinable = asked.may_collapse()
+            && looks < LOOKS
+            && !is_uncollapsible(looked.found.slot.as_ref(), now);
+        let lane = lane_of(&looked, story, cache);
+        let shared = &story.core.cache.shared;
+        let entered = shared.fills().enter(
+            looked.hash,
+            &looked.key,
+            &lane,
+            joinable,
+            shared.generation(),
+            cache.floor(),
+        );
+        let mut follower = match entered {
+            Entered::Leader(leader) => {
+                // Another's fetch may have ended between our look and our entering.
+                if looks > 0 || joinable {
+                    match again(story, &site, cache) {
+                        Ok(answer) => {
+                            leader.changed();
+                            return answer;
+                        }
+                        Err(newer) => looked = newer,
+                    }
+                }
+                return Exchange {
+                    site: &site,
+                    cache,
+                    upstreams,
+                    looked,
+                }
+                .lead(story, leader, interim)
+                .await;
+            }
+            Entered::Follower(follower) => follower,
+        };
+        looks += 1;
+        match follow(story, &site, cache, &looked, &mut follower).await {
+            Followed::Answer => {
+                let answer = answer_filling(story, &site, cache, follower);
+                return Outcome::Answered(Box::new(answer));
+            }
+            Followed::Again => {}
+            Followed::Alone => looks = LOOKS,
+            Followed::Failed(reason, status) => {
+                let failure = status.map_or(Failure::NoResponse, Failure::Status);
+                if let Some(outcome) = instead_of_failure(story, &site, cache, &looked, failure) {
+                    return outcome;
+                }
+                failures += 1;
+                if failures >= TRIES {
+                    return Outcome::Failed(reason);
+                }
+            }
+        }
+        drop(follower);
+        match again(story, &site, cache) {
+            Ok(answer) => return answer,
+            Err(newer) => looked = newer,
+        }
+    }
+}
+
+/// Requests of one lane can share an answer as far as is known: the ways in which what is kept of the URL varies.
+fn lane_of(looked: &Looked, story: &Story, cache: &SiteCache) -> Vec<u8> {
+    let mut lane = Vec::new();
+    let known = looked.found.slot.as_ref().and_then(|slot| {
+        let all = slot.value().variants.iter();
+        all.max_by_key(|object| object.head.stored.received_at)
+    });
+    match known {
+        Some(object) => mangrove_cache::write_variant(
+            &object.head.stored.vary,
+            &story.head,
+            &cache.rules,
+            &mut lane,
+        ),
+        None => mangrove_cache::write_variant(
+            &mangrove_cache::Vary::default(),
+            &story.head,
+            &cache.rules,
+            &mut lane,
+        ),
+    }
+    lane
+}
+
+/// Looks once more: what is kept by now may serve.
+fn again(story: &mut Story, site: &Site, cache: &SiteCache) -> Result<Outcome, Box<Looked>> {
+    let (found, decision) = look(story, site, cache);
+    let Some(found) = found else {
+        return Ok(Outcome::Failed(EdgeReason::InternalError.into())); // it used the cache a moment ago
+    };
+    if let Action::Serve | Action::ServeStale { .. } = decision.action
+        && let Some(kept) = found.kept()
+    {
+        // It was waited for, whoever fetched it.
+        let mut tale = CacheTale::of(decision);
+        tale.collapsed = true;
+        story.cache = Some(tale);
+        return Ok(Outcome::Answered(Box::new(answer_kept(
+            story, site, cache, &kept,
+        ))));
+    }
+    story.cache = Some(CacheTale::of(decision));
+    Err(Looked::new(&story.core, found, decision))
+}
+
+enum Followed {
+    /// Its answer is ours too.
+    Answer,
+    /// Something has changed.
+    Again,
+    /// Its answer is of no use to us, and another's would be neither.
+    Alone,
+    /// The origin failed.
+    Failed(Reason, Option<u16>),
+}
+
+async fn follow(
+    story: &mut Story,
+    site: &Site,
+    cache: &SiteCache,
+    looked: &Looked,
+    follower: &mut Follower,
+) -> Followed {
+    let patience = story.core.wheel.timer();
+    patience.arm_in(COLLAPSED_WAIT);
+    let news = patience
+        .bound(std::future::poll_fn(|cx| follower.poll_news(cx)))
+        .await;
+    let head = match news {
+        None => return Followed::Alone,
+        Some(News::Changed) => return Followed::Again,
+        Some(News::Freed(_)) => return Followed::Alone,
+        Some(News::Failed(reason, status)) => return Followed::Failed(reason, status),
+        Some(News::Head(head)) => head,
+    };
+    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let mut scratch = Vec::new();
+    if mangrove_cache::select([&head.stored], &story.head, &cache.rules, &mut scratch).is_none() {
+        // Now it is known what the answers vary on: perhaps others of our kind wait already.
+        return Followed::Again;
+    }
+    let decision = decide(
+        &asked,
+        mangrove_cache::Found::This(&head.stored),
+        story.core.clock.wall(),
+        OriginState::Reachable,
+        &cache.rules,
+    );
+    match decision.action {
+        Action::Serve | Action::ServeStale { .. } => {
+            let mut tale = CacheTale::of(looked.decision);
+            tale.collapsed = true;
+            tale.stored = false;
+            story.cache = Some(tale);
+            Followed::Answer
+        }
+        // It has to be confirmed for each request anew.
+        _ => Followed::Alone,
+    }
+}
+
+/// What is kept, in place of the origin's failure, if it may stand in.
+fn instead_of_failure(
+    story: &mut Story,
+    site: &Site,
+    cache: &SiteCache,
+    looked: &Looked,
+    failure: Failure,
+) -> Option<Outcome> {
+    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let stored = looked.found.stored();
+    let decision = on_error(
+        &asked,
+        stored,
+        story.core.clock.wall(),
+        failure,
+        &cache.rules,
+    )?;
+    let kept = looked.found.kept()?;
+    let status = match failure {
+        Failure::Status(status) => Some(status),
+        Failure::NoResponse => None,
+    };
+    let tale = CacheTale::of(looked.decision).instead_of_failure(decision, status);
+    story.cache = Some(tale);
+    Some(Outcome::Answered(Box::new(answer_kept(
+        story, site, cache, &kept,
+    ))))
+}
+
+/// One question to the origin on behalf of a request that looked into the cache.
+struct Exchange<'a> {
+    site: &'a Rc<Site>,
+    cache: &'a SiteCache,
+    upstreams: &'a Rc<Upstreams>,
+    looked: Box<Looked>,
+}
+
+impl Exchange<'_> {
+    async fn lead(self, story: &mut Story, leader: Leader, interim: Rc<dyn Interim>) -> Outcome {
+        let known = self.object();
+        let requested_at = story.core.clock.wall();
+        story.ask = match &known {
+            Some(object) => Ask::About(Arc::clone(&object.head)),
+            None => Ask::AsCame,
+        };
+        let outcome = ask_origin(
+            story,
+            self.site,
+            self.upstreams,
+            RequestBody::Empty,
+            interim,
+        )
+        .await;
+        story.ask = Ask::AsCame;
+        let times = Times {
+            requested_at,
+            received_at: story.core.clock.wall(),
+        };
+        match outcome {
+            Outcome::Fetched(fetched) => self.judge(story, leader, known, fetched, times),
+            Outcome::Failed(reason) => {
+                if let Reason::Origin(_) = reason {
+                    leader.fail(reason, None);
+                } else {
+                    leader.changed(); // the visitor's own trouble says nothing of the origin
+                }
+                let failure = Failure::NoResponse;
+                instead_of_failure(story, self.site, self.cache, &self.looked, failure)
+                    .unwrap_or(Outcome::Failed(reason))
+            }
+            other => {
+                leader.free(None);
+                other
+            }
+        }
+    }
+
+    /// What is kept, if the origin is to be asked about it.
+    fn object(&self) -> Option<Arc<Object>> {
+        match self.looked.decision.action {
+            Action::Revalidate => self.looked.object(),
+            _ => None,
+        }
+    }
+
+    fn judge(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        known: Option<Arc<Object>>,
+        fetched: Fetched,
+        times: Times,
+    ) -> Outcome {
+        let status = fetched.head.status();
+        if let Some(object) = &known
+            && status == 304
+        {
+            return self.confirmed(story, leader, object, &fetched.head, times);
+        }
+        let failure = Failure::Status(status);
+        if failure.is_failure()
+            && let Some(outcome) =
+                instead_of_failure(story, self.site, self.cache, &self.looked, failure)
+        {
+            leader.fail(
+                mangrove_http::OriginFault::FirstByteTimeout.into(),
+                Some(status),
+            );
+            return outcome;
+        }
+        if story.head.method() == Method::Head {
+            self.heard_of(story, &leader, &fetched.head, times);
+            leader.free(None);
+            return Outcome::Fetched(fetched);
+        }
+        let asked = Asked::read(&story.head, self.site.key_path(story), &self.cache.rules);
+        match admit(&asked, &fetched.head, &self.cache.rules, times) {
+            Ok(stored) => self.keep(story, leader, stored, fetched),
+            Err(why) => self.pass(story, leader, why, fetched, known.is_some()),
+        }
+    }
+
+    /// The origin says that what is kept is still good (RFC 9111 section 4.3.4).
+    fn confirmed(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        object: &Arc<Object>,
+        head: &ResponseHead,
+        times: Times,
+    ) -> Outcome {
+        let rules = &self.cache.rules;
+        let asked = Asked::read(&story.head, self.site.key_path(story), rules);
+        let (stored, keep) = freshen(&object.head.stored, head, &asked, rules, times).into_stored();
+        let new = Arc::new(Object {
+            head: KeptHead::new(stored),
+            content: Arc::clone(&object.content),
+            born: leader.fill().born,
+        });
+        let shared = &story.core.cache.shared;
+        let kept = leader.keep(self.cache.floor(), || {
+            if keep {
+                exchange(shared, &self.looked, object, &new)
+            } else {
+                shared.forget(self.looked.hash, &self.looked.key, object);
+                None
+            }
+        });
+        let mut tale = CacheTale::of(self.looked.decision);
+        tale.result = CacheResult::Revalidated;
+        tale.forward_status = Some(304);
+        tale.stored = kept.is_some();
+        story.cache = Some(tale);
+        let kept = kept.unwrap_or(Kept::Alone(new));
+        if keep {
+            leader.changed();
+        } else {
+            leader.free(None);
+        }
+        Outcome::Answered(Box::new(answer_kept(story, self.site, self.cache, &kept)))
+    }
+
+    /// What an answer to HEAD says of what is kept for GET (RFC 9111 section 4.3.5).
+    fn heard_of(&self, story: &Story, leader: &Leader, head: &ResponseHead, times: Times) {
+        let Some(object) = self.looked.object().filter(|_| head.status() == 200) else {
+            return;
+        };
+        let rules = &self.cache.rules;
+        let asked = Asked::read(&story.head, self.site.key_path(story), rules);
+        let stored = freshen_by_head(&object.head.stored, head, &asked, rules, times);
+        let new = Arc::new(Object {
+            head: KeptHead::new(stored),
+            content: Arc::clone(&object.content),
+            born: object.born,
+        });
+        let shared = &story.core.cache.shared;
+        leader.keep(self.cache.floor(), || {
+            exchange(shared, &self.looked, &object, &new)
+        });
+    }
+
+    /// For who asked alone.
+    fn pass(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        why: NotStored,
+        fetched: Fetched,
+        superseded: bool,
+    ) -> Outcome {
+        let shared = &story.core.cache.shared;
+        let status = fetched.head.status();
+        if superseded && !Failure::Status(status).is_failure() {
+            // The origin was asked about what is kept and has something else, which nobody may keep.
+            if let Some(object) = self.looked.object() {
+                shared.forget(self.looked.hash, &self.looked.key, &object);
+            }
+        }
+        if leader.was_joined() {
+            let until = story
+                .core
+                .clock
+                .wall()
+                .0
+                .saturating_add(u64::try_from(UNCOLLAPSIBLE.as_millis()).unwrap_or(u64::MAX));
+            shared
+                .memory()
+                .update(self.looked.hash, &self.looked.key, |there| {
+                    let variants = there.map(|slot| slot.value().variants.clone());
+                    let resource = Resource {
+                        variants: variants.unwrap_or_default(),
+                        uncollapsible_until: UnixMillis(until),
+                    };
+                    let weight = resource.weight();
+                    Some((resource, weight))
+                });
+        }
+        if let Some(tale) = &mut story.cache {
+            tale.not_stored = Some(why);
+            tale.forward_status = None;
+        }
+        leader.free(Some(why));
+        Outcome::Fetched(fetched)
+    }
+
+    /// Everyone may have it.
+    fn keep(&self, story: &mut Story, leader: Leader, stored: Stored, fetched: Fetched) -> Outcome {
+        let length = match stored.content {
+            mangrove_cache::Content::Whole { length } => length,
+            // Parts are put together where they are asked for often enough; for now they are passed on.
+            mangrove_cache::Content::Part { .. } => {
+                return self.pass(story, leader, NotStored::PartMultiple, fetched, false);
+            }
+        };
+        if length.is_some_and(|length| !leader.has_room(length)) {
+            return self.pass(story, leader, NotStored::TooLarge, fetched, false);
+        }
+        if let Some(tale) = &mut story.cache {
+            tale.stored = true;
+        }
+        let head = KeptHead::new(stored);
+        let follower = leader.open(Arc::clone(&head));
+        let Fetched { head: own, body } = fetched;
+        story.core.give_response_head(own);
+        let answer = answer_filling(story, self.site, self.cache, follower);
+        let carrier = Carrier {
+            core: Rc::clone(&story.core),
+            site: Rc::clone(self.site),
+            leader,
+            head,
+            body,
+            length,
+        };
+        let mut carry = Box::pin(carrier.carry());
+        // Content that came together with its head is kept at once; for the rest a task of its own waits.
+        let at_once = carry.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if at_once.is_pending() {
+            tokio::task::spawn_local(carry);
+        }
+        Outcome::Answered(Box::new(answer))
+    }
+}
+
+/// Puts `new` in the place of `old`, if that is still there.
+fn exchange(
+    shared: &crate::cache::Cache,
+    looked: &Looked,
+    old: &Arc<Object>,
+    new: &Arc<Object>,
+) -> Option<Kept> {
+    shared.memory().update(looked.hash, &looked.key, |there| {
+        let resource = there?.value().exchanged(old, new)?;
+        let weight = resource.weight();
+        Some((resource, weight))
+    });
+    let slot = shared.peek(&looked.key)?;
+    let at = slot.value().place_of(new)?;
+    Some(Kept::Shared(slot, at))
+}
+
+/// Carries an answer's content from the origin into its fill, at the origin's pace, whoever reads it.
+struct Carrier {
+    core: Rc<Core>,
+    site: Rc<Site>,
+    leader: Leader,
+    head: Arc<KeptHead>,
+    body: ResponseBody,
+    length: Option<u64>,
+}
+
+impl Carrier {
+    fn largest(&self) -> u64 {
+        self.site
+            .cache
+            .as_ref()
+            .map_or(0, |cache| cache.rules.largest)
+    }
+
+    async fn carry(mut self) {
+        let largest = self.largest();
+        let mut arrived = 0u64;
+        loop {
+            let missing = self.length.map(|length| length.saturating_sub(arrived));
+            let event = std::future::poll_fn(|cx| {
+                match self.leader.poll_worth(cx, missing) {
+                    Poll::Ready(Worth::Yes) => {}
+                    Poll::Ready(Worth::No) => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                }
+                self.body.poll_fill(cx).map(Some)
+            })
+            .await;
+            match event {
+                None => {
+                    self.leader.cut(EdgeReason::ClientClosed.into());
+                    return;
+                }
+                Some(Ok(Filled::Data)) => {
+                    let piece = self.body.take(PIECE_BYTES);
+                    arrived += piece.len() as u64;
+                    self.leader.push(piece, largest);
+                }
+                Some(Ok(Filled::End)) => break,
+                Some(Err(reason)) => {
+                    self.leader.cut(reason);
+                    return;
+                }
+            }
+        }
+        self.finish();
+    }
+
+    fn finish(self) {
+        let Some(pieces) = self.leader.content() else {
+            self.leader.finish(None);
+            return;
+        };
+        let mut stored = self.head.stored.clone();
+        let content = crate::cache::Content::gather(pieces);
+        if let mangrove_cache::Content::Whole { length } = &mut stored.content {
+            *length = Some(content.length());
+        }
+        let object = Arc::new(Object {
+            head: if stored == self.head.stored {
+                Arc::clone(&self.head)
+            } else {
+                KeptHead::new(stored)
+            },
+            content,
+            born: self.leader.fill().born,
+        });
+        let shared = &self.core.cache.shared;
+        let fill = self.leader.fill();
+        let kept = self.site.cache.as_ref().and_then(|cache| {
+            let floor = cache.floor();
+            self.leader.keep(floor, || {
+                shared.keep(fill.hash, &fill.key, &object, &cache.rules, floor)
+            })
+        });
+        self.leader
+            .finish(Some(kept.unwrap_or(Kept::Alone(object))));
+    }
+}
+
+/// Takes out what the answer to an unsafe request has made invalid (RFC 9111 section 4.4).
+pub(super) fn changed_through(story: &Story, site: &Site, head: &ResponseHead) {
+    let Some(cache) = &site.cache else {
+        return;
+    };
+    let scheme = story.connection.http_scheme();
+    let path = site.key_path(story);
+    for key in invalidated_keys(&cache.rules, scheme, &story.head, path, head) {
+        let mut whole = cache.prefix().to_vec();
+        whole.extend_from_slice(&key);
+        story.core.cache.shared.purge_key(&whole);
+    }
+}
+
+/// Asks the origin about what was just served stale, without letting anyone wait.
+pub(super) fn revalidate_behind(
+    story: &Story,
+    site: &Rc<Site>,
+    upstreams: &Rc<Upstreams>,
+    kept: &Kept,
+) {
+    let Some(object) = kept.object() else {
+        return;
+    };
+    let looked = story.core.cache.with_key(|key| Looked {
+        key: key.into(),
+        hash: story.core.cache.shared.memory().hash(key),
+        found: Found {
+            hash: story.core.cache.shared.memory().hash(key),
+            slot: match kept {
+                Kept::Held(held, _) => Some(held.clone()),
+                _ => None,
+            },
+            at: match kept {
+                Kept::Held(_, at) => Some(*at),
+                _ => None,
+            },
+        },
+        decision: Decision {
+            action: match object.head.stored.has_validator() {
+                true => Action::Revalidate,
+                false => Action::Fetch,
+            },
+            reason: mangrove_cache::Reason::StaleWhileRevalidate,
+        },
+    });
+    let Some(cache) = &site.cache else {
+        return;
+    };
+    let shared = &story.core.cache.shared;
+    let lane = lane_of(&looked, story, cache);
+    let entered = shared.fills().enter(
+        looked.hash,
+        &looked.key,
+        &lane,
+        true,
+        shared.generation(),
+        cache.floor(),
+    );
+    let Entered::Leader(leader) = entered else {
+        return; // somebody asks already
+    };
+    let mut behind = story.behind();
+    let (site, upstreams) = (Rc::clone(site), Rc::clone(upstreams));
+    tokio::task::spawn_local(async move {
+        let Some(cache) = &site.cache else {
+            return;
+        };
+        let exchange = Exchange {
+            site: &site,
+            cache,
+            upstreams: &upstreams,
+            looked: Box::new(looked),
+        };
+        // Nobody reads it: what it changes is kept, and the rest is let go.
+        drop(exchange.lead(&mut behind, leader, Rc::new(Nobody)).await);
+        behind.finish();
+    });
+}
+
+/// Where nobody waits for interim responses.
+#[derive(Debug)]
+struct Nobody;
+
+impl Interim for Nobody {
+    fn send(&self, _: &ResponseHead) {}
+    fn send_continue(&self) {}
+}
+
+/// An answer from what is kept, for a request that needs no fetch.
+pub(super) fn serve(story: &mut Story, site: &Site, decision: Decision, kept: &Kept) -> Answer {
+    story.cache = Some(CacheTale::of(decision));
+    match &site.cache {
+        Some(cache) => answer_kept(story, site, cache, kept),
+        None => super::answer::answer_refused(story, EdgeReason::InternalError.into()),
+    }
+}
