@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::{
-    accept, admin, body, closing, core, edge, handover, http1, http2, log, origin, outgoing, pages,
-    tls, uptake, wheel,
+    accept, admin, body, cache, closing, core, edge, handover, http1, http2, log, origin, outgoing,
+    pages, pipeline, tls, uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -75,6 +75,19 @@ fixed! {
     time uptake::LOOK: "The longest between two looks at a waiting client's socket, and so how much later than its deadline it may be found silent.";
     count uptake::LOOKS: "Looks until a deadline that is short.";
     bytes uptake::WORTH_A_LOOK: "A connection that was given less in all has left nothing behind that matters.";
+    // The cache.
+    bytes cache::CACHE_BYTES: "What an edge's cache may hold.";
+    count cache::FILLS_SHARE: "Of that, what answers on their way may take before they are kept: one part in so many.";
+    count cache::FRONT_SLOTS: "Objects that a core finds without asking what all cores share.";
+    count cache::SWEPT_PLACES: "Places of that front looked through for what is gone, each turn of the clock.";
+    count cache::fill::SHARDS: "Tables of answers on their way, each with its own lock.";
+    bytes cache::fill::PIECE_BYTES: "What of an origin's answer is taken at once.";
+    bytes cache::fill::WINDOW_BYTES: "Of an answer that will not be kept, how far its fastest reader may be ahead of the slowest.";
+    bytes cache::fill::FINISH_BYTES: "An answer that nobody waits for any more is fetched to its end if no more than this is missing.";
+    time pipeline::cached::COLLAPSED_WAIT: "How long a request waits for the head of another's answer before it asks for itself.";
+    time pipeline::cached::UNCOLLAPSIBLE: "How long nobody waits for another's fetch of what was of no use to those who waited.";
+    count pipeline::cached::LOOKS: "How often a request looks again before it asks for itself.";
+    count pipeline::cached::TRIES: "Failures of other requests that a request lives through.";
     // Origins.
     count origin::upstreams::KEPT_PER_ORIGIN: "Idle connections kept to one origin on one core, whatever the settings allow in use.";
     count origin::pool::MAX_MEMBERS: "Addresses of one site's origins on one core; more are left out, and counted.";
@@ -193,6 +206,7 @@ mod tests {
         ("tls::ticket_ring::MAX_FILE_LEN", "follows from MAX_KEYS"),
         ("tls::self_signed::DAY", "a unit"),
         ("sock_diag", "what the kernel writes"),
+        ("cache::object::BLOCK_BYTES", "what an allocator adds"),
         ("uptake::FIN", "what the kernel counts"),
         ("wheel::TICK_MS", "is TICK"),
         ("wheel::NEVER", "a mark"),

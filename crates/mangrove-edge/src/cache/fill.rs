@@ -28,7 +28,7 @@ use crate::body::Filled;
 use crate::reason::{EdgeReason, Reason};
 
 /// Tables of fills; each has its own lock.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 /// What of an origin's answer is taken at once.
 pub const PIECE_BYTES: usize = 64 * 1024;
 /// Of an answer that will not be kept, how many bytes the fastest reader may be ahead of the slowest.

@@ -10,7 +10,7 @@
 //! that it is not wanted; of a site it raises a *floor*: whatever was asked for before has a lower number and is as good as
 //! gone. Neither waits for anyone, and neither can be undone by a fill that began earlier.
 
-mod fill;
+pub(crate) mod fill;
 mod kept_body;
 mod object;
 mod tale;
@@ -32,11 +32,11 @@ pub use object::{Content, Kept, KeptHead, Object, Resource};
 pub use tale::{CacheResult, CacheTale};
 
 /// Places of a core's own front: so many objects are found without asking what all cores share.
-const FRONT_SLOTS: usize = 16 * 1024;
+pub(crate) const FRONT_SLOTS: usize = 16 * 1024;
 /// Places of the front that are looked through for what is gone, each turn of the clock.
-const SWEPT_PLACES: usize = 64;
+pub(crate) const SWEPT_PLACES: usize = 64;
 /// Of the memory's ceiling, what answers on their way may take before they are kept: one in so many.
-const FILLS_SHARE: u64 = 4;
+pub(crate) const FILLS_SHARE: u64 = 4;
 /// What an edge's cache may hold where nothing else is said.
 pub const CACHE_BYTES: u64 = 256 << 20;
 

@@ -34,13 +34,13 @@ use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::Site;
 
 /// For so long nobody waits for another's fetch of a key whose answer was of no use to those who waited.
-const UNCOLLAPSIBLE: Duration = Duration::from_secs(30);
+pub(crate) const UNCOLLAPSIBLE: Duration = Duration::from_secs(30);
 /// So long a request waits for the head of another's answer; then it asks for itself.
-const COLLAPSED_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const COLLAPSED_WAIT: Duration = Duration::from_secs(10);
 /// So often a request looks again before it asks for itself.
-const LOOKS: u32 = 3;
+pub(crate) const LOOKS: u32 = 3;
 /// So many failures of other requests a request lives through: one, and one more try.
-const TRIES: u32 = 2;
+pub(crate) const TRIES: u32 = 2;
 
 /// What a look into the cache brought, kept while the origin is asked.
 #[derive(Debug)]

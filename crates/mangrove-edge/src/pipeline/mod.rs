@@ -10,7 +10,7 @@
 
 mod admit;
 mod answer;
-mod cached;
+pub(crate) mod cached;
 mod fetch;
 mod inspect;
 mod plan;
