@@ -34,7 +34,7 @@ pub fn admit(
     rules: &Rules,
     times: Times,
 ) -> Result<Stored, NotStored> {
-    let (said, field) = targeted::policy(response, &rules.name);
+    let (said, field) = targeted::policy(response, rules);
     check_request(asked, response, rules)?;
     check_response(asked, response, &said, rules)?;
     let content = content(asked, response, rules)?;
@@ -76,7 +76,7 @@ pub(crate) fn updated(
     rules: &Rules,
     times: Times,
 ) -> Stored {
-    let (said, field) = targeted::policy(head, &rules.name);
+    let (said, field) = targeted::policy(head, rules);
     let dates = Dates::read(head, times);
     let mut updated = Stored {
         fields: kept_fields(head, &said),
@@ -98,7 +98,7 @@ pub(crate) fn updated(
 
 /// Whether a newer response forbids to go on storing what it is about.
 pub(crate) fn is_withdrawn(updated: &Stored, response: &ResponseHead, rules: &Rules) -> bool {
-    let (said, _) = targeted::policy(response, &rules.name);
+    let (said, _) = targeted::policy(response, rules);
     let no_store = said.no_store && !(said.must_understand && is_understood(updated.status));
     no_store
         || said.private
@@ -190,6 +190,11 @@ pub(crate) const fn is_heuristically_cacheable(status: u16) -> bool {
         status,
         200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
     )
+}
+
+/// Whether no response with this status is ever stored, whatever it says.
+pub const fn is_never_stored(status: u16) -> bool {
+    status < 200 || is_for_one_request(status)
 }
 
 /// They answer what one request said of conditions, ranges, expectations, connections or its rate; RFC 6585 forbids to
@@ -332,8 +337,8 @@ fn lifetime(
         rules
             .negative
             .iter()
-            .find(|(of, _)| *of == status)
-            .map(|(_, seconds)| *seconds)
+            .find(|rule| rule.fits(status))
+            .map(|rule| rule.seconds)
     };
     let heuristic = || heuristic(status, said, dates, rules);
     let (seconds, source) = None

@@ -3,6 +3,7 @@
 use mangrove_http::{BodyFraming, Known, Method, RequestHead};
 
 use crate::directives::RequestDirectives;
+use crate::key::asks_for;
 use crate::range::AskedRange;
 use crate::reason::Reason;
 use crate::rules::{BypassRules, Rules};
@@ -106,26 +107,35 @@ pub(crate) fn bypass_by_rule(
     if rules.paths.iter().any(|pattern| pattern.matches(path)) {
         return Some(Reason::BypassPath);
     }
-    if rules
-        .cookies
-        .iter()
-        .any(|name| cookie(request, name).is_some())
+    let cookies = || cookies(request).map(|(name, _)| name);
+    if !rules.cookies.is_empty()
+        && cookies().any(|cookie| rules.cookies.iter().any(|name| name.matches(cookie)))
     {
         return Some(Reason::BypassCookie);
     }
     let named = |name: &str| request.named(name.as_bytes()).next().is_some();
-    rules
-        .headers
-        .iter()
-        .any(|name| named(name))
-        .then_some(Reason::BypassHeader)
+    if rules.headers.iter().any(|name| named(name)) {
+        return Some(Reason::BypassHeader);
+    }
+    let asks = |query| rules.query.iter().any(|name| asks_for(query, name));
+    (!rules.query.is_empty() && request.query().is_some_and(asks)).then_some(Reason::BypassQuery)
 }
 
-/// The value of the first cookie of that name (RFC 6265 section 4.2).
-pub(crate) fn cookie<'r>(request: &'r RequestHead, name: &str) -> Option<&'r [u8]> {
+/// Names and values (RFC 6265 section 4.2). What has no `=` is a cookie without a name to browsers, and left out.
+fn cookies(request: &RequestHead) -> impl Iterator<Item = (&[u8], &[u8])> {
     request
         .all(Known::Cookie)
         .flat_map(|line| line.split(|&b| b == b';'))
-        .map(mangrove_http::trim)
-        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        .filter_map(|pair| {
+            let pair = mangrove_http::trim(pair);
+            let (name, value) = pair.split_at_checked(pair.iter().position(|&b| b == b'=')?)?;
+            Some((name, value.get(1..)?))
+        })
+}
+
+/// The value of the first cookie of that name.
+pub(crate) fn cookie<'r>(request: &'r RequestHead, name: &str) -> Option<&'r [u8]> {
+    cookies(request)
+        .find(|(cookie, _)| *cookie == name.as_bytes())
+        .map(|(_, value)| value)
 }

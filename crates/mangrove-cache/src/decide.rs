@@ -184,7 +184,7 @@ fn instead_of_fresh(
             if !unwilling && staleness < stored.stale_while_revalidate(rules) {
                 return stale(Reason::StaleWhileRevalidate, !down);
             }
-            if down && staleness < stored.stale_if_error(rules) {
+            if down && staleness < stored.stale_origin_down(rules) {
                 return stale(Reason::StaleOriginDown, false);
             }
         }
@@ -248,7 +248,13 @@ pub fn on_error(
                 .chain(asked.directives.max_stale)
                 .max();
             let client = client.filter(|_| !stored.never_stale()).unwrap_or(0);
-            let allowed = stored.stale_if_error(rules).max(client);
+            let site = match failure {
+                Failure::NoResponse => stored
+                    .stale_if_error(rules)
+                    .max(stored.stale_origin_down(rules)),
+                Failure::Status(_) => stored.stale_if_error(rules),
+            };
+            let allowed = site.max(client);
             (staleness < allowed).then_some(Decision {
                 action: Action::ServeStale { revalidate: false },
                 reason: Reason::StaleIfError,

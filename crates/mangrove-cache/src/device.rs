@@ -2,6 +2,8 @@
 
 use mangrove_http::{Known, RequestHead, accept};
 
+use crate::rules::DeviceRule;
+
 /// What kind of device a request seems to come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Device {
@@ -24,8 +26,27 @@ impl Device {
     }
 }
 
-/// The class by `User-Agent`: browsers on phones say `Mobile`, those on Android tablets say `Android` alone.
-pub fn device_class(request: &RequestHead) -> Device {
+/// The class of a device where only `rule` counts: where tablets do not, they are desktops, as `Sec-CH-UA-Mobile` has it.
+pub fn device_class(request: &RequestHead, rule: DeviceRule) -> Device {
+    match (rule, device(request)) {
+        (DeviceRule::Off, _) | (DeviceRule::Phones, Device::Tablet) => Device::Desktop,
+        (_, device) => device,
+    }
+}
+
+/// By `Sec-CH-UA-Mobile` (User-Agent Client Hints, section 3.4), which only phones answer with `?1`; without it, and to
+/// find tablets, by `User-Agent`.
+fn device(request: &RequestHead) -> Device {
+    let mut hints = request.named(b"sec-ch-ua-mobile");
+    match (hints.next(), by_agent(request)) {
+        (Some(b"?1"), _) => Device::Phone,
+        (Some(b"?0"), Device::Phone) => Device::Desktop,
+        (_, by_agent) => by_agent,
+    }
+}
+
+/// Browsers on phones say `Mobile`, those on Android tablets say `Android` alone.
+fn by_agent(request: &RequestHead) -> Device {
     let agent = request.field(Known::UserAgent).unwrap_or_default();
     let says = |word: &[u8]| agent.windows(word.len()).any(|window| window == word);
     if says(b"iPad") || says(b"Tablet") || (says(b"Android") && !says(b"Mobile")) {
@@ -74,7 +95,7 @@ mod tests {
 
     #[test]
     fn devices() {
-        let class = |agent| device_class(&asking("user-agent", agent));
+        let class = |agent| device_class(&asking("user-agent", agent), DeviceRule::Each);
         assert_eq!(
             class("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Mobile/15E148"),
             Device::Phone
@@ -95,7 +116,36 @@ mod tests {
             class("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"),
             Device::Desktop
         );
-        assert_eq!(device_class(&RequestHead::new()), Device::Desktop);
+        let none = RequestHead::new();
+        assert_eq!(device_class(&none, DeviceRule::Each), Device::Desktop);
+    }
+
+    #[test]
+    fn what_the_client_hint_says_counts_before_what_the_agent_says() {
+        let class = |hint: &str, agent: &str| {
+            let mut head = asking("user-agent", agent);
+            head.push_field(b"sec-ch-ua-mobile", hint.as_bytes());
+            device_class(&head, DeviceRule::Each)
+        };
+        let (phone, tablet) = ("Android 10; K Mobile", "Android 10; K");
+        assert_eq!(class("?1", "Windows NT 10.0"), Device::Phone);
+        assert_eq!(
+            class("?0", phone),
+            Device::Desktop,
+            "it asks for the desktop's page"
+        );
+        assert_eq!(class("?0", tablet), Device::Tablet);
+        assert_eq!(class("nonsense", phone), Device::Phone);
+    }
+
+    #[test]
+    fn only_what_the_site_tells_apart_counts() {
+        let phone = asking("user-agent", "iPhone");
+        let tablet = asking("user-agent", "iPad");
+        let class = |rule| (device_class(&phone, rule), device_class(&tablet, rule));
+        assert_eq!(class(DeviceRule::Each), (Device::Phone, Device::Tablet));
+        assert_eq!(class(DeviceRule::Phones), (Device::Phone, Device::Desktop));
+        assert_eq!(class(DeviceRule::Off), (Device::Desktop, Device::Desktop));
     }
 
     #[test]

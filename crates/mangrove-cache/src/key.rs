@@ -5,6 +5,7 @@
 
 use mangrove_http::{Authority, RequestHead, Scheme, normalize};
 
+use crate::pattern::NamePattern;
 use crate::range::push_decimal;
 use crate::rules::{KeyRules, QueryRule, Rules};
 
@@ -142,11 +143,7 @@ fn name_of(parameter: &[u8]) -> &[u8] {
 }
 
 fn counts(rules: &KeyRules, parameter: &[u8]) -> bool {
-    let named = |names: &[Box<str>]| {
-        names
-            .iter()
-            .any(|name| is_named(parameter, name.as_bytes()))
-    };
+    let named = |names: &[NamePattern]| names.iter().any(|name| is_named(parameter, name));
     match &rules.query {
         // `a&&b` asks for the same as `a&b`, where order does not count either.
         QueryRule::All => !parameter.is_empty(),
@@ -156,25 +153,30 @@ fn counts(rules: &KeyRules, parameter: &[u8]) -> bool {
     }
 }
 
+/// Whether the query has a parameter of such a name.
+pub(crate) fn asks_for(query: &[u8], name: &NamePattern) -> bool {
+    query
+        .split(|&b| b == b'&')
+        .any(|parameter| is_named(parameter, name))
+}
+
 /// Compares decoded, as the origin will: otherwise `%61=…` would change what is stored for a site that keeps `a` apart.
-fn is_named(parameter: &[u8], name: &[u8]) -> bool {
+fn is_named(parameter: &[u8], name: &NamePattern) -> bool {
     let mut rest = name_of(parameter);
-    let mut wanted = name.iter();
-    while let [byte, after @ ..] = rest {
-        let (byte, after) = match (byte, after) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after),
-                _ => (b'%', rest.get(1..).unwrap_or_default()),
-            },
-            (b'+', after) => (b' ', after),
-            (byte, after) => (*byte, after),
-        };
-        if wanted.next() != Some(&byte) {
-            return false;
-        }
-        rest = after;
-    }
-    wanted.next().is_none()
+    !rest.is_empty()
+        && name.matches_bytes(std::iter::from_fn(|| {
+            let (byte, after) = match rest {
+                [] => return None,
+                [b'%', high, low, after @ ..] => match (hex(*high), hex(*low)) {
+                    (Some(high), Some(low)) => (high << 4 | low, after),
+                    _ => (b'%', rest.get(1..).unwrap_or_default()),
+                },
+                [b'+', after @ ..] => (b' ', after),
+                [byte, after @ ..] => (*byte, after),
+            };
+            rest = after;
+            Some(byte)
+        }))
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -204,8 +206,9 @@ mod tests {
         }
     }
 
-    fn names(names: &[&str]) -> Vec<Box<str>> {
-        names.iter().map(|&name| name.into()).collect()
+    fn names(names: &[&str]) -> Vec<NamePattern> {
+        let pattern = |name: &&str| NamePattern::parse(name).unwrap();
+        names.iter().map(pattern).collect()
     }
 
     #[test]
@@ -278,6 +281,11 @@ mod tests {
             "as the origin reads them"
         );
         assert_eq!(end(&only, "http://a/?b"), "");
+        let campaign = with_query(QueryRule::Except(names(&["utm_*", "x"])), false);
+        assert_eq!(
+            end(&campaign, "http://a/?utm_a=1&p=2&utm%5Fb&x&xy"),
+            "?p=2&xy"
+        );
         let except = with_query(QueryRule::Except(names(&["utm_source"])), true);
         assert_eq!(end(&except, url), "?a=1&b=2&b=1");
         assert_eq!(end(&with_query(QueryRule::All, true), "http://a/?"), "?");

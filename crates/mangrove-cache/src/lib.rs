@@ -39,6 +39,7 @@ mod accept;
 mod admit;
 mod asked;
 mod cache_status;
+mod compress;
 mod conditions;
 mod decide;
 mod device;
@@ -60,9 +61,10 @@ mod validator;
 mod vary;
 
 pub use accept::{AcceptedCodings, LANGUAGES};
-pub use admit::{Times, admit};
+pub use admit::{Times, admit, is_never_stored};
 pub use asked::Asked;
 pub use cache_status::{CacheStatus, Outcome};
+pub use compress::{COMPRESSIBLE, CompressRules, MEDIA_PATTERN_BYTES, MediaPattern};
 pub use conditions::{Answer, answer, is_in_not_modified, is_not_modified};
 pub use decide::{Action, Decision, Failure, Found, OriginState, decide, on_error};
 pub use device::{Device, device_class, language_class};
@@ -74,7 +76,7 @@ pub use invalidate::invalidated_keys;
 pub use key::{SORTED_PARAMETERS, key_of_url, write_key};
 pub use page::decisions_markdown;
 pub use partial::{Combined, From, combine, missing};
-pub use pattern::{PATTERN_BYTES, PATTERN_STARS, PathPattern};
+pub use pattern::{NAME_PATTERN_BYTES, NamePattern, PATTERN_BYTES, PATTERN_STARS, PathPattern};
 pub use range::{
     AskedRange, ByteRanges, ContentRange, Interval, Multipart, RANGES_ANSWERED, RANGES_ASKED,
     RangeSpec, Satisfied, write_unsatisfied,
@@ -83,7 +85,9 @@ pub use reason::{Forward, NotStored, Reason};
 pub use revalidate::{
     Freshened, conditions, confirmed_by, freshen, freshen_by_head, is_replaced_when_revalidating,
 };
-pub use rules::{BypassRules, KeyRules, LifetimeRule, QueryRule, Rules};
+pub use rules::{
+    BypassRules, DeviceRule, KeyRules, LifetimeRule, NegativeRule, QueryRule, Rules, WordsOfField,
+};
 pub use stored::{Content, Lifetime, LifetimeSource, Reuse, Stored};
 pub use targeted::{
     DICTIONARY_MEMBERS, PolicyField, dictionary, is_capability_of, policy,

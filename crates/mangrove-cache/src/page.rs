@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::accept::LANGUAGES;
+use crate::compress::MEDIA_PATTERN_BYTES;
 use crate::directives::{DELTA_CEILING, WITHHELD_FIELDS};
 use crate::key::SORTED_PARAMETERS;
-use crate::pattern::{PATTERN_BYTES, PATTERN_STARS};
+use crate::pattern::{NAME_PATTERN_BYTES, PATTERN_BYTES, PATTERN_STARS};
 use crate::range::{RANGES_ANSWERED, RANGES_ASKED};
 use crate::reason::{NotStored, Reason};
 use crate::stored::LifetimeSource;
@@ -118,6 +119,7 @@ const fn consequence(reason: Reason) -> (&'static str, bool) {
         | Reason::BypassPath
         | Reason::BypassCookie
         | Reason::BypassHeader
+        | Reason::BypassQuery
         | Reason::NoStoreRequest => ("fetched", true),
         Reason::OnlyIfCached => ("refused with 504", false),
     }
@@ -163,4 +165,14 @@ const LIMITS: &[(&str, usize, &str)] = &[
     ),
     ("bytes of a path pattern", PATTERN_BYTES, "no pattern"),
     ("stars of a path pattern", PATTERN_STARS, "no pattern"),
+    (
+        "bytes of a pattern over names",
+        NAME_PATTERN_BYTES,
+        "no pattern",
+    ),
+    (
+        "bytes of a pattern over media types",
+        MEDIA_PATTERN_BYTES,
+        "no pattern",
+    ),
 ];

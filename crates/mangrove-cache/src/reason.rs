@@ -132,6 +132,8 @@ outcomes! {
             "The request has a cookie that keeps it out of the cache.";
         BypassHeader = "bypass-header", Forward::Bypass, "the site's settings",
             "The request has a header field that keeps it out of the cache.";
+        BypassQuery = "bypass-query", Forward::Bypass, "the site's settings",
+            "The query has a parameter that keeps the request out of the cache.";
         NoStoreRequest = "request-no-store", Forward::Request, "RFC 9111 section 5.2.1.5",
             "The client asks that nothing of this exchange is kept.";
 

@@ -1,6 +1,7 @@
 //! A site's cache policy, settled: the configuration only spells it.
 
-use crate::pattern::PathPattern;
+use crate::pattern::{NamePattern, PathPattern};
+use crate::targeted::PolicyField;
 
 /// What a site wants of its cache. Every limit is settled; [`Rules::default`] is what a careful operator would pick.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,9 @@ pub struct Rules {
     /// How long responses are fresh when the origin does not say, or in spite of what it says. The first of each kind
     /// that fits counts.
     pub lifetimes: Vec<LifetimeRule>,
-    /// Seconds for statuses of trouble when neither origin nor [`lifetimes`](Self::lifetimes) say anything.
-    pub negative: Vec<(u16, u32)>,
+    /// How long statuses of trouble are fresh when neither origin nor [`lifetimes`](Self::lifetimes) say anything. The
+    /// first that fits counts.
+    pub negative: Vec<NegativeRule>,
     /// Percent of the time since `Last-Modified` for which a response is fresh when nothing else is said: 0 to 100
     /// (RFC 9111 section 4.2.2).
     pub heuristic_percent: u8,
@@ -31,8 +33,20 @@ pub struct Rules {
     pub stale_while_revalidate: u32,
     /// Seconds for which a response with a lifetime may be served stale when the origin fails, when it does not say.
     pub stale_if_error: u32,
+    /// Seconds for which a response with a lifetime may be served stale while no origin can be reached, when the origin did
+    /// not say `stale-if-error`.
+    pub stale_origin_down: u32,
+    /// The most seconds for which anything is served stale while the origin is asked, whatever it says.
+    pub stale_while_revalidate_ceiling: u32,
+    /// The most seconds for which anything is served stale when the origin fails, whatever it says.
+    pub stale_if_error_ceiling: u32,
+    /// The most seconds for which anything is served stale while no origin can be reached, whatever it says.
+    pub stale_origin_down_ceiling: u32,
     /// Whether the origin's own `stale-…` count beside its `s-maxage`, which by RFC 9111 section 5.2.2.10 forbids them.
     pub stale_beside_s_maxage: bool,
+    /// The fields obeyed before `Cache-Control`, the weightiest first: the first that is there and valid decides alone
+    /// (RFC 9213 section 2.2). [`PolicyField::CacheControl`] is the last without being named.
+    pub targeted: Vec<PolicyField>,
     /// Whether requests are told apart only by the content codings that the edge can serve, and forwarded so.
     pub normalize_encoding: bool,
     /// The most variants of one URL; with one more, the oldest goes.
@@ -52,10 +66,34 @@ pub struct KeyRules {
     pub cookies: Vec<Box<str>>,
     /// Header fields whose value counts, by lower-case name.
     pub headers: Vec<Box<str>>,
-    /// Whether phones, tablets and others are told apart by `User-Agent`.
-    pub device: bool,
+    /// Header fields of which only certain words count.
+    pub words: Vec<WordsOfField>,
+    /// Which kinds of device are told apart.
+    pub device: DeviceRule,
     /// The languages the site is written in, in lower case, its own first. A request counts as the one it likes best.
     pub languages: Vec<Box<str>>,
+}
+
+/// A header field of which only certain words count: `accept` with `image/avif` tells apart who takes AVIF from who does
+/// not, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WordsOfField {
+    /// The field's lower-case name.
+    pub header: Box<str>,
+    /// What is looked for anywhere in the field's value, whatever the case.
+    pub words: Vec<Box<str>>,
+}
+
+/// Which kinds of device are told apart, by `Sec-CH-UA-Mobile` and then by `User-Agent`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeviceRule {
+    /// None.
+    #[default]
+    Off,
+    /// Phones, and everything else.
+    Phones,
+    /// Phones, tablets, and everything else.
+    Each,
 }
 
 /// Which parameters of the query count. Names are compared decoded.
@@ -67,9 +105,9 @@ pub enum QueryRule {
     /// None. The origin must not depend on any.
     Ignore,
     /// Only these. The origin must not depend on others.
-    Only(Vec<Box<str>>),
+    Only(Vec<NamePattern>),
     /// All but these.
-    Except(Vec<Box<str>>),
+    Except(Vec<NamePattern>),
 }
 
 /// Requests that neither use nor fill the cache.
@@ -77,10 +115,12 @@ pub enum QueryRule {
 pub struct BypassRules {
     /// Paths.
     pub paths: Vec<PathPattern>,
-    /// Requests with a cookie of that name.
-    pub cookies: Vec<Box<str>>,
+    /// Requests with a cookie of such a name.
+    pub cookies: Vec<NamePattern>,
     /// Requests with a header field of that lower-case name.
     pub headers: Vec<Box<str>>,
+    /// Requests with a parameter of such a name in the query, compared decoded.
+    pub query: Vec<NamePattern>,
 }
 
 /// How long certain responses are fresh.
@@ -97,10 +137,46 @@ pub struct LifetimeRule {
     pub overrides: bool,
 }
 
+/// How long certain statuses of trouble are fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NegativeRule {
+    /// Which statuses, first and last.
+    pub statuses: (u16, u16),
+    /// How long, in seconds.
+    pub seconds: u32,
+}
+
 impl LifetimeRule {
     pub(crate) fn fits(&self, path: &[u8], status: u16) -> bool {
         let (first, last) = self.statuses;
         (first..=last).contains(&status) && self.path.matches(path)
+    }
+}
+
+impl NegativeRule {
+    pub(crate) fn fits(&self, status: u16) -> bool {
+        let (first, last) = self.statuses;
+        (first..=last).contains(&status)
+    }
+}
+
+impl Rules {
+    /// Seconds for which what the origin said `said` about may be served stale while it is asked.
+    pub(crate) fn stale_while_revalidate_for(&self, said: Option<u32>) -> u32 {
+        said.unwrap_or(self.stale_while_revalidate)
+            .min(self.stale_while_revalidate_ceiling)
+    }
+
+    /// The same for when it fails.
+    pub(crate) fn stale_if_error_for(&self, said: Option<u32>) -> u32 {
+        said.unwrap_or(self.stale_if_error)
+            .min(self.stale_if_error_ceiling)
+    }
+
+    /// The same for while it cannot be reached; `said` is its `stale-if-error`.
+    pub(crate) fn stale_origin_down_for(&self, said: Option<u32>) -> u32 {
+        said.unwrap_or(self.stale_origin_down)
+            .min(self.stale_origin_down_ceiling)
     }
 }
 
@@ -119,7 +195,12 @@ impl Default for Rules {
             obey_requests: true,
             stale_while_revalidate: 0,
             stale_if_error: 24 * 3600,
+            stale_origin_down: 24 * 3600,
+            stale_while_revalidate_ceiling: 7 * 24 * 3600,
+            stale_if_error_ceiling: 7 * 24 * 3600,
+            stale_origin_down_ceiling: 7 * 24 * 3600,
             stale_beside_s_maxage: false,
+            targeted: PolicyField::TARGETED.to_vec(),
             normalize_encoding: true,
             variants: 64,
             largest: 1 << 30,

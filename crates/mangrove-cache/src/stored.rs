@@ -150,29 +150,33 @@ impl Stored {
 
     /// For how long it may be served stale while the origin is asked (RFC 5861 section 3), in seconds; 0 when it may not.
     pub fn stale_while_revalidate(&self, rules: &Rules) -> u32 {
-        self.stale_allowance(
-            self.reuse.stale_while_revalidate,
-            rules.stale_while_revalidate,
-            rules,
-        )
+        let said = self.reuse.stale_while_revalidate;
+        self.stale_allowance(said, rules.stale_while_revalidate_for(said), rules)
     }
 
-    /// For how long it may be served stale when the origin fails or cannot be reached, in seconds; 0 when it may not.
+    /// For how long it may be served stale when the origin fails, in seconds; 0 when it may not.
     pub fn stale_if_error(&self, rules: &Rules) -> u32 {
-        self.stale_allowance(self.reuse.stale_if_error, rules.stale_if_error, rules)
+        let said = self.reuse.stale_if_error;
+        self.stale_allowance(said, rules.stale_if_error_for(said), rules)
     }
 
-    fn stale_allowance(&self, said: Option<u32>, default: u32, rules: &Rules) -> u32 {
+    /// For how long it may be served stale while no origin can be reached, in seconds; 0 when it may not.
+    pub fn stale_origin_down(&self, rules: &Rules) -> u32 {
+        let said = self.reuse.stale_if_error;
+        self.stale_allowance(said, rules.stale_origin_down_for(said), rules)
+    }
+
+    /// `allowed`, where nothing forbids it. `said` is what the origin said of it.
+    fn stale_allowance(&self, said: Option<u32>, allowed: u32, rules: &Rules) -> u32 {
         let lifted = rules.stale_beside_s_maxage
             && self.reuse.only_s_maxage
             && said.is_some()
             && !self.needs_confirmation();
         match said {
             _ if self.never_stale() && !lifted => 0,
-            Some(said) => said,
             // Nobody ever said that this may be shared without asking.
             None if self.lifetime.seconds == 0 => 0,
-            None => default,
+            _ => allowed,
         }
     }
 

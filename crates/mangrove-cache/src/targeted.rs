@@ -1,12 +1,13 @@
 //! Cache directives meant for some caches only, and which field's word counts.
 //!
-//! `Mangrove-Cache-Control` before `CDN-Cache-Control` (RFC 9213), before `Surrogate-Control` (the W3C note "Edge
-//! Architecture Specification"), before `Cache-Control`. The first that is there and valid decides alone; `Cache-Control`
-//! and `Expires` then count for nothing (RFC 9213 section 2.2).
+//! Those that the site lists, in its order, before `Cache-Control`: by default `Mangrove-Cache-Control`, then
+//! `CDN-Cache-Control` (RFC 9213), then `Surrogate-Control` (the W3C note "Edge Architecture Specification"). The first
+//! that is there and valid decides alone; `Cache-Control` and `Expires` then count for nothing (RFC 9213 section 2.2).
 
 use mangrove_http::{Known, ResponseHead, list, quoted, trim};
 
 use crate::directives::{Argument, ResponseDirectives, split_name};
+use crate::rules::Rules;
 
 /// Members of a targeted field that are read; with more it is no valid field.
 pub const DICTIONARY_MEMBERS: usize = 64;
@@ -24,22 +25,40 @@ pub enum PolicyField {
     CacheControl,
 }
 
-/// What the response says to this cache, and where. `name` is that of this cache in a `Surrogate-Control` target.
-pub fn policy(response: &ResponseHead, name: &str) -> (ResponseDirectives, PolicyField) {
-    for (known, field) in [
-        (Known::MangroveCacheControl, PolicyField::Mangrove),
-        (Known::CdnCacheControl, PolicyField::Cdn),
-    ] {
-        if response.field(known).is_some()
-            && let Some(said) = dictionary(response.all(known))
-        {
-            return (said, field);
+impl PolicyField {
+    /// Those that are meant for some caches only, the most particular first.
+    pub const TARGETED: &[PolicyField] = &[
+        PolicyField::Mangrove,
+        PolicyField::Cdn,
+        PolicyField::Surrogate,
+    ];
+
+    const fn known(self) -> Known {
+        match self {
+            PolicyField::Mangrove => Known::MangroveCacheControl,
+            PolicyField::Cdn => Known::CdnCacheControl,
+            PolicyField::Surrogate => Known::SurrogateControl,
+            PolicyField::CacheControl => Known::CacheControl,
         }
     }
-    if response.field(Known::SurrogateControl).is_some()
-        && let Some(said) = surrogate(response.all(Known::SurrogateControl), name)
-    {
-        return (said, PolicyField::Surrogate);
+}
+
+/// What the response says to this cache, and where: in the first of [`Rules::targeted`] that is there and valid, or in
+/// `Cache-Control`.
+pub fn policy(response: &ResponseHead, rules: &Rules) -> (ResponseDirectives, PolicyField) {
+    for &field in &rules.targeted {
+        let lines = || response.all(field.known());
+        if lines().next().is_none() {
+            continue;
+        }
+        let said = match field {
+            PolicyField::Mangrove | PolicyField::Cdn => dictionary(lines()),
+            PolicyField::Surrogate => surrogate(lines(), &rules.name),
+            PolicyField::CacheControl => Some(ResponseDirectives::read(lines())),
+        };
+        if let Some(said) = said {
+            return (said, field);
+        }
     }
     let said = ResponseDirectives::read(response.all(Known::CacheControl));
     (said, PolicyField::CacheControl)

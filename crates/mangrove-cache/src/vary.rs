@@ -9,7 +9,7 @@ use crate::accept::{AcceptedCodings, write_languages};
 use crate::asked::cookie;
 use crate::device::{device_class, language_class};
 use crate::reason::NotStored;
-use crate::rules::{KeyRules, Rules};
+use crate::rules::{DeviceRule, KeyRules, Rules};
 use crate::stored::Stored;
 
 /// The most fields that `Vary` may list.
@@ -94,14 +94,30 @@ fn write_key_parts(rules: &KeyRules, request: &RequestHead, out: &mut Vec<u8>) {
         out.extend_from_slice(name.as_bytes());
         write_lines(request.named(name.as_bytes()), out);
     }
-    if rules.device {
+    for part in &rules.words {
+        out.extend_from_slice(b"\0w");
+        out.extend_from_slice(part.header.as_bytes());
+        out.push(b'=');
+        for word in &part.words {
+            let has = |line| holds(line, word.as_bytes());
+            let found = request.named(part.header.as_bytes()).any(has);
+            out.push(if found { b'1' } else { b'0' });
+        }
+    }
+    if rules.device != DeviceRule::Off {
         out.extend_from_slice(b"\0d");
-        out.extend_from_slice(device_class(request).name().as_bytes());
+        out.extend_from_slice(device_class(request, rules.device).name().as_bytes());
     }
     if !rules.languages.is_empty() {
         out.extend_from_slice(b"\0l");
         out.extend_from_slice(language_class(request, &rules.languages).as_bytes());
     }
+}
+
+/// Whether `word` is anywhere in `line`, whatever its case.
+fn holds(line: &[u8], word: &[u8]) -> bool {
+    line.windows(word.len().max(1))
+        .any(|window| window.eq_ignore_ascii_case(word))
 }
 
 fn write_field(known: Known, name: &[u8], request: &RequestHead, rules: &Rules, out: &mut Vec<u8>) {

@@ -1,8 +1,8 @@
 //! The state table: what becomes of a request, and every reason for it (RFC 9111 sections 4 and 5.2.1).
 
 use mangrove_cache::{
-    Action, BypassRules, Decision, Failure, Found, OriginState, PathPattern, Reason, Rules, Stored,
-    decide, on_error,
+    Action, BypassRules, Decision, Failure, Found, NamePattern, OriginState, PathPattern, Reason,
+    Rules, Stored, decide, on_error,
 };
 use mangrove_http::RequestHead;
 
@@ -81,11 +81,15 @@ fn every_reason_has_its_case() {
         ..BypassRules::default()
     });
     let by_cookie = bypass(BypassRules {
-        cookies: vec!["in".into()],
+        cookies: vec![NamePattern::parse("in_*").unwrap()],
         ..BypassRules::default()
     });
     let by_header = bypass(BypassRules {
         headers: vec!["x-preview".into()],
+        ..BypassRules::default()
+    });
+    let by_query = bypass(BypassRules {
+        query: vec![NamePattern::parse("preview").unwrap()],
         ..BypassRules::default()
     });
     let decided = |request: &RequestHead, found, rules: &Rules| {
@@ -219,12 +223,17 @@ fn every_reason_has_its_case() {
         (
             Reason::BypassCookie,
             Action::Fetch,
-            decided(&asking(&[("cookie", "a=b; in=1")]), this, &by_cookie),
+            decided(&asking(&[("cookie", "a=b; in_7f=1")]), this, &by_cookie),
         ),
         (
             Reason::BypassHeader,
             Action::Fetch,
             decided(&asking(&[("X-Preview", "1")]), this, &by_header),
+        ),
+        (
+            Reason::BypassQuery,
+            Action::Fetch,
+            decided(&request("GET /a?x&pre%76iew=1", &[]), this, &by_query),
         ),
         (
             Reason::NoStoreRequest,
@@ -587,4 +596,65 @@ fn who_may_wait_for_the_fetch_of_another() {
     ] {
         assert!(!may("GET /a", &[own]), "{own:?}");
     }
+}
+
+#[test]
+fn what_the_origin_allows_is_stale_for_no_longer_than_the_site_lets_it() {
+    let rules = Rules {
+        stale_while_revalidate_ceiling: 5,
+        stale_if_error_ceiling: 10,
+        stale_origin_down_ceiling: 20,
+        ..Rules::default()
+    };
+    let long = "stale-while-revalidate=3600, stale-if-error=3600";
+    let stored = kept(&format!("max-age=60, {long}"));
+    let plain = get(&[]);
+    let at_stale = |stale: u64, origin| {
+        decide(
+            &asked(&plain, &rules),
+            Found::This(&stored),
+            at(60 + stale),
+            origin,
+            &rules,
+        )
+        .reason
+    };
+    assert_eq!(
+        at_stale(4, OriginState::Reachable),
+        Reason::StaleWhileRevalidate
+    );
+    assert_eq!(at_stale(5, OriginState::Reachable), Reason::Stale);
+    assert_eq!(at_stale(19, OriginState::Down), Reason::StaleOriginDown);
+    assert_eq!(at_stale(20, OriginState::Down), Reason::Stale);
+    let covered = |stale: u64, failure| {
+        on_error(
+            &asked(&plain, &rules),
+            Some(&stored),
+            at(60 + stale),
+            failure,
+            &rules,
+        )
+        .is_some()
+    };
+    assert!(covered(9, Failure::Status(503)) && !covered(10, Failure::Status(503)));
+    assert!(covered(19, Failure::NoResponse) && !covered(20, Failure::NoResponse));
+}
+
+#[test]
+fn a_site_may_outlast_an_origin_that_is_down_for_longer_than_one_that_fails() {
+    let rules = Rules {
+        stale_if_error: 10,
+        stale_origin_down: 100,
+        ..Rules::default()
+    };
+    let (silent, strict) = (kept("max-age=60"), kept("max-age=60, stale-if-error=0"));
+    let allowed = |stored: &Stored| {
+        (
+            stored.stale_if_error(&rules),
+            stored.stale_origin_down(&rules),
+        )
+    };
+    assert_eq!(allowed(&silent), (10, 100));
+    assert_eq!(allowed(&strict), (0, 0), "the origin has the last word");
+    assert_eq!(allowed(&kept("max-age=60, must-revalidate")), (0, 0));
 }

@@ -2,7 +2,8 @@
 
 use crate::talk::{asked, at, date, fresh_by, fresh_for, get, response, store, store_for};
 use mangrove_cache::{
-    DELTA_CEILING, LifetimeRule, LifetimeSource, PathPattern, PolicyField, Rules, Times, admit,
+    DELTA_CEILING, LifetimeRule, LifetimeSource, NegativeRule, NotStored, PathPattern, PolicyField,
+    Rules, Times, admit, is_never_stored,
 };
 
 const LONG: &str = "max-age=3600";
@@ -236,7 +237,16 @@ fn a_site_sets_lifetimes_where_the_origin_is_silent_or_in_spite_of_it() {
             rule("/a*", 30, false),
             rule("/*", 99, false),
         ],
-        negative: vec![(404, 10), (502, 5)],
+        negative: vec![
+            NegativeRule {
+                statuses: (404, 404),
+                seconds: 10,
+            },
+            NegativeRule {
+                statuses: (500, 599),
+                seconds: 5,
+            },
+        ],
         ..Rules::default()
     };
     assert_eq!(fresh_by(&rules, 200, &[]), Some(30), "the first that fits");
@@ -284,4 +294,35 @@ fn lifetimes_end_at_the_ceiling() {
         fresh_for(&[("date", &now), ("expires", &far)]),
         Some(u64::from(DELTA_CEILING))
     );
+}
+
+#[test]
+fn a_site_chooses_which_targeted_fields_count_and_which_comes_first() {
+    let all = [
+        ("mangrove-cache-control", "max-age=1"),
+        ("cdn-cache-control", "max-age=2"),
+        ("surrogate-control", "max-age=3"),
+        ("cache-control", "max-age=4"),
+    ];
+    let of = |targeted: &[PolicyField]| {
+        let rules = Rules {
+            targeted: targeted.to_vec(),
+            ..Rules::default()
+        };
+        fresh_by(&rules, 200, &all)
+    };
+    assert_eq!(of(PolicyField::TARGETED), Some(1));
+    assert_eq!(of(&[PolicyField::Cdn, PolicyField::Mangrove]), Some(2));
+    assert_eq!(of(&[PolicyField::Surrogate]), Some(3));
+    assert_eq!(of(&[]), Some(4));
+}
+
+#[test]
+fn statuses_that_answer_one_request_are_never_stored() {
+    let every = [("cache-control", "public, max-age=60")];
+    for status in (200..600).filter(|&status| is_never_stored(status)) {
+        let stored = store_for(&get(&[]), &response(status, &every), &Rules::default());
+        assert_eq!(stored, Err(NotStored::StatusForOneRequest), "{status}");
+    }
+    assert!(is_never_stored(103) && is_never_stored(429) && !is_never_stored(404));
 }

@@ -1,6 +1,9 @@
 //! Variants of one URL (RFC 9111 section 4.1).
 
-use mangrove_cache::{Found, KeyRules, Place, Rules, Stored, place_for, select, write_variant};
+use mangrove_cache::{
+    DeviceRule, Found, KeyRules, Place, Rules, Stored, WordsOfField, place_for, select,
+    write_variant,
+};
 use mangrove_http::RequestHead;
 
 use crate::talk::{Lines, get, request, response, store_for};
@@ -107,7 +110,11 @@ fn the_sites_own_parts_tell_variants_apart() {
     let key = KeyRules {
         cookies: vec!["group".into()],
         headers: vec!["x-country".into()],
-        device: true,
+        words: vec![WordsOfField {
+            header: "accept".into(),
+            words: vec!["image/avif".into(), "image/webp".into()],
+        }],
+        device: DeviceRule::Each,
         languages: vec!["en".into(), "bn".into()],
         ..KeyRules::default()
     };
@@ -126,7 +133,8 @@ fn the_sites_own_parts_tell_variants_apart() {
         of(&[
             ("cookie", "other=1"),
             ("user-agent", "Firefox"),
-            ("accept-language", "de")
+            ("accept-language", "de"),
+            ("accept", "text/html, image/png")
         ])
     );
     for other in [
@@ -135,10 +143,18 @@ fn the_sites_own_parts_tell_variants_apart() {
         ("x-country", "bd"),
         ("user-agent", "iPhone"),
         ("accept-language", "bn-BD"),
+        ("accept", "image/WEBP, */*"),
     ] {
         assert_ne!(plain, of(&[other]), "{other:?}");
     }
     assert_ne!(of(&[("cookie", "group=x")]), of(&[("cookie", "group=y")]));
+    let accepting = |types| of(&[("accept", types)]);
+    assert_ne!(accepting("image/avif"), accepting("image/webp"));
+    assert_eq!(
+        accepting("image/webp;q=0.8, text/html"),
+        accepting("text/*, image/webp"),
+        "only the words count"
+    );
     assert_ne!(
         of(&[("x-country", "a"), ("x-country", "b")]),
         of(&[("x-country", "a,b")]),
