@@ -266,6 +266,7 @@ impl Edge {
             cache: self.cache.memory().statistics(),
             fills: self.cache.fills().len() as u64,
             fill_bytes: self.cache.fills().held(),
+            followers: self.cache.fills().followers() as u64,
         };
         let cores: Vec<_> = self
             .cores

@@ -282,6 +282,8 @@ pub struct EdgeFacts {
     pub fills: u64,
     /// Bytes of theirs that have arrived.
     pub fill_bytes: u64,
+    /// Requests that share them.
+    pub followers: u64,
 }
 
 /// Renders everything in Prometheus text format.
@@ -494,7 +496,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 22] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 23] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         [
@@ -533,6 +535,12 @@ impl Page {
                 "Answers on their way from an origin, shared by whoever waits for them",
                 Gauge,
                 self.facts.fills,
+            ),
+            (
+                "mangrove_cache_followers",
+                "Requests that wait for, or read, an answer that another asked for",
+                Gauge,
+                self.facts.followers,
             ),
             (
                 "mangrove_cache_fill_bytes",

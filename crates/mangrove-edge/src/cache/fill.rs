@@ -164,6 +164,17 @@ impl Fills {
             .sum()
     }
 
+    /// Requests that wait for a fill's head or read its content, those that began one included once its head is there.
+    pub fn followers(&self) -> usize {
+        let mut followers = 0;
+        for shard in &self.home.shards {
+            for fill in lock(shard).values().flatten() {
+                followers += fill.lock().seats.iter().flatten().count();
+            }
+        }
+        followers
+    }
+
     /// True when nothing is on its way.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -14,6 +14,7 @@
 //! | `addresses` | who the visitor is said to be |
 //! | `origin_heads`, `origin_bodies` | what an origin says, and what is believed of it |
 //! | `reuse` | which connections to an origin are used again |
+//! | `cached` | one fetch for many, and nobody gets what is another's |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
@@ -28,6 +29,7 @@
 )]
 
 mod addresses;
+mod cached;
 mod chunks;
 mod downgrade;
 mod expect;

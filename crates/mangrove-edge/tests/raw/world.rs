@@ -42,6 +42,15 @@ impl World {
 
     /// With further lines in the `[server]` and `[[site]]` blocks.
     pub(crate) fn with(server: &str, site: &str) -> Self {
+        Self::made(server, site, 0)
+    }
+
+    /// With two cores: one for those who come over IPv4, one for the others.
+    pub(crate) fn over_two_cores() -> Self {
+        Self::made("", "", 1)
+    }
+
+    fn made(server: &str, site: &str, second_core: u16) -> Self {
         let origin = Origin::new();
         let state = tempfile::tempdir().unwrap();
         let drain = match server.contains("limits.drain") {
@@ -62,7 +71,8 @@ impl World {
         }
         let settled = state.path().join("edge/settled.json");
         std::fs::write(settled, settlement.settled.to_json()).unwrap();
-        let ((ipv4, first), (ipv6, second)) = (listen("127.0.0.1:0"), listen("[::1]:0"));
+        let (ipv4, first) = listen("127.0.0.1:0", 0);
+        let (ipv6, second) = listen("[::1]:0", second_core);
         let (mut ready, tell_ready) = std::io::pipe().unwrap();
         let args = EdgeArgs {
             state_dir: state.path().to_owned(),
@@ -188,6 +198,16 @@ impl World {
         value.unwrap().parse().unwrap()
     }
 
+    /// The value of a plain number among the metrics.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.order("GET", "/metrics");
+        let row = metrics.lines().find_map(|line| {
+            let value = line.strip_prefix(name)?;
+            value.strip_prefix(' ')?.parse().ok()
+        });
+        row.unwrap_or_else(|| panic!("no metric {name}"))
+    }
+
     /// Tells the edge to end when the last request has.
     pub(crate) fn drain(&self) {
         self.order("POST", "/drain");
@@ -229,7 +249,7 @@ pub(crate) fn eventually<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>
     }
 }
 
-fn listen(address: &str) -> (SocketAddr, PassedListener) {
+fn listen(address: &str, core: u16) -> (SocketAddr, PassedListener) {
     let listener = TcpListener::bind(address).unwrap();
     listener.set_nonblocking(true).unwrap();
     let addr = listener.local_addr().unwrap();
@@ -237,7 +257,7 @@ fn listen(address: &str) -> (SocketAddr, PassedListener) {
         fd: listener.into(),
         kind: ListenerKind::Http,
         addr,
-        core: 0,
+        core,
     };
     (addr, passed)
 }

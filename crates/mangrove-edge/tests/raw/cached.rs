@@ -1,0 +1,368 @@
+//! One fetch for however many wait, and nobody gets what is another's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use mangrove_http::OriginFault;
+
+use crate::frames::{Http2, Outcome, get};
+use crate::origin::Visit;
+use crate::wire::Wire;
+use crate::world::{Answer, Client, World, eventually};
+
+const FRESH: &str = "Cache-Control: max-age=60\r\n";
+
+/// So many visitors ask for `/` while the origin still thinks about the first one's question.
+fn crowd(world: &World, size: usize) -> (Visit, Client, Vec<Client>) {
+    let mut first = world.client();
+    first.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let others = (0..size).map(|_| {
+        let mut client = world.client();
+        client.get("/");
+        client
+    });
+    let others = others.collect();
+    waiting(world, size);
+    (origin, first, others)
+}
+
+fn waiting(world: &World, size: usize) {
+    eventually("all wait", || {
+        (world.metric("mangrove_cache_followers") == size as u64).then_some(())
+    });
+}
+
+fn send_fresh(origin: &mut Visit, body: &str) {
+    let length = body.len();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {length}\r\n\r\n{body}"
+    ));
+}
+
+fn status(answer: &Answer) -> &str {
+    answer.head.field("cache-status").unwrap()
+}
+
+#[test]
+fn the_first_asks_and_the_second_need_not() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/a?b=c");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send_fresh(&mut origin, "news");
+    let first = client.answer();
+    assert_eq!(first.body, "news");
+    assert_eq!(
+        status(&first),
+        "mangrove; fwd=uri-miss; ttl=60; stored; detail=miss"
+    );
+    client.get("/a?b=c");
+    let second = client.answer();
+    assert_eq!(second.body, "news");
+    assert!(
+        status(&second).starts_with("mangrove; hit; ttl="),
+        "{}",
+        status(&second)
+    );
+    assert!(second.head.field("age").is_some());
+    let record = world.record_of(&second);
+    assert_eq!(
+        (&record["cache.result"], &record["cache.reason"]),
+        (&"hit".into(), &"fresh".into())
+    );
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn many_wait_and_one_asks_and_all_read_as_it_comes() {
+    let world = World::new();
+    let (mut origin, first, others) = crowd(&world, 40);
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Length: 10\r\n\r\nfirst"
+    ));
+    let mut all: Vec<Client> = others.into_iter().chain([first]).collect();
+    for client in &mut all {
+        let head = client.head();
+        assert_eq!(head.status(), 200);
+        assert_eq!(client.take_text(5), "first"); // before the rest has left the origin
+    }
+    origin.send(" half");
+    for client in &mut all {
+        assert_eq!(client.take_text(5), " half");
+    }
+    assert!(world.origin.is_untouched());
+    let collapsed = world
+        .records()
+        .iter()
+        .filter(|record| record["cache.result"] == "miss")
+        .count();
+    assert!(collapsed <= 41);
+}
+
+#[test]
+fn two_cores_and_two_protocols_share_one_fetch() {
+    let world = World::over_two_cores();
+    let mut first = world.client();
+    first.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let mut beyond = world.client_from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    beyond.get("/");
+    let mut http2 = Http2::connect(&world);
+    let stream = http2.ask(&get("/"));
+    waiting(&world, 2);
+    send_fresh(&mut origin, "for all");
+    assert_eq!(first.answer().body, "for all");
+    assert_eq!(beyond.answer().body, "for all");
+    assert_eq!(http2.outcome(stream), Outcome::Status(200));
+    assert!(world.origin.is_untouched());
+    // And the other core's front finds it afterwards.
+    beyond.get("/");
+    assert!(status(&beyond.answer()).contains("; hit;"));
+}
+
+#[test]
+fn what_is_meant_for_one_reaches_no_other_and_nobody_waits_in_line() {
+    for forbids in [
+        "Cache-Control: private",
+        "Cache-Control: no-store",
+        "Set-Cookie: id=1",
+        "Vary: *",
+    ] {
+        let world = World::new();
+        let (mut origin, mut first, others) = crowd(&world, 5);
+        origin.send(format!(
+            "HTTP/1.1 200 OK\r\n{forbids}\r\nContent-Length: 5\r\n\r\nfirst"
+        ));
+        // All of them are on their way at once: nobody waits for another's answer.
+        let mut visits: Vec<Visit> = (1..5).map(|_| world.origin.accept()).collect();
+        assert_eq!(first.answer().body, "first");
+        visits.push(origin);
+        for (at, visit) in visits.iter_mut().enumerate() {
+            visit.head();
+            visit.send(format!(
+                "HTTP/1.1 200 OK\r\n{forbids}\r\nContent-Length: 2\r\n\r\n#{at}"
+            ));
+        }
+        let mut bodies: Vec<String> = others
+            .into_iter()
+            .map(|mut client| client.answer().body)
+            .collect();
+        bodies.sort();
+        assert_eq!(bodies, ["#0", "#1", "#2", "#3", "#4"], "{forbids}");
+    }
+}
+
+#[test]
+fn a_key_whose_answers_were_of_no_use_is_remembered() {
+    let world = World::new();
+    let (mut origin, mut first, mut others) = crowd(&world, 1);
+    let private = |body: &str| {
+        format!("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 1\r\n\r\n{body}")
+    };
+    origin.send(private("a"));
+    assert_eq!(first.answer().body, "a");
+    origin.head();
+    origin.send(private("b"));
+    assert_eq!(others[0].answer().body, "b");
+    // Two more: both questions are on their way, and neither waits for the other.
+    first.get("/");
+    origin.head();
+    others[0].get("/");
+    let mut second = world.origin.accept();
+    second.head();
+    second.send(private("d"));
+    assert_eq!(others[0].answer().body, "d");
+    origin.send(private("c"));
+    assert_eq!(first.answer().body, "c");
+}
+
+#[test]
+fn those_who_wait_do_not_depend_on_the_visitor_who_asked_first() {
+    let world = World::new();
+    let (mut origin, first, mut others) = crowd(&world, 3);
+    Wire::from(first).reset();
+    // His question goes with him; one of the others asks for them all.
+    let mut next = world.origin.accept();
+    next.head();
+    send_fresh(&mut next, "still");
+    for client in &mut others {
+        assert_eq!(client.answer().body, "still");
+    }
+    assert!(!origin.try_send("x") || origin.rest().0.is_empty());
+}
+
+#[test]
+fn one_who_leaves_while_it_arrives_takes_nothing_from_the_others() {
+    let world = World::new();
+    let (mut origin, first, mut others) = crowd(&world, 3);
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Length: 10\r\n\r\nhello"
+    ));
+    assert_eq!(others[0].head().status(), 200);
+    Wire::from(first).reset();
+    origin.send("hello");
+    assert_eq!(others[0].take_text(10), "hellohello");
+    for client in &mut others[1..] {
+        assert_eq!(client.answer().body, "hellohello");
+    }
+    others[0].get("/");
+    assert!(status(&others[0].answer()).contains("; hit;"));
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_any_more_is_finished_and_kept() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Length: 10\r\n\r\nhello"
+    ));
+    assert_eq!(client.head().status(), 200);
+    Wire::from(client).reset();
+    eventually("he is gone", || {
+        (world.metric("mangrove_cache_followers") == 0).then_some(())
+    });
+    origin.send("world");
+    let mut next = world.client();
+    next.get("/");
+    assert_eq!(next.answer().body, "helloworld");
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn a_failure_costs_those_who_wait_one_more_try_and_not_an_error() {
+    let world = World::with("", "origin.retries = 0");
+    let (origin, mut first, mut others) = crowd(&world, 4);
+    drop(origin);
+    assert_eq!(first.answer().head.status(), 502);
+    let mut again = world.origin.accept();
+    again.head();
+    send_fresh(&mut again, "better");
+    for client in &mut others {
+        assert_eq!(client.answer().body, "better");
+    }
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn two_failures_are_told_to_all_who_wait() {
+    let world = World::with("", "origin.retries = 0");
+    let (origin, mut first, mut others) = crowd(&world, 4);
+    drop(origin);
+    assert_eq!(first.answer().head.status(), 502);
+    let mut again = world.origin.accept();
+    again.head();
+    drop(again);
+    for client in &mut others {
+        let answer = client.answer();
+        assert_eq!(answer.head.status(), 502);
+        assert_eq!(answer.reason(), Some(OriginFault::Reset.name()));
+    }
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_cut_for_all_and_kept_for_none() {
+    let world = World::new();
+    let (mut origin, first, others) = crowd(&world, 3);
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Length: 10\r\n\r\nhello"
+    ));
+    let mut all: Vec<Client> = others.into_iter().chain([first]).collect();
+    for client in &mut all {
+        client.head();
+        assert_eq!(client.take_text(5), "hello");
+    }
+    drop(origin);
+    for client in &mut all {
+        assert_eq!(client.rest().0, ""); // cut, and seen to be cut: ten were promised
+    }
+    let mut next = world.client();
+    next.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send_fresh(&mut origin, "whole");
+    assert_eq!(next.answer().body, "whole");
+}
+
+#[test]
+fn those_who_want_another_variant_do_not_get_this_one() {
+    let world = World::new();
+    let ask = |language: &str| {
+        format!("GET / HTTP/1.1\r\nHost: a.example\r\nX-Tongue: {language}\r\n\r\n")
+    };
+    let mut first = world.client();
+    first.send(ask("en"));
+    let mut origin = world.origin.accept();
+    origin.head();
+    let mut others: Vec<Client> = ["bn", "bn", "en"]
+        .iter()
+        .map(|language| {
+            let mut client = world.client();
+            client.send(ask(language));
+            client
+        })
+        .collect();
+    waiting(&world, 3);
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Vary: X-Tongue\r\nContent-Length: 2\r\n\r\nen"
+    ));
+    assert_eq!(first.answer().body, "en");
+    assert_eq!(others[2].answer().body, "en");
+    // Now that it is known what the answers vary on, the other two share one fetch.
+    assert_eq!(origin.head().field("x-tongue"), Some("bn"));
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Vary: X-Tongue\r\nContent-Length: 2\r\n\r\nbn"
+    ));
+    assert_eq!(others[0].answer().body, "bn");
+    assert_eq!(others[1].answer().body, "bn");
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn a_revalidation_is_shared_and_its_304_serves_all() {
+    let world = World::new();
+    let mut first = world.client();
+    first.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send(
+        "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"1\"\r\nContent-Length: 3\r\n\r\nold",
+    );
+    assert_eq!(first.answer().body, "old");
+    first.get("/");
+    assert_eq!(origin.head().field("if-none-match"), Some("\"1\""));
+    origin.send("HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\nETag: \"1\"\r\n\r\n");
+    let confirmed = first.answer();
+    assert_eq!(confirmed.body, "old");
+    assert!(
+        status(&confirmed).starts_with("mangrove; fwd=stale; fwd-status=304"),
+        "{}",
+        status(&confirmed)
+    );
+    first.get("/");
+    assert!(status(&first.answer()).contains("; hit;"));
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn a_reader_who_stops_does_not_hold_up_the_others() {
+    let world = World::new();
+    let mut slow = world.client_with_little_room();
+    slow.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let mut quick = world.client_from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    quick.get("/");
+    waiting(&world, 1);
+    let body = "0123456789abcdef".repeat(512 * 1024); // 8 MiB
+    send_fresh(&mut origin, &body);
+    assert!(quick.answer().body == body);
+    // What he has not taken yet is still there for him.
+    assert!(slow.answer().body == body);
+}
