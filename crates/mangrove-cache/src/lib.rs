@@ -94,4 +94,7 @@ pub use targeted::{
     write_surrogate_capability,
 };
 pub use validator::{ENTITY_TAGS, EntityTag, TagList};
-pub use vary::{Place, VARIANT_BYTES, VARY_FIELDS, Vary, place_for, select, write_variant};
+pub use vary::{
+    Distinction, DistinctionKind, Place, VARIANT_BYTES, VARY_FIELDS, Vary, distinctions, place_for,
+    select, write_variant,
+};

@@ -114,6 +114,74 @@ fn write_key_parts(rules: &KeyRules, request: &RequestHead, out: &mut Vec<u8>) {
     }
 }
 
+/// One way in which the requests that a variant answers are alike, for a person to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Distinction<'v> {
+    /// What tells them from others.
+    pub kind: DistinctionKind,
+    /// The name of the field or cookie, in lower case; empty for device and language.
+    pub name: &'v [u8],
+    /// Its value in normal form, lines joined by the byte 1; `None` when the requests have none. Of words it is a digit for
+    /// each: 1 where the field holds it.
+    pub value: Option<&'v [u8]>,
+}
+
+/// What tells the requests of one variant from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DistinctionKind {
+    /// A field that the response's `Vary` names.
+    Vary,
+    /// A cookie of the site's key.
+    Cookie,
+    /// A header field of the site's key.
+    Header,
+    /// Words of a header field of the site's key.
+    Words,
+    /// The kind of device.
+    Device,
+    /// The language of the site's own that the request likes best.
+    Language,
+}
+
+impl DistinctionKind {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DistinctionKind::Vary => "vary",
+            DistinctionKind::Cookie => "cookie",
+            DistinctionKind::Header => "header",
+            DistinctionKind::Words => "words",
+            DistinctionKind::Device => "device",
+            DistinctionKind::Language => "language",
+        }
+    }
+}
+
+/// Reads what [`write_variant`] wrote, in its order; what it cannot have written is left out.
+pub fn distinctions(variant: &[u8]) -> impl Iterator<Item = Distinction<'_>> {
+    variant.split(|&b| b == 0).filter_map(|part| {
+        let (kind, rest) = part.split_first()?;
+        let kind = match kind {
+            b'v' => DistinctionKind::Vary,
+            b'c' => DistinctionKind::Cookie,
+            b'h' => DistinctionKind::Header,
+            b'w' => DistinctionKind::Words,
+            b'd' => DistinctionKind::Device,
+            b'l' => DistinctionKind::Language,
+            _ => return None,
+        };
+        let (name, value) = match kind {
+            DistinctionKind::Device | DistinctionKind::Language => (&b""[..], Some(rest)),
+            // No name holds an equals sign.
+            _ => match rest.iter().position(|&b| b == b'=') {
+                Some(at) => (rest.get(..at)?, rest.get(at + 1..)),
+                None => (rest, None),
+            },
+        };
+        Some(Distinction { kind, name, value })
+    })
+}
+
 /// Whether `word` is anywhere in `line`, whatever its case.
 fn holds(line: &[u8], word: &[u8]) -> bool {
     line.windows(word.len().max(1))

@@ -1,8 +1,8 @@
 //! Variants of one URL (RFC 9111 section 4.1).
 
 use mangrove_cache::{
-    DeviceRule, Found, KeyRules, Place, Rules, Stored, WordsOfField, place_for, select,
-    write_variant,
+    DeviceRule, Found, KeyRules, Place, Rules, Stored, WordsOfField, distinctions, place_for,
+    select, write_variant,
 };
 use mangrove_http::RequestHead;
 
@@ -212,4 +212,53 @@ fn different_parts_never_give_the_same_bytes() {
         "the order of Vary says nothing"
     );
     assert_eq!(of("", &request("GET /x", &[])), b"");
+}
+
+/// An operator reads in which ways the requests of a variant are alike, as they were told apart.
+#[test]
+fn a_variant_tells_which_requests_it_answers() {
+    let rules = Rules {
+        key: KeyRules {
+            cookies: vec!["theme".into(), "currency".into()],
+            headers: vec!["x-beta".into()],
+            words: vec![WordsOfField {
+                header: "accept".into(),
+                words: vec!["image/avif".into(), "image/webp".into()],
+            }],
+            device: DeviceRule::Each,
+            languages: vec!["en".into(), "bn".into()],
+            ..KeyRules::default()
+        },
+        ..Rules::default()
+    };
+    let asking: Lines<'_> = &[
+        ("cookie", "theme=dark=1; id=7"),
+        ("accept", "image/webp,*/*"),
+        ("accept-language", "bn-BD"),
+        ("x-many", "1, 2"),
+        ("x-many", "a=b"),
+    ];
+    let stored = varied_by(&rules, asking, "x-many, x-none");
+    let told: Vec<String> = distinctions(&stored.variant)
+        .map(|one| {
+            let (name, value) = (one.name.escape_ascii(), one.value.map(<[u8]>::escape_ascii));
+            let value = value.map_or("-".to_owned(), |value| value.to_string());
+            format!("{} {name} {value}", one.kind.name())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "cookie theme dark=1",
+            "cookie currency -",
+            "header x-beta -",
+            "words accept 01",
+            "device  desktop",
+            "language  bn",
+            "vary x-many 1,2,a=b",
+            "vary x-none -",
+        ]
+    );
+    assert_eq!(distinctions(b"").count(), 0);
+    assert_eq!(distinctions(b"\0?x\0").count(), 0);
 }
