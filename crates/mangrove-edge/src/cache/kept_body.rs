@@ -36,12 +36,12 @@ impl KeptBody {
         }
     }
 
-    /// Bytes `first` to `last` of what is held.
-    pub fn part(kept: Kept, piece: Interval) -> Self {
+    /// So many bytes of what is held, from `at` on.
+    pub fn part(kept: Kept, at: u64, length: u64) -> Self {
         Self {
             kept,
-            at: piece.first,
-            end: piece.last.saturating_add(1),
+            at,
+            end: at.saturating_add(length),
             more: None,
         }
     }

@@ -105,7 +105,8 @@ impl Cache {
         self.memory.peek(self.memory.hash(key), key)
     }
 
-    /// Puts an object under its key, in the place that [`mangrove_cache::place_for`] finds; `None` when there is no room.
+    /// Puts an object under its key, in the place that [`mangrove_cache::place_for`] finds, and together with the part that is
+    /// kept there if both are parts of one; `None` when there is no room.
     pub fn keep(
         &self,
         hash: KeyHash,
@@ -114,16 +115,18 @@ impl Cache {
         rules: &Rules,
         floor: u64,
     ) -> Option<Kept> {
+        let mut kept = Arc::clone(object);
         let updated = self.memory.update(hash, key, |there| {
             let there = there.map(|slot| slot.value());
-            let resource = Resource::with(there, object, rules, floor);
+            kept = Resource::combined(there, object, rules, floor);
+            let resource = Resource::with(there, &kept, rules, floor);
             let weight = resource.weight();
             Some((resource, weight))
         });
         match updated {
             Updated::Kept => {
                 let slot = self.memory.peek(hash, key)?;
-                let at = slot.value().place_of(object)?;
+                let at = slot.value().place_of(&kept)?;
                 Some(Kept::Shared(slot, at))
             }
             Updated::Unchanged | Updated::Refused(_) => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mangrove_cache::memory::{Held, Slot};
-use mangrove_cache::{Place, Rules, Stored, place_for};
+use mangrove_cache::{From, Interval, Place, Rules, Stored, combine, place_for};
 use mangrove_http::{Known, UnixMillis};
 
 use super::is_told_afresh;
@@ -152,6 +152,27 @@ impl Content {
 }
 
 impl Object {
+    /// Some bytes of the representation; `None` unless all of them are held.
+    fn bytes(&self, piece: Interval) -> Option<Vec<Bytes>> {
+        let before = match self.head.stored.content {
+            mangrove_cache::Content::Part { held, .. } => held.first,
+            mangrove_cache::Content::Whole { .. } => 0,
+        };
+        let mut at = piece.first.checked_sub(before)?;
+        let end = at.checked_add(piece.length())?;
+        let mut pieces = Vec::new();
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let bytes = self.content.share(at, most);
+            if bytes.is_empty() {
+                return None;
+            }
+            at += bytes.len() as u64;
+            pieces.push(bytes);
+        }
+        Some(pieces)
+    }
+
     /// Bytes of memory: content, head and bookkeeping.
     pub fn weight(&self) -> u64 {
         self.content.weight() + self.head.weight() + size_of::<Self>() as u64 + BLOCK_BYTES
@@ -188,6 +209,44 @@ impl Resource {
         Self {
             variants,
             uncollapsible_until: UnixMillis::default(),
+        }
+    }
+
+    /// A part together with the part that is there, where they overlap or touch (RFC 9111 section 3.4); otherwise as it is.
+    pub fn combined(
+        there: Option<&Resource>,
+        object: &Arc<Object>,
+        rules: &Rules,
+        floor: u64,
+    ) -> Arc<Object> {
+        let Some(there) = there else {
+            return Arc::clone(object);
+        };
+        let all = there.variants.iter().map(|known| &known.head.stored);
+        let Place::Instead(at) = place_for(&object.head.stored, all, rules) else {
+            return Arc::clone(object);
+        };
+        let old = there.variants.get(at).filter(|old| old.born >= floor);
+        let combined = old.and_then(|old| {
+            let combined = combine(&old.head.stored, &object.head.stored)?;
+            let mut pieces = Vec::new();
+            for (from, piece) in &combined.pieces {
+                let from = match from {
+                    From::Old => old,
+                    From::New => object,
+                };
+                pieces.extend(from.bytes(*piece)?);
+            }
+            Some(Arc::new(Self::of(combined.stored, pieces, object.born)))
+        });
+        combined.unwrap_or_else(|| Arc::clone(object))
+    }
+
+    fn of(stored: Stored, pieces: Vec<Bytes>, born: u64) -> Object {
+        Object {
+            head: KeptHead::new(stored),
+            content: Content::gather(pieces),
+            born,
         }
     }
 

@@ -62,7 +62,16 @@ pub(super) fn answer_kept(
             return kept_answer(story, kept.clone(), now, Form::NotModified, None);
         }
         mangrove_cache::Answer::Part { piece, total } => {
-            let body = KeptBody::part(kept.clone(), piece);
+            // Positions are those of the whole; of a part, what is held begins later.
+            let before = match stored.content {
+                mangrove_cache::Content::Part { held, .. } => held.first,
+                mangrove_cache::Content::Whole { .. } => 0,
+            };
+            let body = KeptBody::part(
+                kept.clone(),
+                piece.first.saturating_sub(before),
+                piece.length(),
+            );
             (Form::Part(ContentRange { held: piece, total }), body)
         }
         mangrove_cache::Answer::Parts { pieces, total } => {

@@ -500,10 +500,7 @@ impl Exchange<'_> {
     fn keep(&self, story: &mut Story, leader: Leader, stored: Stored, fetched: Fetched) -> Outcome {
         let length = match stored.content {
             mangrove_cache::Content::Whole { length } => length,
-            // Parts are put together where they are asked for often enough; for now they are passed on.
-            mangrove_cache::Content::Part { .. } => {
-                return self.pass(story, leader, NotStored::PartMultiple, fetched, false);
-            }
+            mangrove_cache::Content::Part { held, .. } => Some(held.length()),
         };
         if length.is_some_and(|length| !leader.has_room(length)) {
             return self.pass(story, leader, NotStored::TooLarge, fetched, false);
@@ -610,9 +607,14 @@ impl Carrier {
         };
         let mut stored = self.head.stored.clone();
         let content = crate::cache::Content::gather(pieces);
-        if let mangrove_cache::Content::Whole { length } = &mut stored.content {
-            *length = Some(content.length());
-        }
+        let fits = match &mut stored.content {
+            mangrove_cache::Content::Whole { length } => {
+                *length = Some(content.length());
+                true
+            }
+            // In chunks it may end before it holds what its Content-Range says: not a part of anything then.
+            mangrove_cache::Content::Part { held, .. } => held.length() == content.length(),
+        };
         let object = Arc::new(Object {
             head: if stored == self.head.stored {
                 Arc::clone(&self.head)
@@ -624,19 +626,76 @@ impl Carrier {
         });
         let shared = &self.core.cache.shared;
         let fill = self.leader.fill();
-        let kept = self.site.cache.as_ref().and_then(|cache| {
+        let kept = self.site.cache.as_ref().filter(|_| fits).and_then(|cache| {
             let floor = cache.floor();
             self.leader.keep(floor, || {
                 shared.keep(fill.hash, &fill.key, &object, &cache.rules, floor)
             })
         });
+        // A part that was put together with another is kept so, and read as it came.
+        let as_it_came = |kept: &Kept| kept.object().is_some_and(|kept| Arc::ptr_eq(kept, &object));
+        let kept = kept.filter(as_it_came);
         self.leader
             .finish(Some(kept.unwrap_or(Kept::Alone(object))));
     }
 }
 
+/// What the origin's answer to a request that does not look into the cache means for it: a change makes what is kept
+/// invalid (RFC 9111 section 4.4), and an answer to POST that names its own URL is one to a GET of it as well (RFC 9110
+/// section 9.3.3).
+pub(super) fn heard_around(
+    story: &mut Story,
+    site: &Rc<Site>,
+    upstreams: &Rc<Upstreams>,
+    fetched: Fetched,
+    requested_at: UnixMillis,
+) -> Outcome {
+    changed_through(story, site, &fetched.head);
+    let Some(cache) = site
+        .cache
+        .as_ref()
+        .filter(|_| story.head.method() == Method::Post)
+    else {
+        return Outcome::Fetched(fetched);
+    };
+    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let times = Times {
+        requested_at,
+        received_at: story.core.clock.wall(),
+    };
+    let Ok(stored) = admit(&asked, &fetched.head, &cache.rules, times) else {
+        return Outcome::Fetched(fetched);
+    };
+    let scheme = story.connection.http_scheme();
+    let found = story.core.cache.find(cache, &asked, scheme);
+    let decision = Decision {
+        action: Action::Fetch,
+        reason: mangrove_cache::Reason::Method,
+    };
+    let looked = Looked::new(&story.core, found, decision);
+    let shared = &story.core.cache.shared;
+    let entered = shared.fills().enter(
+        looked.hash,
+        &looked.key,
+        &[],
+        false,
+        shared.generation(),
+        cache.floor(),
+    );
+    let Entered::Leader(leader) = entered else {
+        return Outcome::Fetched(fetched);
+    };
+    Exchange {
+        site,
+        cache,
+        upstreams,
+        looked,
+    }
+    .keep(story, leader, stored, fetched)
+}
+
 /// Takes out what the answer to an unsafe request has made invalid (RFC 9111 section 4.4).
-pub(super) fn changed_through(story: &Story, site: &Site, head: &ResponseHead) {
+fn changed_through(story: &Story, site: &Site, head: &ResponseHead) {
     let Some(cache) = &site.cache else {
         return;
     };

@@ -10,7 +10,7 @@ use mangrove_http::{
 use smallvec::SmallVec;
 
 use super::answer::Answer;
-use super::cached::{changed_through, fetch_through};
+use super::cached::{fetch_through, heard_around};
 use super::plan::{Plan, Planned};
 use super::record::Story;
 use crate::answer_head::push_field;
@@ -93,11 +93,11 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
     }
     let site = Rc::clone(planned.site());
     let story = planned.story_mut();
-    let outcome = ask_origin(story, &site, &upstreams, body, interim).await;
-    if let Outcome::Fetched(fetched) = &outcome {
-        changed_through(story, &site, &fetched.head);
+    let requested_at = story.core.clock.wall();
+    match ask_origin(story, &site, &upstreams, body, interim).await {
+        Outcome::Fetched(fetched) => heard_around(story, &site, &upstreams, fetched, requested_at),
+        outcome => outcome,
     }
-    outcome
 }
 
 /// Asks the site's origins.

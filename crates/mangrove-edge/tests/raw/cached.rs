@@ -366,3 +366,151 @@ fn a_reader_who_stops_does_not_hold_up_the_others() {
     // What he has not taken yet is still there for him.
     assert!(slow.answer().body == body);
 }
+
+fn ask_bytes(client: &mut Client, range: &str) {
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: a.example\r\nRange: bytes={range}\r\n\r\n"
+    ));
+}
+
+fn send_part(origin: &mut Visit, range: &str, body: &str) {
+    let length = body.len();
+    origin.send(format!(
+        "HTTP/1.1 206 Partial Content\r\n{FRESH}ETag: \"1\"\r\nContent-Range: bytes {range}\r\nContent-Length: {length}\r\n\r\n{body}"
+    ));
+}
+
+#[test]
+fn parts_are_kept_and_put_together_until_they_are_the_whole() {
+    let world = World::new();
+    let mut client = world.client();
+    ask_bytes(&mut client, "0-3");
+    let mut origin = world.origin.accept();
+    assert_eq!(origin.head().field("range"), Some("bytes=0-3"));
+    send_part(&mut origin, "0-3/10", "0123");
+    let first = client.answer();
+    assert_eq!((first.head.status(), &*first.body), (206, "0123"));
+    assert_eq!(first.head.field("content-range"), Some("bytes 0-3/10"));
+    // What is within is answered from what is kept.
+    ask_bytes(&mut client, "1-2");
+    let within = client.answer();
+    assert_eq!((within.head.status(), &*within.body), (206, "12"));
+    assert_eq!(within.head.field("content-range"), Some("bytes 1-2/10"));
+    assert!(status(&within).contains("; hit;"));
+    // What is not is asked for, and joins the rest.
+    ask_bytes(&mut client, "3-9");
+    origin.head();
+    send_part(&mut origin, "3-9/10", "3456789");
+    assert_eq!(client.answer().body, "3456789");
+    client.get("/");
+    let whole = client.answer();
+    assert_eq!((whole.head.status(), &*whole.body), (200, "0123456789"));
+    assert_eq!(whole.head.field("content-range"), None);
+    ask_bytes(&mut client, "0-1,8-9");
+    let several = client.answer();
+    assert_eq!(several.head.status(), 206);
+    assert!(
+        several.body.contains("bytes 8-9/10\r\n\r\n89\r\n--"),
+        "{}",
+        several.body
+    );
+    ask_bytes(&mut client, "10-");
+    let beyond = client.answer();
+    assert_eq!(beyond.head.status(), 416);
+    assert_eq!(beyond.head.field("content-range"), Some("bytes */10"));
+}
+
+#[test]
+fn parts_of_two_versions_are_never_put_together() {
+    let world = World::new();
+    let mut client = world.client();
+    ask_bytes(&mut client, "0-4");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send_part(&mut origin, "0-4/10", "aaaaa");
+    client.answer();
+    ask_bytes(&mut client, "5-9");
+    origin.head();
+    origin.send("HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=60\r\nETag: \"2\"\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\nbbbbb");
+    assert_eq!(client.answer().body, "bbbbb");
+    client.get("/");
+    origin.head();
+    send_fresh(&mut origin, "bbbbbbbbbb");
+    assert_eq!(client.answer().body, "bbbbbbbbbb");
+}
+
+#[test]
+fn a_part_that_ends_early_is_a_part_of_nothing() {
+    let world = World::new();
+    let mut client = world.client();
+    ask_bytes(&mut client, "0-4");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=60\r\nETag: \"1\"\r\nContent-Range: bytes 0-4/10\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n");
+    client.head();
+    ask_bytes(&mut client, "0-1");
+    assert_eq!(origin.head().field("range"), Some("bytes=0-1"));
+}
+
+#[test]
+fn an_answer_to_post_that_names_its_own_url_answers_the_next_get() {
+    let world = World::new();
+    let mut client = world.client();
+    client.send("POST /form HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nq=1");
+    let mut origin = world.origin.accept();
+    origin.head();
+    assert_eq!(origin.take_text(3), "q=1");
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Location: /form\r\nContent-Length: 4\r\n\r\ndone");
+    assert_eq!(client.answer().body, "done");
+    client.get("/form");
+    let answer = client.answer();
+    assert_eq!(answer.body, "done");
+    assert!(status(&answer).contains("; hit;"));
+}
+
+#[test]
+fn a_change_takes_out_what_it_changes() {
+    let world = World::new();
+    let mut client = world.client();
+    for path in ["/a", "/b", "/c"] {
+        client.get(path);
+    }
+    let mut origin = world.origin.accept();
+    for _ in 0..3 {
+        origin.head();
+        send_fresh(&mut origin, "old");
+        assert_eq!(client.answer().body, "old");
+    }
+    client.send("POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
+    origin.head();
+    origin.send("HTTP/1.1 201 Created\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.answer().head.status(), 201);
+    for path in ["/a", "/b"] {
+        client.get(path);
+        origin.head();
+        send_fresh(&mut origin, "new");
+        assert_eq!(client.answer().body, "new");
+    }
+    client.get("/c");
+    assert_eq!(client.answer().body, "old");
+}
+
+#[test]
+fn a_change_is_not_undone_by_an_answer_that_was_on_its_way() {
+    let world = World::new();
+    let (mut slow, mut changer) = (world.client(), world.client());
+    slow.get("/");
+    let mut first = world.origin.accept();
+    first.head();
+    changer.send("DELETE / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let mut second = world.origin.accept();
+    second.head();
+    second.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    assert_eq!(changer.answer().head.status(), 204);
+    send_fresh(&mut first, "from before");
+    assert_eq!(slow.answer().body, "from before");
+    changer.get("/");
+    first.head();
+    send_fresh(&mut first, "from after");
+    assert_eq!(changer.answer().body, "from after");
+}
