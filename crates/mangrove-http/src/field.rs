@@ -1,7 +1,8 @@
 //! Header lines: where they lie in a head's octets, and how one is read.
 
 use crate::known::{Known, KnownSet};
-use crate::message::Version;
+use crate::message::{HeadLimits, Version};
+use crate::plain;
 
 /// A header field line, borrowed from its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,16 @@ impl Span {
         }
     }
 
+    /// Of positions that are known to be within `HeadLimits::CEILING`.
+    #[allow(clippy::cast_possible_truncation)]
+    pub(crate) fn within_ceiling(start: usize, end: usize) -> Span {
+        debug_assert!(end <= HeadLimits::CEILING.head_bytes);
+        Span {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
     pub(crate) fn of(self, octets: &[u8]) -> &[u8] {
         octets
             .get(self.start as usize..self.end as usize)
@@ -67,6 +78,10 @@ impl Span {
 
     pub(crate) fn end(self) -> usize {
         self.end as usize
+    }
+
+    pub(crate) fn length(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
     }
 
     pub(crate) fn is_empty(self) -> bool {
@@ -90,6 +105,8 @@ pub(crate) const KEPT_LINES: usize = 100;
 pub(crate) struct Lines {
     lines: Vec<Line>,
     present: KnownSet,
+    /// Names of more than one line.
+    repeated: KnownSet,
 }
 
 impl Lines {
@@ -98,6 +115,7 @@ impl Lines {
         self.lines.clear();
         self.lines.shrink_to(KEPT_LINES);
         self.present = KnownSet::default();
+        self.repeated = KnownSet::default();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -106,14 +124,49 @@ impl Lines {
 
     pub(crate) fn push(&mut self, octets: &[u8], name: Span, value: Span) -> Known {
         let known = Known::of(name.of(octets));
-        self.present.insert(known);
+        self.push_known(name, value, known);
+        known
+    }
+
+    #[inline(always)] // of two callers only the one in the loop of nearly all heads matters
+    fn push_known(&mut self, name: Span, value: Span, known: Known) {
+        if self.present.insert(known) {
+            self.repeated.insert(known);
+        }
         self.lines.push(Line {
             name,
             value,
             known,
             hop_by_hop: known.is_connection_specific(),
         });
-        known
+    }
+
+    /// Reads the lines that `scan` stands at the beginning of, as long as they are all there and have nothing unusual, at
+    /// most up to `most` lines. True when the empty line behind them was read too; otherwise what comes after them is for
+    /// [`LineScan::next_line`].
+    pub(crate) fn read_plain(
+        &mut self,
+        octets: &[u8],
+        scan: &mut LineScan,
+        ceiling: usize,
+        most: usize,
+    ) -> bool {
+        if scan.seen != scan.line_start {
+            return false; // the beginning of the line was looked at already
+        }
+        let within = octets.get(..ceiling.min(octets.len())).unwrap_or_default();
+        while self.lines.len() < most
+            && let Some(line) = plain::field_line(within, scan.line_start)
+        {
+            self.push_known(line.name, line.value, line.known);
+            scan.skip_to(line.end);
+        }
+        let end = scan.line_start + b"\r\n".len();
+        let is_empty = within.get(scan.line_start..end) == Some(b"\r\n");
+        if is_empty {
+            scan.skip_to(end);
+        }
+        is_empty
     }
 
     pub(crate) fn fields<'a>(
@@ -168,6 +221,11 @@ impl Lines {
             .map(|line| line.value)
     }
 
+    /// Whether there is more than one line of that name.
+    pub(crate) fn is_repeated(&self, known: Known) -> bool {
+        self.repeated.contains(known)
+    }
+
     /// The value of the first line of that name; empty when there is none.
     pub(crate) fn value_span(&self, known: Known) -> Span {
         self.lines
@@ -177,14 +235,15 @@ impl Lines {
             .unwrap_or_default()
     }
 
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Line) -> bool) {
-        self.lines.retain(keep);
-    }
-
-    pub(crate) fn set_value(&mut self, known: Known, value: Span) {
+    /// Puts `value` in the place of the first line of that name, and takes all others away.
+    pub(crate) fn join(&mut self, known: Known, value: Span) {
+        let mut first = true;
+        self.lines
+            .retain(|line| line.known != known || std::mem::take(&mut first));
         if let Some(line) = self.lines.iter_mut().find(|line| line.known == known) {
             line.value = value;
         }
+        self.repeated.remove(known);
     }
 
     /// Reads `Connection`: marks the lines it nominates as hop-by-hop (RFC 9110 section 7.6.1).
@@ -195,6 +254,17 @@ impl Lines {
     ) -> Result<Connection, HeadFault> {
         let mut connection = Connection::default();
         if !self.present.contains(Known::Connection) {
+            return Ok(connection);
+        }
+        // What nearly every client sends, where it nominates nothing.
+        if !self.is_repeated(Known::Connection)
+            && !self.present.contains(Known::KeepAlive)
+            && self
+                .value_span(Known::Connection)
+                .of(octets)
+                .eq_ignore_ascii_case(b"keep-alive")
+        {
+            connection.keep_alive = true;
             return Ok(connection);
         }
         let mut options = 0;
@@ -462,6 +532,18 @@ impl LineScan {
                 Ok(None)
             }
         }
+    }
+
+    /// The line that begins at [`position`](Self::position) ends before `end`, and nothing is wrong with it.
+    #[inline]
+    pub(crate) fn skip_to(&mut self, end: usize) {
+        self.line_start = end;
+        self.seen = end;
+    }
+
+    /// True while no octet was looked at.
+    pub(crate) fn is_at_start(self) -> bool {
+        self.seen == 0
     }
 
     /// Where the next line begins: after the last line, that is the end of the head.

@@ -32,9 +32,8 @@ impl<'a> Authority<'a> {
                 text.split_at_checked(close + 2)?
             }
             _ => {
-                let colon = memchr::memchr(b':', text).unwrap_or(text.len());
-                let (host, port) = text.split_at_checked(colon)?;
-                is_name(host).then_some((host, port))?
+                let (host, port) = text.split_at_checked(name_length(text)?)?;
+                ((1..=HOST_BYTES).contains(&host.len())).then_some((host, port))?
             }
         };
         let port = match port {
@@ -57,18 +56,42 @@ impl<'a> Authority<'a> {
     }
 }
 
-fn is_name(host: &[u8]) -> bool {
-    let mut previous = b'.';
-    for &b in host {
-        let allowed = b.is_ascii_alphanumeric()
-            || matches!(b, b'-' | b'_')
-            || (b == b'.' && previous != b'.');
-        if !allowed {
-            return false;
+/// How many of the first octets may stand in a name; none when they have an empty label.
+fn name_length(text: &[u8]) -> Option<usize> {
+    let mut previous = DOT;
+    for (at, &b) in text.iter().enumerate() {
+        let place = place_in_name(b);
+        if place == NOWHERE {
+            return Some(at);
         }
-        previous = b;
+        if place & previous == DOT {
+            return None;
+        }
+        previous = place;
     }
-    !host.is_empty() && host.len() <= HOST_BYTES
+    Some(text.len())
+}
+
+const NOWHERE: u8 = 0;
+const IN_LABEL: u8 = 1;
+const DOT: u8 = 2;
+
+// An array of 256 indexed by a byte is always in bounds.
+#[allow(clippy::indexing_slicing)]
+const fn place_in_name(b: u8) -> u8 {
+    static PLACES: [u8; 256] = {
+        let mut table = [NOWHERE; 256];
+        let mut b = 0;
+        while b < 128_u8 {
+            if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') {
+                table[b as usize] = IN_LABEL;
+            }
+            b += 1;
+        }
+        table[b'.' as usize] = DOT;
+        table
+    };
+    PLACES[b as usize]
 }
 
 /// One to five digits, at most 65535.

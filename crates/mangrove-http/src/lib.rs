@@ -36,6 +36,7 @@ mod known;
 mod message;
 mod origin_fault;
 mod path;
+mod plain;
 pub mod proxy_protocol;
 pub mod quoted;
 mod refusal;
@@ -44,6 +45,7 @@ mod response;
 mod time;
 mod trace_context;
 pub mod websocket;
+mod words;
 
 pub use body::{
     BodyDecoder, BodyFault, CHUNK_EXTENSION_BYTES, CHUNK_EXTENSIONS_TOTAL, CHUNK_HEAD_BYTES,

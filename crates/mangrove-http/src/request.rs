@@ -40,6 +40,8 @@ struct Facts {
     scheme: Option<Scheme>,
     /// Empty in absolute-form without a path.
     target: Span,
+    /// The target before its first `?`.
+    path: Span,
     authority: Span,
     host: Span,
     port: Option<u16>,
@@ -114,15 +116,21 @@ impl RequestHead {
     }
 
     fn single_host(&self) -> Result<Option<(Span, Authority<'_>)>, Refusal> {
-        let mut hosts = self.lines.all(&self.octets, Known::Host);
-        let Some(host) = hosts.next() else {
+        if !self.lines.contains(Known::Host) {
             return Ok(None);
-        };
-        if hosts.next().is_some() {
+        }
+        if self.lines.is_repeated(Known::Host) {
             return Err(Refusal::RepeatedHost);
         }
-        let authority = Authority::parse(host).ok_or(Refusal::MalformedHost)?;
-        Ok(Some((self.lines.value_span(Known::Host), authority)))
+        let host = self.lines.value_span(Known::Host);
+        let authority = Authority::parse(host.of(&self.octets)).ok_or(Refusal::MalformedHost)?;
+        Ok(Some((host, authority)))
+    }
+
+    fn set_target(&mut self, target: Span) {
+        let path = question_mark(target.of(&self.octets));
+        self.facts.target = target;
+        self.facts.path = Span::new(target.start(), target.start() + path);
     }
 
     fn set_authority(&mut self, span: Span, host_length: usize, port: Option<u16>) {
@@ -182,14 +190,17 @@ impl RequestHead {
 
     /// The target before its first `?`.
     pub fn path(&self) -> &[u8] {
-        let target = self.target();
-        target.get(..question_mark(target)).unwrap_or_default()
+        match self.facts.path.of(&self.octets) {
+            b"" => self.target(), // which has no query then: `*` or `/`
+            path => path,
+        }
     }
 
     /// The target after its first `?`, if it has one.
     pub fn query(&self) -> Option<&[u8]> {
-        let target = self.target();
-        target.get(question_mark(target) + 1..)
+        let (path, target) = (self.facts.path, self.facts.target);
+        let query = Span::new(path.end() + 1, target.end());
+        (path.end() < target.end()).then(|| query.of(&self.octets))
     }
 
     /// The authority as it came, validated: `:authority`, that of absolute-form, or Host. Empty only in HTTP/1.0.

@@ -136,3 +136,82 @@ fn a_grown_buffer_is_given_back_and_a_usual_one_kept() {
         "no allocation between requests"
     );
 }
+
+/// What arrives whole is read the quick way, what arrives octet by octet is not: they have to agree, whatever is wrong.
+#[test]
+fn every_octet_in_every_place_is_read_the_same_in_both_ways() {
+    let text = b"GET /a?b HTTP/1.1\r\nHost: a.b:80\r\ncontent-length: \t 0 \r\nX-A:\r\nConnection: x-a\r\nX-a: \tb c\td\r\n\r\n";
+    let told = |head: &RequestHead, verdict| {
+        let fields: Vec<_> = head
+            .fields()
+            .map(|f| (f.known, f.name.to_vec(), f.value.to_vec(), f.hop_by_hop))
+            .collect();
+        let line = (
+            head.method(),
+            head.path().to_vec(),
+            head.query().map(<[u8]>::to_vec),
+        );
+        format!("{verdict:?} {line:?} {:?} {fields:?}", head.host())
+    };
+    let limits = HeadLimits::default();
+    let mut verdicts = std::collections::HashMap::new();
+    for place in 0..text.len() {
+        for octet in 0..=255 {
+            let mut changed = text.to_vec();
+            changed[place] = octet;
+            let mut whole = RequestHead::new();
+            whole.octets_mut().extend_from_slice(&changed);
+            let quick = whole.parse_h1(&limits);
+            let mut pieces = RequestHead::new();
+            let slow = changed.iter().find_map(|&octet| {
+                pieces.octets_mut().push(octet);
+                Some(pieces.parse_h1(&limits)).filter(|verdict| *verdict != Ok(None))
+            });
+            assert_eq!(
+                quick,
+                slow.unwrap_or(Ok(None)),
+                "{}",
+                changed.escape_ascii()
+            );
+            if quick.is_ok() {
+                let (quick, slow) = (told(&whole, quick), told(&pieces, slow.unwrap_or(Ok(None))));
+                assert_eq!(quick, slow, "{}", changed.escape_ascii());
+            }
+            *verdicts.entry(quick.is_ok()).or_insert(0) += 1;
+        }
+    }
+    assert!(
+        verdicts[&true] > 5_000 && verdicts[&false] > 2_000,
+        "{verdicts:?}"
+    );
+}
+
+#[test]
+fn one_past_a_limit_is_refused_in_both_ways() {
+    let text = b"GET /abc HTTP/1.1\r\nHost: a\r\nB: c\r\n\r\n";
+    let exact = HeadLimits {
+        head_bytes: text.len(),
+        fields: 2,
+        target_bytes: 4,
+    };
+    let parsed = |limits: HeadLimits| {
+        let mut head = RequestHead::new();
+        head.octets_mut().extend_from_slice(text);
+        head.parse_h1(&limits)
+    };
+    assert_eq!(parsed(exact), Ok(Some(text.len())));
+    let target = HeadLimits {
+        target_bytes: 3,
+        ..exact
+    };
+    assert_eq!(parsed(target), Err(Refusal::TargetTooLong));
+    let fields = HeadLimits { fields: 1, ..exact };
+    assert_eq!(parsed(fields), Err(Refusal::TooManyFields));
+    for less in 1..text.len() {
+        let shorter = HeadLimits {
+            head_bytes: text.len() - less,
+            ..exact
+        };
+        assert_eq!(parsed(shorter), Err(Refusal::HeadTooLarge), "{less}");
+    }
+}

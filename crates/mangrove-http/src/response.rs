@@ -119,18 +119,26 @@ impl ResponseHead {
             self.facts.status = status;
             self.facts.status_line_read = true;
         }
-        while let Some(line) = self.facts.scan.next_line(&self.octets, limits.head_bytes)? {
-            if line.is_empty() {
+        loop {
+            let Facts { scan, .. } = &mut self.facts;
+            let (octets, ceiling) = (&self.octets, limits.head_bytes);
+            let line = match self.lines.read_plain(octets, scan, ceiling, limits.fields) {
+                true => None,
+                false => match scan.next_line(octets, ceiling)? {
+                    Some(line) => Some(line).filter(|line| !line.is_empty()),
+                    None => return Ok(None),
+                },
+            };
+            let Some(line) = line else {
                 self.settle(request_method)?;
                 return Ok(Some(self.facts.scan.position()));
-            }
+            };
             if self.lines.len() >= limits.fields {
                 return Err(OriginFault::TooManyFields);
             }
             let (name, value) = read_field_line(&self.octets, line)?;
             self.lines.push(&self.octets, name, value);
         }
-        Ok(None)
     }
 
     /// Starts a head that did not come from HTTP/1: an HTTP/2 origin's, or the edge's own.

@@ -1,13 +1,17 @@
 //! Reading a request head from HTTP/1 octets (RFC 9112 sections 2, 3, 5 and 6).
 
-use super::{RequestHead, check_target_characters};
+use super::{Facts, RequestHead, check_target_characters};
 use crate::field::{Framing, HeadFault, Span, is_token, read_field_line};
 use crate::host::Authority;
 use crate::message::{BodyFraming, HeadLimits, METHOD_BYTES, Method, Scheme, Version};
+use crate::plain;
 use crate::refusal::Refusal;
 
 impl RequestHead {
     pub(super) fn read_h1(&mut self, limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
+        if self.facts.scan.is_at_start() {
+            self.read_plain_request_line(limits);
+        }
         while !self.facts.start_line_read {
             let Some(line) = self.start_line(limits)? else {
                 return Ok(None);
@@ -19,18 +23,45 @@ impl RequestHead {
             self.read_request_line(line, limits)?;
             self.facts.start_line_read = true;
         }
-        while let Some(line) = self.facts.scan.next_line(&self.octets, limits.head_bytes)? {
-            if line.is_empty() {
+        loop {
+            let Facts { scan, .. } = &mut self.facts;
+            let (octets, ceiling) = (&self.octets, limits.head_bytes);
+            let line = match self.lines.read_plain(octets, scan, ceiling, limits.fields) {
+                true => None,
+                false => match scan.next_line(octets, ceiling)? {
+                    Some(line) => Some(line).filter(|line| !line.is_empty()),
+                    None => return Ok(None),
+                },
+            };
+            let Some(line) = line else {
                 self.settle_h1()?;
                 return Ok(Some(self.facts.scan.position()));
-            }
+            };
             if self.lines.len() >= limits.fields {
                 return Err(Refusal::TooManyFields);
             }
             let (name, value) = read_field_line(&self.octets, line)?;
             self.lines.push(&self.octets, name, value);
         }
-        Ok(None)
+    }
+
+    /// Reads a request line that has nothing unusual; any other is left for [`Self::start_line`].
+    fn read_plain_request_line(&mut self, limits: &HeadLimits) {
+        let within = limits.head_bytes.min(self.octets.len());
+        let Some(line) = plain::request_line(self.octets.get(..within).unwrap_or_default()) else {
+            return;
+        };
+        if line.target.length() > limits.target_bytes {
+            return;
+        }
+        let facts = &mut self.facts;
+        facts.method = Some(line.method);
+        facts.method_name = line.method_name;
+        facts.version = Some(Version::Http11);
+        facts.target = line.target;
+        facts.path = line.path;
+        facts.scan.skip_to(line.end);
+        facts.start_line_read = true;
     }
 
     /// The first line has a ceiling of its own, so that an endless one is refused by its right name.
@@ -92,10 +123,10 @@ impl RequestHead {
             target_start + parts.authority.0,
             target_start + parts.authority.1,
         );
-        self.facts.target = Span::new(
+        self.set_target(Span::new(
             target_start + parts.origin_form,
             target_start + target_length,
-        );
+        ));
         Ok(())
     }
 

@@ -133,7 +133,7 @@ impl RequestHead {
         self.facts.method = Some(method);
         self.facts.method_name = method_name;
         self.facts.scheme = Some(scheme);
-        self.facts.target = path;
+        self.set_target(path);
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl RequestHead {
 
     /// Cookie crumbs become one line again before anything that is not HTTP/2 sees them (RFC 9113 section 8.2.3).
     fn join_cookies(&mut self) {
-        if self.lines.all(&self.octets, Known::Cookie).nth(1).is_none() {
+        if !self.lines.is_repeated(Known::Cookie) {
             return;
         }
         let start = self.octets.len();
@@ -173,11 +173,8 @@ impl RequestHead {
             }
             self.octets.extend_from_within(crumb.start()..crumb.end());
         }
-        let mut first = true;
         self.lines
-            .retain(|line| line.known != Known::Cookie || std::mem::take(&mut first));
-        self.lines
-            .set_value(Known::Cookie, Span::new(start, self.octets.len()));
+            .join(Known::Cookie, Span::new(start, self.octets.len()));
     }
 
     fn pseudo(&mut self, before: Option<Span>, value: &[u8]) -> Option<Span> {
