@@ -69,6 +69,8 @@ fixed! {
     count http2::REMEMBERED_RESETS: "Streams that ended by a reset of ours and are remembered for a moment, since their client may not know yet.";
     count http2::RESETS_BEFORE_SERVED: "Streams that a client may reset before they are taken up, at one time; one more is a flood (CVE-2023-44487), and the connection ends.";
     count http2::STREAMS_REFUSED: "Malformed streams that one connection is forgiven; one more, and it ends.";
+    count http2::tap::OPENED_KEPT: "Streams that were opened and not yet taken up, as the edge remembers them to name what becomes of them.";
+    count http2::tap::RESETS_KEPT: "Streams that were reset, as the edge remembers them for the same.";
     time http2::LINGER: "How long a stream is kept after its answer while its client still sends: some clients lose an answer that comes with a reset.";
     time http2::GOAWAY_HEARD: "How long a connection without streams stays after GOAWAY, to hear it (RFC 9113 section 6.8).";
     // Slow readers.
@@ -207,6 +209,9 @@ mod tests {
         ("tls::self_signed::DAY", "a unit"),
         ("sock_diag", "what the kernel writes"),
         ("cache::object::BLOCK_BYTES", "what an allocator adds"),
+        ("http2::tap::HEAD_BYTES", "the form of a frame"),
+        ("http2::tap::START_BYTES", "the form of a frame"),
+        ("http2::tap::PREFACE_BYTES", "the form of a preface"),
         ("uptake::FIN", "what the kernel counts"),
         ("wheel::TICK_MS", "is TICK"),
         ("wheel::NEVER", "a mark"),

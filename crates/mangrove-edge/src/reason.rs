@@ -71,6 +71,20 @@ edge_reasons! {
     OnlyIfCached = "only-if-cached", 504, Visitor, "The request asks for an answer from the cache or none, and the cache has none.";
     /// Framing of HTTP/2 itself was broken.
     Http2ProtocolError = "http2-protocol-error", 400, Visitor, "The HTTP/2 connection broke the protocol.";
+    /// A request or its trailers that RFC 9113 section 8.1.1 calls malformed, found while frames were read.
+    Http2MalformedMessage = "http2-malformed-message", 400, Visitor, "The HTTP/2 request is malformed (RFC 9113 section 8.1.1): a pseudo-field, a field about the connection, or a length that is not the body's.";
+    /// RFC 9113 section 5.2.
+    Http2FlowControlError = "http2-flow-control-error", 400, Visitor, "More was sent on the HTTP/2 connection than its windows allow, or a window was opened too far.";
+    /// RFC 9113 section 4.2.
+    Http2FrameSizeError = "http2-frame-size-error", 400, Visitor, "A frame of the HTTP/2 connection has a length that it must not have.";
+    /// RFC 9113 section 4.3.
+    Http2CompressionError = "http2-compression-error", 400, Visitor, "A field section of the HTTP/2 connection could not be decompressed.";
+    /// RFC 9113 section 5.1.
+    Http2StreamClosed = "http2-stream-closed", 400, Visitor, "A frame came on an HTTP/2 stream that was over.";
+    /// RFC 9113 section 5.1.2.
+    Http2TooManyStreams = "http2-too-many-streams", 429, Visitor, "More HTTP/2 streams were opened at one time than the edge had offered.";
+    /// RFC 9113 section 10.5.
+    Http2Flood = "http2-flood", 429, Visitor, "The HTTP/2 connection cost more than it asked for: resets, malformed requests, CONTINUATION or empty frames without end.";
 }
 
 impl Reason {

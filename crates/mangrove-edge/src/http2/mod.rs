@@ -2,6 +2,7 @@
 //! pipeline, every refusal a stream error or a page.
 
 mod stream;
+pub(crate) mod tap;
 mod wire;
 
 use std::cell::RefCell;
@@ -10,10 +11,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mangrove_http::{Field, Known, Method, Moment, Refusal, RequestHead, ResponseHead};
+use mangrove_http::{
+    Field, Known, Method, Moment, Refusal, RequestHead, ResponseHead, TRAILER_BYTES,
+};
 
 use self::stream::StreamEnd;
 pub use self::stream::{Progress, RequestStream};
+use self::tap::of_connection;
 use self::wire::Wire;
 use crate::accept::Presence;
 use crate::answer_head::AnswerHead;
@@ -60,7 +64,7 @@ pub async fn serve(
     let Some(account) = stream.account().cloned() else {
         return; // nobody but a client comes here
     };
-    let wire = Wire::new(stream);
+    let wire = Wire::new(stream, Rc::clone(&account));
     let mut leftover = Leftover::new(&limits);
     let idle = core.wheel.timer();
     idle.arm_in(limits.protocol_sniff);
@@ -69,7 +73,7 @@ pub async fn serve(
         .initial_window_size(STREAM_WINDOW.min(limits.connection_buffer_bytes))
         .initial_connection_window_size(limits.connection_buffer_bytes)
         .max_concurrent_streams(limits.h2_streams)
-        .max_header_list_size(limits.head_bytes)
+        .max_header_list_size(field_section_bytes(limits.head_bytes))
         .max_send_buffer_size((limits.connection_buffer_bytes / SEND_SHARE) as usize)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
         .max_pending_accept_reset_streams(RESETS_BEFORE_SERVED)
@@ -79,10 +83,8 @@ pub async fn serve(
     let handshake = builder.handshake::<_, Bytes>(wire.clone());
     let mut http2 = match idle.bound(handshake).await {
         Some(Ok(http2)) => http2,
-        Some(Err(_)) => {
-            core.metrics.reason(EdgeReason::Http2ProtocolError.into());
-            return;
-        }
+        Some(Err(error)) if error.is_io() => return,
+        Some(Err(error)) => return refuse(&core, &connection, why_broken(&error)),
         None => {
             core.metrics.reason(EdgeReason::ProtocolSniffTimeout.into());
             return;
@@ -100,7 +102,11 @@ pub async fn serve(
             if account.poll_ends_by_reset(cx).is_ready() {
                 return Poll::Ready(Event::Cut); // one of its streams found that the client takes nothing
             }
-            poll_event(cx, &core, &mut http2, &idle, presence, &open, closing)
+            let event = poll_event(cx, &core, &mut http2, &idle, presence, &open, closing);
+            while let Some(reason) = wire.next_refused() {
+                refuse(&core, &connection, reason);
+            }
+            event
         })
         .await;
         match event {
@@ -110,12 +116,13 @@ pub async fn serve(
                 presence.busy();
                 let started = core.clock.nanos();
                 let (core, connection) = (Rc::clone(&core), Rc::clone(&connection));
-                let account = Rc::clone(&account);
+                wire.taken_up(respond.stream_id());
+                let wire = wire.clone();
                 let guard = OpenStream {
                     open: Rc::clone(&open),
                 };
                 tokio::task::spawn_local(async move {
-                    exchange(core, connection, account, *request, *respond, started).await;
+                    exchange(core, connection, wire, *request, *respond, started).await;
                     drop(guard);
                 });
             }
@@ -143,8 +150,8 @@ pub async fn serve(
                     idle.arm_in(patience(closing));
                 }
             }
-            Event::Broken => {
-                core.metrics.reason(EdgeReason::Http2ProtocolError.into());
+            Event::Broken(reason) => {
+                refuse(&core, &connection, reason);
                 break;
             }
             Event::Over => break,
@@ -165,12 +172,41 @@ enum Event {
     Idle,
     StreamsGone,
     Drain,
-    /// The client broke the protocol; it has been told.
-    Broken,
+    /// The client broke the protocol, in this way; it has been told.
+    Broken(Reason),
     /// Both sides are done.
     Over,
     /// Nothing more is to be said: it must make room, or would not hear it.
     Cut,
+}
+
+/// What is decoded of a field section, as RFC 9113 section 6.5.2 counts it. The crate leaves out what is beyond, or answers
+/// for us; we have refused a head, and long trailers, before that, with a name and in words.
+fn field_section_bytes(head_bytes: u32) -> u32 {
+    let trailers = u32::try_from(TRAILER_BYTES).unwrap_or(u32::MAX);
+    head_bytes.max(trailers.saturating_mul(2)).saturating_mul(2)
+}
+
+fn why_broken(error: &h2::Error) -> Reason {
+    let code = error.reason().unwrap_or(h2::Reason::PROTOCOL_ERROR);
+    of_connection(code.into()).into()
+}
+
+/// Records what never became a request.
+fn refuse(core: &Rc<Core>, connection: &Rc<Connection>, reason: Reason) {
+    let mut head = core.take_request_head();
+    head.begin_h2();
+    let received = receive(core, connection, head, core.clock.nanos());
+    end_unanswered(received.refused(reason).story, reason);
+}
+
+/// Ends a story whose visitor is told by a frame, and not in words.
+fn end_unanswered(mut story: Box<Story>, reason: Reason) {
+    story.blame(reason);
+    if reason != Reason::Edge(EdgeReason::ClientReset) {
+        story.status = reason.status();
+    }
+    story.finish();
 }
 
 struct OpenStream {
@@ -201,7 +237,7 @@ fn poll_event(
                 if error.is_io() || error.is_go_away() && error.is_remote() {
                     Event::Over
                 } else {
-                    Event::Broken
+                    Event::Broken(why_broken(&error))
                 },
             );
         }
@@ -227,7 +263,7 @@ fn poll_event(
 async fn exchange(
     core: Rc<Core>,
     connection: Rc<Connection>,
-    account: Rc<Account>,
+    wire: Wire,
     request: http::Request<h2::RecvStream>,
     respond: h2::server::SendResponse<Bytes>,
     started: u64,
@@ -238,23 +274,20 @@ async fn exchange(
     let finished = head.finish_h2(&core.snapshot().request_limits);
     let received = receive(&core, &connection, head, started);
     let respond = Rc::new(Respond {
+        stream: respond.stream_id(),
         send: RefCell::new(respond),
-        account,
+        wire: wire.clone(),
     });
     if let Err(refusal) = finished {
         // RFC 9113 section 8.1.1: a malformed request is a stream error; what is merely too much, or
         // not offered, is told in words.
         let refused = received.refused(refusal.into());
         if refusal.status() == 400 {
-            let mut story = refused.story;
-            story.blame(refusal.into());
-            story.status = refusal.status();
             respond
                 .send
                 .borrow_mut()
                 .send_reset(h2::Reason::PROTOCOL_ERROR);
-            story.finish();
-            return;
+            return end_unanswered(refused.story, refusal.into());
         }
         if let Begun::Answered(story, answer) = crate::pipeline::refuse(refused) {
             write_answer_without_body(&core, &respond, recv, story, *answer).await;
@@ -272,6 +305,7 @@ async fn exchange(
         Begun::Fetch(planned) => {
             let body = RequestStream::new(
                 &core,
+                wire,
                 recv,
                 declared,
                 planned.site().request_body_bytes,
@@ -306,7 +340,7 @@ async fn fetch_and_respond(
                 return Poll::Ready(Ok(outcome));
             }
             match respond.send.borrow_mut().poll_reset(cx) {
-                Poll::Ready(_) => Poll::Ready(Err(Reason::Edge(EdgeReason::ClientReset))),
+                Poll::Ready(_) => Poll::Ready(Err(respond.why_over())),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -321,22 +355,15 @@ async fn fetch_and_respond(
             return tunnel(&respond, story, *switched, end).await;
         }
         Ok(Ok(Outcome::Failed(Reason::Refusal(refusal)))) if refusal.status() == 400 => {
-            story.blame(refusal.into());
-            story.status = refusal.status();
             respond
                 .send
                 .borrow_mut()
                 .send_reset(h2::Reason::PROTOCOL_ERROR);
-            story.finish();
-            return;
+            return end_unanswered(story, refusal.into());
         }
         Ok(Ok(Outcome::Failed(reason))) => answer_refused(&mut story, reason),
         Ok(Err(_panicked)) => answer_refused(&mut story, EdgeReason::InternalError.into()),
-        Err(gone) => {
-            story.blame(gone);
-            story.finish();
-            return;
-        }
+        Err(gone) => return end_unanswered(story, gone),
     };
     let sent = write_answer(&respond, story, answer, Some(&progress)).await;
     if let Some(out) = sent
@@ -349,9 +376,16 @@ async fn fetch_and_respond(
 /// The client's end of one stream, for answers.
 #[derive(Debug)]
 struct Respond {
+    stream: h2::StreamId,
     send: RefCell<h2::server::SendResponse<Bytes>>,
-    /// The connection's.
-    account: Rc<Account>,
+    wire: Wire,
+}
+
+impl Respond {
+    /// Why it is over, when it was not us who ended it.
+    fn why_over(&self) -> Reason {
+        self.wire.why_over(self.stream)
+    }
 }
 
 impl Interim for Respond {
@@ -520,14 +554,14 @@ async fn send(
     // gRPC tells a call that fails at once by a head that ends the stream, not by an empty DATA frame after it.
     let empty = bodiless || body.is_over();
     let sent = respond.send.borrow_mut().send_response(response, empty);
-    let mut out = sent.map_err(|_| Reason::Edge(EdgeReason::ClientReset))?;
+    let mut out = sent.map_err(|_| respond.why_over())?;
     if empty {
         return Ok(out);
     }
     let limits = &story.snapshot.settled.server.limits;
     let mut turn = Turn {
-        account: &respond.account,
-        uptake: Uptake::new(limits, respond.account.given()),
+        account: respond.wire.account(),
+        uptake: Uptake::new(limits, respond.wire.account().given()),
         buffers: u64::from(limits.connection_buffer_bytes),
         ahead: 0,
     };
@@ -536,7 +570,7 @@ async fn send(
     loop {
         let filled = std::future::poll_fn(|cx| {
             if out.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Reason::Edge(EdgeReason::ClientReset)));
+                return Poll::Ready(Err(respond.why_over()));
             }
             body.poll_fill(cx)
         })
@@ -554,7 +588,7 @@ async fn send(
                 };
                 return match ended {
                     Ok(()) => Ok(out),
-                    Err(_) => Err(EdgeReason::ClientReset.into()),
+                    Err(_) => Err(respond.why_over()),
                 };
             }
             Ok(Filled::Data) => {}
@@ -565,7 +599,7 @@ async fn send(
             match out.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(0))) => {}
                 Poll::Ready(Some(Ok(n))) => return Poll::Ready(Ok(n)),
-                Poll::Ready(_) => return Poll::Ready(Err(Reason::Edge(EdgeReason::ClientReset))),
+                Poll::Ready(_) => return Poll::Ready(Err(respond.why_over())),
                 Poll::Pending => {}
             }
             body.poll_upload(cx);
@@ -586,7 +620,7 @@ async fn send(
                 timer.disarm();
                 story.sent = story.sent.saturating_add(chunk.len() as u64);
                 if out.send_data(chunk, false).is_err() {
-                    return Err(EdgeReason::ClientReset.into());
+                    return Err(respond.why_over());
                 }
             }
             Err(reason) => {
@@ -653,7 +687,7 @@ async fn tunnel(
     let sent = to_response(200, fields)
         .map(|response| respond.send.borrow_mut().send_response(response, false));
     let Some(Ok(out)) = sent else {
-        story.blame(EdgeReason::ClientReset.into());
+        story.blame(respond.why_over());
         return story.finish();
     };
     let mut visitor = StreamEnd::new(end, out);

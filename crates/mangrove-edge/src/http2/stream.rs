@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use mangrove_http::{Refusal, Trailers};
 
 use super::TOO_LARGE;
+use super::wire::Wire;
 use crate::body::Filled;
 use crate::core::Core;
 use crate::origin::http2::trailers_of;
@@ -41,6 +42,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct RequestStream {
     core: Rc<Core>,
+    wire: Wire,
     recv: h2::RecvStream,
     chunk: Bytes,
     trailers: Option<Trailers>,
@@ -57,6 +59,7 @@ impl RequestStream {
     /// The body behind a head.
     pub fn new(
         core: &Rc<Core>,
+        wire: Wire,
         recv: h2::RecvStream,
         declared: Option<u64>,
         limit: u64,
@@ -66,6 +69,7 @@ impl RequestStream {
         Self {
             timer: core.wheel.timer(),
             core: Rc::clone(core),
+            wire,
             progress: Rc::new(Progress {
                 received: Cell::new(0),
                 ended: Cell::new(recv.is_end_stream()),
@@ -120,7 +124,7 @@ impl RequestStream {
                     self.chunk = chunk;
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    return Poll::Ready(Err(EdgeReason::ClientReset.into()));
+                    return Poll::Ready(Err(self.wire.why_over(self.recv.stream_id())));
                 }
                 Poll::Ready(None) => {
                     // The crate checks Content-Length against DATA; this guards our own framing upstream.
@@ -131,12 +135,17 @@ impl RequestStream {
                         return Poll::Ready(Err(Refusal::ContentLengthDisagrees.into()));
                     }
                     match ready!(self.recv.poll_trailers(cx)) {
+                        Ok(Some(_)) if self.wire.had_long_trailers(self.recv.stream_id()) => {
+                            return Poll::Ready(Err(Refusal::TrailersTooLarge.into()));
+                        }
                         Ok(Some(fields)) => match trailers_of(&fields) {
                             Ok(trailers) => self.trailers = trailers,
                             Err(fault) => return Poll::Ready(Err(Refusal::from(fault).into())),
                         },
                         Ok(None) => {}
-                        Err(_) => return Poll::Ready(Err(EdgeReason::ClientReset.into())),
+                        Err(_) => {
+                            return Poll::Ready(Err(self.wire.why_over(self.recv.stream_id())));
+                        }
                     }
                     self.progress.ended.set(true);
                 }

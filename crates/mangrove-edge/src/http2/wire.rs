@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -13,18 +13,58 @@ use crate::accept::Presence;
 use crate::closing::{Closing, LINGER};
 use crate::core::Core;
 use crate::io::Stream;
+use crate::reason::Reason;
+use crate::tcp::Account;
 
-/// A stream with several handles, all on one core.
+use super::tap::Tap;
+
+/// A stream with several handles, all on one core, and what was seen pass over it.
 #[derive(Clone, Debug)]
-pub(super) struct Wire {
-    stream: Rc<RefCell<Stream>>,
+pub struct Wire {
+    shared: Rc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    account: Rc<Account>,
+    stream: RefCell<Stream>,
+    tap: RefCell<Tap>,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, account: Rc<Account>) -> Self {
         Self {
-            stream: Rc::new(RefCell::new(stream)),
+            shared: Rc::new(Shared {
+                account,
+                stream: RefCell::new(stream),
+                tap: RefCell::new(Tap::new()),
+            }),
         }
+    }
+
+    /// What the client was given.
+    pub(super) fn account(&self) -> &Account {
+        &self.shared.account
+    }
+
+    /// A request was made of the stream.
+    pub(super) fn taken_up(&self, stream: h2::StreamId) {
+        self.shared.tap.borrow_mut().taken_up(stream.into());
+    }
+
+    /// One stream that came to nothing before it was a request, and why.
+    pub(super) fn next_refused(&self) -> Option<Reason> {
+        self.shared.tap.borrow_mut().next_refused()
+    }
+
+    /// Why a stream is over that we have not ended.
+    pub(super) fn why_over(&self, stream: h2::StreamId) -> Reason {
+        self.shared.tap.borrow().why_over(stream.into()).into()
+    }
+
+    /// Whether the stream's trailers were longer than is read.
+    pub(super) fn had_long_trailers(&self, stream: h2::StreamId) -> bool {
+        self.shared.tap.borrow().had_long_trailers(stream.into())
     }
 
     /// Closes in good order, see [`Closing`]; at once when `presence` must make room.
@@ -33,7 +73,7 @@ impl Wire {
         deadline.arm_in(LINGER);
         let mut closing = Closing::default();
         std::future::poll_fn(|cx| {
-            let closed = closing.poll(cx, &mut self.stream.borrow_mut());
+            let closed = closing.poll(cx, &mut self.shared.stream.borrow_mut());
             if closed.is_ready() || presence.poll_evicted(cx).is_ready() {
                 return Poll::Ready(());
             }
@@ -49,7 +89,11 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut *self.shared.stream.borrow_mut()).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        self.shared.tap.borrow_mut().received(read);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -59,7 +103,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -67,7 +111,18 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, slices)
+        let mut stream = self.shared.stream.borrow_mut();
+        let written = match slices {
+            [one] => ready!(Pin::new(&mut *stream).poll_write(cx, one))?,
+            several => ready!(Pin::new(&mut *stream).poll_write_vectored(cx, several))?,
+        };
+        let (mut tap, mut left) = (self.shared.tap.borrow_mut(), written);
+        for slice in slices {
+            let sent = slice.get(..left.min(slice.len())).unwrap_or_default();
+            left -= sent.len();
+            tap.sent(sent);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -75,10 +130,10 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
+        Pin::new(&mut *self.shared.stream.borrow_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
+        Pin::new(&mut *self.shared.stream.borrow_mut()).poll_shutdown(cx)
     }
 }

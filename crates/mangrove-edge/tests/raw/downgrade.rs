@@ -1,5 +1,6 @@
 //! From HTTP/2 to an HTTP/1 origin: what has no lines and no chunks there must not make any here.
 
+use mangrove_edge::reason::EdgeReason;
 use mangrove_http::{Refusal, TRAILER_FIELDS};
 
 use crate::frames::{Http2, Outcome, PROTOCOL_ERROR, get, post};
@@ -124,6 +125,9 @@ fn malformed_trailers_end_the_stream_and_the_origin_sees_a_cut() {
             "{field:?}: {seen:?}"
         );
     }
+    assert_eq!(world.counts(EdgeReason::Http2MalformedMessage, 2), 2);
+    assert_eq!(world.counts(EdgeReason::Http2ProtocolError, 4), 4); // the stream's and the connection's
+    assert_eq!(world.counted(EdgeReason::ClientReset), 0);
 }
 
 /// Whoever relies on them must not take the message for whole without them.
@@ -135,6 +139,22 @@ fn more_trailers_than_are_read_are_refused_and_not_left_out() {
     let mut origin = world.origin.accept();
     origin.head();
     client.trailers(stream, &[("x", "y"); TRAILER_FIELDS + 1]);
+    assert_eq!(client.outcome(stream), Outcome::Status(431));
+    assert_eq!(world.counts(Refusal::TrailersTooLarge, 1), 1);
+    assert_eq!(origin.rest().0, "");
+    client.goes_on(&world);
+}
+
+/// So large that the library leaves it out, and gives the rest for all of them.
+#[test]
+fn one_trailer_larger_than_all_may_be_is_refused_and_not_left_out() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    let large = "x".repeat(80 * 1024);
+    let stream = client.begin(&post(&[]));
+    let mut origin = world.origin.accept();
+    origin.head();
+    client.trailers_in_pieces(stream, &[("x-small", "y"), ("x-large", &large)]);
     assert_eq!(client.outcome(stream), Outcome::Status(431));
     assert_eq!(world.counts(Refusal::TrailersTooLarge, 1), 1);
     assert_eq!(origin.rest().0, "");

@@ -12,6 +12,8 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -20,6 +22,8 @@ const END_HEADERS: u8 = 4;
 pub(crate) struct Http2 {
     wire: Wire,
     next: u32,
+    /// Frames that are to leave together.
+    held: Option<Vec<u8>>,
     outcomes: HashMap<u32, Outcome>,
 }
 
@@ -57,6 +61,7 @@ impl Http2 {
         Self {
             wire,
             next: 1,
+            held: None,
             outcomes: HashMap::new(),
         }
     }
@@ -100,6 +105,61 @@ impl Http2 {
     pub(crate) fn data(&mut self, stream: u32, data: &str, last: bool) {
         let flags = if last { END_STREAM } else { 0 };
         self.frame(DATA, flags, stream, data.as_bytes());
+    }
+
+    /// Opens a window by so much: a stream's, or with 0 the connection's.
+    pub(crate) fn opens_window(&mut self, stream: u32, by: u32) {
+        self.frame(WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
+    }
+
+    /// Resets a stream.
+    pub(crate) fn cancels(&mut self, stream: u32) {
+        self.frame(RST_STREAM, 0, stream, &8u32.to_be_bytes());
+    }
+
+    /// Opens a stream with a field section that is no HPACK.
+    pub(crate) fn ask_in_no_code(&mut self) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &[0xff; 12]); // an index without end
+        stream
+    }
+
+    /// From now on frames wait for each other.
+    pub(crate) fn holds_back(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// Sends all of them at once.
+    pub(crate) fn lets_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.wire.send(held);
+        }
+    }
+
+    /// Opens a stream with a field section in as many frames as it takes, and nothing after it.
+    pub(crate) fn ask_in_pieces(&mut self, fields: &[(&str, &str)]) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        self.trailers_in_pieces(stream, fields);
+        stream
+    }
+
+    /// Ends the stream with trailers in as many frames as it takes.
+    pub(crate) fn trailers_in_pieces(&mut self, stream: u32, fields: &[(&str, &str)]) {
+        let block = block_of(fields);
+        let mut pieces = block.chunks(16 * 1024).peekable();
+        let mut kind = HEADERS;
+        while let Some(piece) = pieces.next() {
+            let last = if pieces.peek().is_none() {
+                END_HEADERS
+            } else {
+                0
+            };
+            let ends = if kind == HEADERS { END_STREAM } else { 0 };
+            self.frame(kind, last | ends, stream, piece);
+            kind = CONTINUATION;
+        }
     }
 
     /// Waits for what becomes of `stream`.
@@ -169,12 +229,7 @@ impl Http2 {
     }
 
     fn send_headers(&mut self, stream: u32, fields: &[(&str, &str)], last: bool) {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            block.push(0); // a literal that is not indexed, with a name of its own (RFC 7541 section 6.2.2)
-            push_text(&mut block, name);
-            push_text(&mut block, value);
-        }
+        let block = block_of(fields);
         let flags = if last {
             END_HEADERS | END_STREAM
         } else {
@@ -188,7 +243,10 @@ impl Http2 {
         frame.extend([kind, flags]);
         frame.extend(stream.to_be_bytes());
         frame.extend(payload);
-        self.wire.send(frame);
+        match &mut self.held {
+            Some(held) => held.extend(frame),
+            None => self.wire.send(frame),
+        }
     }
 
     fn next_frame(&mut self) -> (u8, u32, Vec<u8>) {
@@ -214,6 +272,16 @@ pub(crate) fn post<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     fields[0].1 = "POST";
     fields.extend(more);
     fields
+}
+
+fn block_of(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0); // a literal that is not indexed, with a name of its own (RFC 7541 section 6.2.2)
+        push_text(&mut block, name);
+        push_text(&mut block, value);
+    }
+    block
 }
 
 fn number(bytes: &[u8]) -> u32 {

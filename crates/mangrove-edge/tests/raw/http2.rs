@@ -4,7 +4,8 @@ use mangrove_edge::reason::EdgeReason;
 use mangrove_http::Refusal;
 
 use crate::frames::{Http2, Outcome, PROTOCOL_ERROR, get, post};
-use crate::world::World;
+use crate::wire::End;
+use crate::world::{World, eventually};
 
 /// A GET whose field at `index` is replaced.
 fn get_with<'a>(index: usize, field: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
@@ -214,5 +215,157 @@ fn broken_framing_ends_the_connection_and_is_counted() {
     client.data(1, "on a stream that nobody opened", true);
     assert_eq!(client.outcome(1), Outcome::GoneAway(1));
     client.ends();
-    assert_eq!(world.counts(EdgeReason::Http2ProtocolError, 1), 1);
+    is_named(&world, EdgeReason::Http2ProtocolError, 1);
+}
+
+/// It has its count and as many lines in the log, each with its name.
+fn is_named(world: &World, reason: EdgeReason, times: u64) {
+    assert_eq!(world.counts(reason, times), times);
+    let lines = eventually(reason.name(), || {
+        let mut records = world.records();
+        records.retain(|record| record["reason"] == reason.name());
+        (records.len() as u64 >= times).then_some(records)
+    });
+    assert_eq!(lines.len() as u64, times);
+    for line in lines {
+        assert_eq!(line["http.response.status_code"], reason.status());
+        assert_eq!(line["network.protocol.version"], "2");
+        assert_eq!(line["fault"], "visitor");
+    }
+}
+
+/// The library that reads frames resets these streams and tells nobody.
+#[test]
+fn what_the_library_refuses_has_a_name_a_line_and_a_count() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    let rows = [
+        get_without(0),
+        get_and((":path", "/b")),
+        get_and(("connection", "close")),
+        post(&[("content-length", "5")]),
+    ];
+    for (count, fields) in (1..).zip(&rows) {
+        let stream = client.ask(fields);
+        assert_eq!(client.outcome(stream), PROTOCOL_ERROR, "{fields:?}");
+        is_named(&world, EdgeReason::Http2MalformedMessage, count);
+    }
+    client.goes_on(&world);
+
+    let stream = client.begin(&post(&[("content-length", "5")]));
+    let mut origin = world.origin.accept();
+    origin.head();
+    client.data(stream, "four", true);
+    assert_eq!(client.outcome(stream), PROTOCOL_ERROR);
+    is_named(&world, EdgeReason::Http2MalformedMessage, 5);
+    assert_eq!(world.counted(EdgeReason::ClientReset), 0);
+}
+
+#[test]
+fn windows_opened_too_far_are_flow_control_errors() {
+    const FLOW_CONTROL_ERROR: u32 = 3;
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    let stream = client.begin(&post(&[]));
+    let mut origin = world.origin.accept();
+    origin.head();
+    client.opens_window(stream, 0x7fff_ffff);
+    assert_eq!(client.outcome(stream), Outcome::Reset(FLOW_CONTROL_ERROR));
+    is_named(&world, EdgeReason::Http2FlowControlError, 1);
+    client.goes_on(&world);
+    client.opens_window(0, 0x7fff_ffff);
+    assert_eq!(client.outcome(0), Outcome::GoneAway(FLOW_CONTROL_ERROR));
+    is_named(&world, EdgeReason::Http2FlowControlError, 2);
+}
+
+#[test]
+fn a_frame_longer_than_offered_is_a_frame_size_error() {
+    const FRAME_SIZE_ERROR: u32 = 6;
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    client.data(1, &"x".repeat(16 * 1024 + 1), true);
+    assert_eq!(client.outcome(1), Outcome::GoneAway(FRAME_SIZE_ERROR));
+    is_named(&world, EdgeReason::Http2FrameSizeError, 1);
+}
+
+/// Its state is the connection's: nothing after it could be read. RFC 9113 section 4.3 has a code of its own for that; the
+/// library says PROTOCOL_ERROR.
+#[test]
+fn a_field_section_that_cannot_be_decoded_ends_the_connection() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    let waits = client.begin(&post(&[]));
+    let mut origin = world.origin.accept();
+    origin.head();
+    let stream = client.ask_in_no_code();
+    assert_eq!(client.outcome(stream), Outcome::GoneAway(1));
+    assert_eq!(client.is_told_the_end(), End::Closed);
+    is_named(&world, EdgeReason::Http2ProtocolError, 2);
+    assert_eq!(origin.rest().0, "", "{waits} was cut");
+}
+
+#[test]
+fn one_stream_more_than_offered_is_refused_and_may_come_again() {
+    const REFUSED_STREAM: u32 = 7;
+    let world = World::with("limits.h2_streams = 1", "");
+    let mut client = Http2::connect(&world);
+    let first = client.begin(&post(&[]));
+    let mut origin = world.origin.accept();
+    origin.head();
+    let second = client.ask(&get("/"));
+    assert_eq!(client.outcome(second), Outcome::Reset(REFUSED_STREAM));
+    is_named(&world, EdgeReason::Http2TooManyStreams, 1);
+    client.data(first, "", true);
+    origin.chunked();
+    origin.answer("fine");
+    assert_eq!(client.outcome(first), Outcome::Status(200));
+}
+
+/// One past what one connection is forgiven.
+#[test]
+fn malformed_requests_without_end_are_a_flood() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    for _ in 0..1024 {
+        let stream = client.ask(&get_without(0));
+        assert_eq!(client.outcome(stream), PROTOCOL_ERROR);
+    }
+    let stream = client.ask(&get_without(0));
+    assert_eq!(client.outcome(stream), Outcome::GoneAway(ENHANCE_YOUR_CALM));
+    is_named(&world, EdgeReason::Http2Flood, 1);
+    assert_eq!(world.counts(EdgeReason::Http2MalformedMessage, 1024), 1024);
+}
+
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// CVE-2023-44487.
+#[test]
+fn streams_opened_and_reset_at_once_are_a_flood() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    client.holds_back();
+    let mut stream = 0;
+    for _ in 0..200 {
+        stream = client.ask(&get("/"));
+        client.cancels(stream);
+    }
+    client.lets_go();
+    assert_eq!(client.outcome(stream), Outcome::GoneAway(ENHANCE_YOUR_CALM));
+    assert!(world.counts(EdgeReason::Http2Flood, 1) >= 1);
+}
+
+/// Told in words, and by the edge itself: what the library would say has no page and no name.
+#[test]
+fn a_head_larger_than_is_read_is_refused_by_name() {
+    let world = World::new();
+    let mut client = Http2::connect(&world);
+    let large = "x".repeat(15 * 1024);
+    for (count, fields) in [(1, 3), (2, 5)] {
+        let mut all = get("/").to_vec();
+        all.extend(vec![("x-large", large.as_str()); fields]);
+        let stream = client.ask_in_pieces(&all);
+        assert_eq!(client.outcome(stream), Outcome::Status(431), "{fields}");
+        assert_eq!(world.counts(Refusal::HeadTooLarge, count), count);
+    }
+    client.goes_on(&world);
 }

@@ -1,0 +1,393 @@
+//! What passes over an HTTP/2 connection, seen frame by frame.
+//!
+//! The `h2` crate refuses much by itself and tells nobody: a malformed request never becomes one, and its stream is reset
+//! without a word to us. So the heads of frames (RFC 9113 section 4.1) are watched both ways as the bytes pass. Nothing is
+//! decoded, held or changed.
+
+use std::collections::VecDeque;
+
+use mangrove_http::{Refusal, TRAILER_BYTES};
+
+use self::kind::{CONTINUATION, GOAWAY, HEADERS, RST_STREAM};
+use crate::reason::{EdgeReason, Reason};
+
+/// Streams of one connection that were opened and not yet taken up or refused. The crate deals with what it has read before
+/// it reads on, so more than one read holds is no client's; the oldest is forgotten.
+pub(crate) const OPENED_KEPT: usize = 4096;
+/// Resets sent that are remembered, to tell a stream that asks why it ended.
+pub(crate) const RESETS_KEPT: usize = 64;
+
+/// Octets of a frame's head.
+const HEAD_BYTES: usize = 9;
+/// Of a payload, what is looked at: GOAWAY's error code is in its second half.
+const START_BYTES: usize = 8;
+/// Octets before a client's first frame.
+const PREFACE_BYTES: u32 = 24;
+
+/// RFC 9113 section 6.
+mod kind {
+    pub(super) const HEADERS: u8 = 1;
+    pub(super) const RST_STREAM: u8 = 3;
+    pub(super) const GOAWAY: u8 = 7;
+    pub(super) const CONTINUATION: u8 = 9;
+}
+
+/// RFC 9113 section 7.
+mod code {
+    pub(super) const NO_ERROR: u32 = 0;
+    pub(super) const FLOW_CONTROL_ERROR: u32 = 3;
+    pub(super) const STREAM_CLOSED: u32 = 5;
+    pub(super) const FRAME_SIZE_ERROR: u32 = 6;
+    pub(super) const REFUSED_STREAM: u32 = 7;
+    pub(super) const COMPRESSION_ERROR: u32 = 9;
+    pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
+}
+
+/// The head of a frame, and how its payload begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Frame {
+    length: u32,
+    kind: u8,
+    stream: u32,
+    start: [u8; START_BYTES],
+}
+
+/// Finds frames in a stream of bytes that comes in any pieces.
+#[derive(Debug, Default)]
+struct Frames {
+    head: [u8; HEAD_BYTES],
+    /// Octets of the head that are known.
+    known: usize,
+    frame: Frame,
+    /// Octets of the payload still to come, or of the preface.
+    left: u32,
+}
+
+impl Frames {
+    /// What a client sends: its first octets are no frame (RFC 9113 section 3.4).
+    fn after_preface() -> Self {
+        Self {
+            left: PREFACE_BYTES,
+            ..Self::default()
+        }
+    }
+
+    /// Tells of each frame once its head and the start of its payload are known.
+    fn read(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Frame)) {
+        while let Some((&first, rest)) = bytes.split_first() {
+            if self.left == 0 {
+                if let Some(octet) = self.head.get_mut(self.known) {
+                    *octet = first;
+                }
+                self.known += 1;
+                bytes = rest;
+                if self.known == HEAD_BYTES {
+                    self.known = 0;
+                    self.frame = Frame::of(self.head);
+                    self.left = self.frame.length;
+                    if self.left == 0 {
+                        tell(self.frame);
+                    }
+                }
+                continue;
+            }
+            let at = self.frame.length.saturating_sub(self.left) as usize;
+            let wanted = START_BYTES.min(self.frame.length as usize);
+            if at < wanted {
+                if let Some(octet) = self.frame.start.get_mut(at) {
+                    *octet = first;
+                }
+                self.left -= 1;
+                bytes = rest;
+                if at + 1 == wanted {
+                    tell(self.frame);
+                }
+            } else {
+                let passed = bytes.len().min(self.left as usize);
+                self.left -= u32::try_from(passed).unwrap_or(self.left);
+                bytes = bytes.get(passed..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+impl Frame {
+    fn of(head: [u8; HEAD_BYTES]) -> Self {
+        let [l0, l1, l2, kind, _flags, s0, s1, s2, s3] = head;
+        Self {
+            length: u32::from_be_bytes([0, l0, l1, l2]),
+            kind,
+            stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]), // its first bit is reserved
+            start: [0; START_BYTES],
+        }
+    }
+
+    /// The error code of RST_STREAM or GOAWAY.
+    fn code(&self) -> u32 {
+        let [a, b, c, d, e, f, g, h] = self.start;
+        match self.kind {
+            GOAWAY => u32::from_be_bytes([e, f, g, h]),
+            _ => u32::from_be_bytes([a, b, c, d]),
+        }
+    }
+}
+
+/// What is known of one connection from its frames.
+#[derive(Debug)]
+pub(super) struct Tap {
+    incoming: Frames,
+    outgoing: Frames,
+    last_opened: u32,
+    /// Opened, and neither taken up nor refused.
+    opened: VecDeque<u32>,
+    /// Refused before it was taken up, and why.
+    refused: Vec<Reason>,
+    resets: VecDeque<(u32, u32)>,
+    gone_away: Option<u32>,
+    /// The trailer section that came last: its stream, and its octets as they are encoded.
+    trailers: (u32, u64),
+    /// Streams whose trailers were longer than is read.
+    long_trailers: VecDeque<u32>,
+}
+
+impl Tap {
+    pub(super) fn new() -> Self {
+        Self {
+            incoming: Frames::after_preface(),
+            outgoing: Frames::default(),
+            last_opened: 0,
+            opened: VecDeque::new(),
+            refused: Vec::new(),
+            resets: VecDeque::new(),
+            gone_away: None,
+            trailers: (0, 0),
+            long_trailers: VecDeque::new(),
+        }
+    }
+
+    /// The client sent `bytes`.
+    pub(super) fn received(&mut self, bytes: &[u8]) {
+        let mut frames = std::mem::take(&mut self.incoming);
+        frames.read(bytes, |frame| match frame.kind {
+            HEADERS if frame.stream > self.last_opened => {
+                self.last_opened = frame.stream;
+                push_bounded(&mut self.opened, frame.stream, OPENED_KEPT);
+            }
+            HEADERS => self.trailers_came(frame, 0),
+            CONTINUATION if frame.stream == self.trailers.0 => {
+                self.trailers_came(frame, self.trailers.1);
+            }
+            _ => {}
+        });
+        self.incoming = frames;
+    }
+
+    /// `bytes` were sent to the client.
+    pub(super) fn sent(&mut self, bytes: &[u8]) {
+        let mut frames = std::mem::take(&mut self.outgoing);
+        frames.read(bytes, |frame| match frame.kind {
+            // The crate's own 431, see `Builder::max_header_list_size`.
+            HEADERS if self.take(frame.stream) => self.refused.push(Refusal::HeadTooLarge.into()),
+            RST_STREAM if self.take(frame.stream) => {
+                self.refused.push(of_stream(frame.code()).into());
+            }
+            RST_STREAM => push_bounded(&mut self.resets, (frame.stream, frame.code()), RESETS_KEPT),
+            GOAWAY => self.gone_away = Some(frame.code()),
+            _ => {}
+        });
+        self.outgoing = frames;
+    }
+
+    /// A request was made of the stream.
+    pub(super) fn taken_up(&mut self, stream: u32) {
+        self.take(stream);
+    }
+
+    /// One stream that the crate has refused since it was last asked.
+    pub(super) fn next_refused(&mut self) -> Option<Reason> {
+        self.refused.pop()
+    }
+
+    /// Why a stream is over that was taken up; it was not us who ended it.
+    pub(super) fn why_over(&self, stream: u32) -> EdgeReason {
+        let reset = self.resets.iter().find(|(of, _)| *of == stream);
+        match (reset, self.gone_away) {
+            (Some(&(_, code)), _) => of_stream(code),
+            (None, Some(code)) if code != code::NO_ERROR => of_connection(code),
+            _ => EdgeReason::ClientReset,
+        }
+    }
+
+    /// Whether the stream's trailers were longer than is read. The crate leaves out what is beyond its own ceiling and
+    /// gives what is left for the whole.
+    pub(super) fn had_long_trailers(&self, stream: u32) -> bool {
+        self.long_trailers.contains(&stream)
+    }
+
+    fn trailers_came(&mut self, frame: Frame, before: u64) {
+        let octets = before.saturating_add(u64::from(frame.length));
+        self.trailers = (frame.stream, octets);
+        if octets > TRAILER_BYTES as u64 {
+            push_bounded(&mut self.long_trailers, frame.stream, RESETS_KEPT);
+        }
+    }
+
+    fn take(&mut self, stream: u32) -> bool {
+        let at = self.opened.iter().position(|opened| *opened == stream);
+        at.is_some_and(|at| self.opened.remove(at).is_some())
+    }
+}
+
+fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
+    if queue.len() >= most {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+/// What it is called here when a stream is ended with this code.
+fn of_stream(code: u32) -> EdgeReason {
+    match code {
+        code::FLOW_CONTROL_ERROR => EdgeReason::Http2FlowControlError,
+        code::STREAM_CLOSED => EdgeReason::Http2StreamClosed,
+        code::FRAME_SIZE_ERROR => EdgeReason::Http2FrameSizeError,
+        code::REFUSED_STREAM => EdgeReason::Http2TooManyStreams,
+        code::ENHANCE_YOUR_CALM => EdgeReason::Http2Flood,
+        _ => EdgeReason::Http2MalformedMessage,
+    }
+}
+
+/// What it is called here when a connection is ended with this code.
+pub(super) fn of_connection(code: u32) -> EdgeReason {
+    match code {
+        code::FLOW_CONTROL_ERROR => EdgeReason::Http2FlowControlError,
+        code::STREAM_CLOSED => EdgeReason::Http2StreamClosed,
+        code::FRAME_SIZE_ERROR => EdgeReason::Http2FrameSizeError,
+        code::COMPRESSION_ERROR => EdgeReason::Http2CompressionError,
+        code::ENHANCE_YOUR_CALM => EdgeReason::Http2Flood,
+        _ => EdgeReason::Http2ProtocolError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+        bytes.extend([kind, 0]);
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn tap() -> Tap {
+        let mut tap = Tap::new();
+        tap.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        tap
+    }
+
+    fn reset(code: u32) -> [u8; 4] {
+        code.to_be_bytes()
+    }
+
+    #[test]
+    fn a_stream_that_is_reset_before_it_was_taken_up_was_refused() {
+        let mut tap = tap();
+        for stream in [1, 3, 5] {
+            tap.received(&frame(HEADERS, stream, b"x"));
+        }
+        tap.taken_up(1);
+        tap.sent(&frame(RST_STREAM, 1, &reset(8)));
+        tap.sent(&frame(RST_STREAM, 3, &reset(1)));
+        tap.sent(&frame(HEADERS, 5, b"\x08\x03431"));
+        tap.sent(&frame(RST_STREAM, 5, &reset(1)));
+        assert_eq!(tap.next_refused(), Some(Refusal::HeadTooLarge.into()));
+        assert_eq!(
+            tap.next_refused(),
+            Some(EdgeReason::Http2MalformedMessage.into())
+        );
+        assert_eq!(tap.next_refused(), None);
+    }
+
+    #[test]
+    fn a_stream_is_over_by_its_reset_or_the_connections_end_or_the_client() {
+        let mut tap = tap();
+        assert_eq!(tap.why_over(1), EdgeReason::ClientReset);
+        tap.sent(&frame(RST_STREAM, 1, &reset(3)));
+        tap.sent(&frame(GOAWAY, 0, &[0; 8]));
+        assert_eq!(tap.why_over(3), EdgeReason::ClientReset);
+        tap.sent(&frame(
+            GOAWAY,
+            0,
+            &[0, 0, 0, 1, 0, 0, 0, 11, b'w', b'h', b'y'],
+        ));
+        assert_eq!(tap.why_over(1), EdgeReason::Http2FlowControlError);
+        assert_eq!(tap.why_over(3), EdgeReason::Http2Flood);
+    }
+
+    #[test]
+    fn trailers_are_long_from_one_octet_past_the_ceiling_on_in_however_many_frames() {
+        let mut tap = tap();
+        for stream in [1, 3, 5] {
+            tap.received(&frame(HEADERS, stream, &vec![0; 2 * TRAILER_BYTES]));
+            tap.received(&frame(HEADERS, stream, &vec![0; TRAILER_BYTES]));
+            assert!(!tap.had_long_trailers(stream));
+            if stream == 3 {
+                tap.received(&frame(CONTINUATION, 3, &[0]));
+            }
+        }
+        assert_eq!(
+            [1, 3, 5].map(|s| tap.had_long_trailers(s)),
+            [false, true, false]
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_has_an_end() {
+        let mut tap = tap();
+        for stream in (1..).step_by(2).take(OPENED_KEPT + 1) {
+            tap.received(&frame(HEADERS, stream, b""));
+        }
+        assert_eq!((tap.opened.len(), tap.opened[0]), (OPENED_KEPT, 3));
+        for stream in (1_000_000..).take(RESETS_KEPT + 1) {
+            tap.sent(&frame(RST_STREAM, stream, &reset(1)));
+        }
+        assert_eq!(
+            (tap.resets.len(), tap.resets[0].0),
+            (RESETS_KEPT, 1_000_001)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_the_same_in_whatever_pieces_they_come(
+            frames in proptest::collection::vec((0u8..12, 0u32..1_000, proptest::collection::vec(any::<u8>(), 0..40)), 0..12),
+            cuts in proptest::collection::vec(1usize..30, 1..40),
+        ) {
+            let bytes: Vec<u8> = frames.iter().flat_map(|(kind, stream, payload)| frame(*kind, *stream, payload)).collect();
+            let mut whole = Vec::new();
+            Frames::default().read(&bytes, |frame| whole.push(frame));
+            let heads: Vec<_> = whole.iter().map(|f| (f.kind, f.stream, f.length as usize)).collect();
+            let sent: Vec<_> = frames.iter().map(|(kind, stream, payload)| (*kind, *stream, payload.len())).collect();
+            prop_assert_eq!(heads, sent);
+            let (mut pieces, mut reader, mut rest) = (Vec::new(), Frames::default(), &bytes[..]);
+            for cut in cuts.iter().cycle() {
+                let (piece, later) = rest.split_at((*cut).min(rest.len()));
+                reader.read(piece, |frame| pieces.push(frame));
+                rest = later;
+                if rest.is_empty() { break; }
+            }
+            prop_assert_eq!(pieces, whole);
+        }
+
+        #[test]
+        fn no_bytes_make_the_tap_panic(received in proptest::collection::vec(any::<u8>(), 0..600), sent in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let mut tap = tap();
+            tap.received(&received);
+            tap.sent(&sent);
+        }
+    }
+}
