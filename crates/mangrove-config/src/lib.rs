@@ -11,10 +11,10 @@
 //! [`Problems`]: all of them at once, each with its line and what to do. What the edge stored is judged by the same rules
 //! when it is read back. Nothing here touches a file, a socket or a clock.
 //!
-//! Each setting is declared once, where its type is (`server.rs`, `limits.rs`, `site.rs`, `origin.rs`), with unit,
+//! Each setting is declared once, where its type is (`server.rs`, `limits.rs`, `site.rs`, `origin.rs`, `cache.rs`), with unit,
 //! default, range and reason. From that row come the field, its parsing, its check, its line in the reference pages
 //! ([`reference_markdown`], [`limits_markdown`]) and the suggestion for a mistyped key. Rules that span settings are in
-//! `validate.rs`.
+//! `validate.rs` and `validate_cache.rs`.
 //!
 //! ```
 //! use mangrove_config::{Defaults, Draft};
@@ -31,6 +31,7 @@
 //! # Ok::<(), mangrove_config::Problems>(())
 //! ```
 
+mod cache;
 mod draft;
 mod explain;
 mod fault;
@@ -38,6 +39,7 @@ mod limits;
 mod names;
 mod network;
 mod origin;
+mod pattern;
 mod problem;
 mod reference;
 mod scalar;
@@ -48,9 +50,14 @@ mod site;
 mod target;
 mod units;
 mod validate;
+mod validate_cache;
 mod value;
 mod wire;
 
+pub use cache::{
+    BypassSettings, CacheSettings, CompressSettings, DeviceKey, LifetimeSettings, NegativeSettings,
+    QueryKey, StaleSettings, TargetedField, WordKey,
+};
 pub use draft::{Defaults, Draft, FILE_BYTES, Notice, Settlement};
 pub use explain::{diff, explain};
 pub use fault::PROBLEMS;
@@ -58,6 +65,10 @@ pub use limits::Limits;
 pub use names::{LABEL_BYTES, NAME_BYTES};
 pub use network::Network;
 pub use origin::{Breaker, Health, OriginPolicy, OriginProtocol, Passive};
+pub use pattern::{
+    CookieName, CookiePattern, FIELD_NAME_BYTES, FIELD_WORD_BYTES, FieldName, FieldWord,
+    LANGUAGE_BYTES, LanguageTag, MediaTypes, ParameterPattern, Paths,
+};
 pub use problem::{Excerpt, Problem, Problems};
 pub use reference::{TABLES, Table, limits_markdown, reference_markdown};
 pub use server::{

@@ -11,6 +11,10 @@ use mangrove_http::{
     TRAILER_BYTES, TRAILER_FIELDS,
 };
 
+use crate::cache::{
+    BypassSettings, CacheSettings, CompressSettings, DeviceKey, LifetimeSettings, NegativeSettings,
+    QueryKey, StaleSettings, WordKey,
+};
 use crate::draft::FILE_BYTES;
 use crate::fault::PROBLEMS;
 use crate::limits::Limits;
@@ -138,6 +142,48 @@ pub const TABLES: &[Table] = &[
         defaults: defaults_of::<Respond>,
     },
     Table {
+        header: "[site.cache]",
+        about: "What is kept of a site's responses, and for how long. By default as RFC 9111 has it; `docs/caching.md` says what that means.",
+        settings: CacheSettings::SETTINGS,
+        defaults: defaults_of::<CacheSettings>,
+    },
+    Table {
+        header: "[[site.cache.key_words]]",
+        about: "A request field of which only certain words tell one object from another.",
+        settings: WordKey::SETTINGS,
+        defaults: defaults_of::<WordKey>,
+    },
+    Table {
+        header: "[site.cache.bypass]",
+        about: "Requests that are neither answered from the cache nor fill it: those of which any of these is true.",
+        settings: BypassSettings::SETTINGS,
+        defaults: defaults_of::<BypassSettings>,
+    },
+    Table {
+        header: "[[site.cache.lifetime]]",
+        about: "How long certain responses are fresh. Those with `override` count before what the origin says, the others where it says nothing; of each kind the first that fits.",
+        settings: LifetimeSettings::SETTINGS,
+        defaults: defaults_of::<LifetimeSettings>,
+    },
+    Table {
+        header: "[[site.cache.negative]]",
+        about: "How long certain errors are kept, where neither the origin nor a `lifetime` says so. The first that fits counts.",
+        settings: NegativeSettings::SETTINGS,
+        defaults: defaults_of::<NegativeSettings>,
+    },
+    Table {
+        header: "[site.cache.stale]",
+        about: "For how long what is stale may still be served (RFC 5861). What the origin forbids to serve stale never is.",
+        settings: StaleSettings::SETTINGS,
+        defaults: defaults_of::<StaleSettings>,
+    },
+    Table {
+        header: "[site.compress]",
+        about: "What is compressed at the edge, and how hard.",
+        settings: CompressSettings::SETTINGS,
+        defaults: defaults_of::<CompressSettings>,
+    },
+    Table {
         header: "[site.origin]",
         about: "How the origins of a site are spoken to.",
         settings: OriginPolicy::SETTINGS,
@@ -163,14 +209,16 @@ pub const TABLES: &[Table] = &[
     },
 ];
 
-/// Choices by key, for the reference page.
-const CHOICES: &[(&str, &[&str])] = &[
-    ("min_version", TlsVersion::WORDS),
-    ("to", LogTarget::WORDS),
-    ("client_address", ClientAddress::WORDS),
-    ("query", Query::WORDS),
-    ("path", PathPolicy::WORDS),
-    ("protocol", OriginProtocol::WORDS),
+/// Choices by table and key, for the reference page.
+const CHOICES: &[(&str, &str, &[&str])] = &[
+    ("[server.tls]", "min_version", TlsVersion::WORDS),
+    ("[server.log]", "to", LogTarget::WORDS),
+    ("[server.log]", "client_address", ClientAddress::WORDS),
+    ("[server.log]", "query", Query::WORDS),
+    ("[[site]]", "path", PathPolicy::WORDS),
+    ("[site.cache]", "query", QueryKey::WORDS),
+    ("[site.cache]", "key_device", DeviceKey::WORDS),
+    ("[site.origin]", "protocol", OriginProtocol::WORDS),
 ];
 
 /// The header of the first table that has `key`.
@@ -195,12 +243,12 @@ pub fn reference_markdown() -> String {
         );
         let state = (table.header == "[server]").then_some(&STATE);
         for setting in table.settings.iter().chain(state) {
-            let default = default_of(setting, &defaults);
+            let default = default_of(table.header, setting, &defaults);
             let _ = writeln!(
                 page,
                 "| `{}` | {} | {} | {} |",
                 setting.key,
-                values_of(setting),
+                values_of(table.header, setting),
                 default,
                 setting.why
             );
@@ -212,7 +260,7 @@ pub fn reference_markdown() -> String {
                     page,
                     "| `{}` | {} | {} |",
                     setting.key,
-                    values_of(setting),
+                    values_of(table.header, setting),
                     setting.why
                 );
             }
@@ -242,7 +290,7 @@ pub fn limits_markdown() -> String {
         );
         for setting in table.settings.iter().filter(bounded) {
             let show = |magnitude| units::show(setting.unit, magnitude);
-            let default = default_of(setting, &defaults);
+            let default = default_of(table.header, setting, &defaults);
             let (smallest, largest) = (show(setting.minimum), show(setting.maximum));
             let _ = writeln!(
                 page,
@@ -332,20 +380,23 @@ Everything a client, an origin or a file can hold or cost has an end. Those with
 and the largest value; those under *Fixed* cannot.
 ";
 
-fn default_of(setting: &Setting, defaults: &HashMap<String, String>) -> String {
+fn default_of(header: &str, setting: &Setting, defaults: &HashMap<String, String>) -> String {
     match defaults.get(setting.key).map(String::as_str) {
         Some("\"\"") if setting.minimum > 0 => "must be given".to_owned(),
         Some(default) => format!("`{default}`"),
         None if setting.unit == Unit::Table => String::new(),
-        None => match setting.key {
-            "hosts" => "must be given".to_owned(),
-            "state" => "`\"./mangrove-state\"`".to_owned(),
+        None => match (header, setting.key) {
+            ("[[site]]", "hosts")
+            | ("[[site.cache.key_words]]", _)
+            | ("[[site.cache.lifetime]]", "path" | "ttl")
+            | ("[[site.cache.negative]]", _) => "must be given".to_owned(),
+            (_, "state") => "`\"./mangrove-state\"`".to_owned(),
             _ => "unset".to_owned(),
         },
     }
 }
 
-fn values_of(setting: &Setting) -> String {
+fn values_of(header: &str, setting: &Setting) -> String {
     let show = |magnitude| units::show(setting.unit, magnitude);
     match setting.unit {
         Unit::Time | Unit::Bytes | Unit::Rate | Unit::Count | Unit::Percent => {
@@ -359,8 +410,8 @@ fn values_of(setting: &Setting) -> String {
         Unit::Choice => {
             let words = CHOICES
                 .iter()
-                .find(|(key, _)| *key == setting.key)
-                .map_or(&[][..], |(_, words)| words);
+                .find(|(table, key, _)| (*table, *key) == (header, setting.key))
+                .map_or(&[][..], |(.., words)| words);
             words
                 .iter()
                 .map(|word| format!("`\"{word}\"`"))

@@ -7,6 +7,10 @@ use toml::de::{DeInteger, DeValue};
 
 use crate::fault::{Faults, Step};
 use crate::network::Network;
+use crate::pattern::{
+    CookieName, CookiePattern, FieldName, FieldWord, LanguageTag, MediaTypes, ParameterPattern,
+    Paths,
+};
 use crate::reference;
 use crate::setting::{Setting, Unit};
 use crate::target::{HostPolicy, ORIGIN_WEIGHT, Origin, StatusRange};
@@ -215,6 +219,14 @@ parsed! {
     });
     Network => str::parse;
     StatusRange => str::parse;
+    Paths => str::parse;
+    ParameterPattern => str::parse;
+    CookiePattern => str::parse;
+    CookieName => str::parse;
+    FieldName => str::parse;
+    FieldWord => str::parse;
+    LanguageTag => str::parse;
+    MediaTypes => str::parse;
 }
 
 impl Value for HostPolicy {

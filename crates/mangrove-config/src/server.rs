@@ -23,6 +23,8 @@ settings! {
             "Threads of one edge, each with its own runtime and sockets. Unset, one for each CPU the process may run on.";
         user: Option<String> = None, Text 1 ..= 32,
             "The user an edge becomes when started as root; root is needed only to bind ports below 1024.";
+        cache_memory: u64 = 268_435_456, Bytes 8_388_608 ..= 1_099_511_627_776,
+            "Memory for what is kept of responses, all sites and threads of an edge together. When it is full, what is asked for least makes room.";
         cdn_id: String = "mangrove".to_owned(), Text 1 ..= 64,
             "This network's name in CDN-Loop (RFC 8586): the same on all machines of one network, different from everyone else's.";
         trusted_proxies: Vec<Network> = Vec::new(), List 1 ..= 1_024,

@@ -168,6 +168,12 @@ macro_rules! words {
             }
         }
 
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.word().to_owned()
+            }
+        }
+
         $crate::wire::plain!($name);
 
         impl $crate::value::Value for $name {

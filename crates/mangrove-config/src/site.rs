@@ -1,5 +1,6 @@
 //! The `[[site]]` block: one tenant's hosts and policy.
 
+use crate::cache::{CacheSettings, CompressSettings};
 use crate::origin::OriginPolicy;
 use crate::setting::{settings, words};
 use crate::target::Origin;
@@ -15,6 +16,10 @@ settings! {
             "Where content is fetched: `http://`, `https://` or `unix:/path` addresses, or `{ url = \"…\", weight = 3 }`.";
         origin: OriginPolicy = OriginPolicy::default(), Table 0 ..= 0,
             "How origins are spoken to.";
+        cache: CacheSettings = CacheSettings::default(), Table 0 ..= 0,
+            "What is kept of its responses, and for how long (`docs/caching.md`).";
+        compress: CompressSettings = CompressSettings::default(), Table 0 ..= 0,
+            "What is compressed at the edge.";
         path: PathPolicy = PathPolicy::AsReceived, Choice 0 ..= 0,
             "Which path an origin sees: as the client sent it, or its RFC 3986 section 6.2.2 normal form. Keys and rules always see the normal form.";
         upgrade: Vec<String> = vec!["websocket".to_owned()], List 0 ..= 8,

@@ -11,6 +11,7 @@ use crate::setting::Unit;
 use crate::settled::Settled;
 use crate::site::{Respond, Site};
 use crate::units;
+use crate::validate_cache::{check_cache, check_compress};
 use crate::value::{Section, quoted};
 
 /// The most sites one edge serves.
@@ -309,6 +310,10 @@ fn check_site(site: &Site, faults: &mut Faults) {
     within(faults, "origin", |faults| {
         check_origin_policy(&site.origin, faults)
     });
+    within(faults, "cache", |faults| check_cache(&site.cache, faults));
+    within(faults, "compress", |faults| {
+        check_compress(&site.compress, faults)
+    });
     if let Some(respond) = &site.respond {
         within(faults, "respond", |faults| check_respond(respond, faults));
     }
@@ -449,6 +454,10 @@ fn check_path(faults: &mut Faults, key: &'static str, path: Option<&String>) {
     }
 }
 
-fn within<T>(faults: &mut Faults, key: &'static str, walk: impl FnOnce(&mut Faults) -> T) -> T {
+pub(crate) fn within<T>(
+    faults: &mut Faults,
+    key: &'static str,
+    walk: impl FnOnce(&mut Faults) -> T,
+) -> T {
     faults.within(Step::Key(key), walk)
 }

@@ -174,9 +174,9 @@ pub(crate) fn quoted(text: &str) -> String {
 /// How none is written where there may be none.
 const OFF: &str = "\"off\"";
 
-/// Whether the setting may be `"off"`: its range begins at nothing.
+/// Whether the setting may be `"off"`: its range begins at nothing. A duration may be nothing as well, and says so: `"0s"`.
 fn may_be_off(setting: &Setting) -> bool {
-    setting.minimum == 0 && setting.unit != Unit::Table
+    setting.minimum == 0 && !matches!(setting.unit, Unit::Table | Unit::Time)
 }
 
 /// Whether `"off"` was written where that stands for none.

@@ -44,6 +44,19 @@ fn with_line(header: &str, line: &str) -> String {
                 other.collect::<String>()
             )
         }
+        "[[site.cache.key_words]]" | "[[site.cache.lifetime]]" | "[[site.cache.negative]]" => {
+            let others = match header {
+                "[[site.cache.key_words]]" => ["header = \"b\"\n", "contains = [\"b\"]\n"],
+                "[[site.cache.lifetime]]" => ["path = \"/b\"\n", "ttl = \"1s\"\n"],
+                _ => ["status = \"404\"\n", "ttl = \"1s\"\n"],
+            };
+            let key = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+            let others = others.into_iter().filter(|other| key(other) != key(line));
+            format!(
+                "{site}{origins}{header}\n{}{line}\n",
+                others.collect::<String>()
+            )
+        }
         _ => format!("{site}{origins}{header}\n{line}\n"),
     }
 }
@@ -59,6 +72,15 @@ fn line_of(setting: &Setting, magnitude: u64) -> Option<String> {
         }
         Unit::Text => Some(format!("{key} = \"{}\"", "a".repeat(length))),
         Unit::List if key == "certificate" => None,
+        Unit::List if key == "targeted" => {
+            let words = ["mangrove", "cdn", "surrogate", "cdn"];
+            let word = |word: &&str| match *word {
+                "surrogate" => "\"surrogate-control\"".to_owned(),
+                word => format!("\"{word}-cache-control\""),
+            };
+            let entries: Vec<String> = words.iter().take(length).map(word).collect();
+            Some(format!("{key} = [{}]", entries.join(", ")))
+        }
         Unit::List => {
             let entries: Vec<String> = (0..length)
                 .map(|n| match key {
@@ -67,6 +89,11 @@ fn line_of(setting: &Setting, magnitude: u64) -> Option<String> {
                         format!("\"10.{}.{}.0/24\"", n / 256, n % 256)
                     }
                     "origins" => format!("\"http://127.0.0.1:{}\"", 10_000 + n),
+                    "lifetime" => format!("{{ path = \"/{n}\", ttl = \"1s\" }}"),
+                    "negative" => format!("{{ status = \"{}\", ttl = \"1s\" }}", 520 + n),
+                    "key_words" => format!("{{ header = \"a{n}\", contains = [\"b\"] }}"),
+                    "paths" => format!("\"/a{n}\""),
+                    "types" => format!("\"text/a{n}\""),
                     _ => format!("\"a{n}\""),
                 })
                 .collect();
@@ -82,7 +109,8 @@ fn every_setting_one_past_its_range_is_refused_by_name() {
     for table in TABLES {
         for setting in table.settings {
             // Texts with a grammar are never as long as their ceiling; their grammar refuses them first.
-            let grammar = ["expect_status", "host"].contains(&setting.key);
+            let grammar = ["expect_status", "host", "status", "header"].contains(&setting.key)
+                || (table.header, setting.key) == ("[[site.cache.lifetime]]", "path");
             let beyond = [
                 setting.maximum.checked_add(1),
                 setting.minimum.checked_sub(1),
@@ -117,6 +145,14 @@ fn every_number_at_the_ends_of_its_range_is_accepted() {
                 "connection_buffer_bytes",
                 "timeout",
                 "interval",
+                "minimum_bytes",
+                "maximum_bytes",
+                "while_revalidate",
+                "while_revalidate_ceiling",
+                "if_error",
+                "if_error_ceiling",
+                "origin_down",
+                "origin_down_ceiling",
             ];
             for magnitude in [setting.minimum, setting.maximum] {
                 if !number
@@ -205,4 +241,17 @@ fn the_reference_pages_are_up_to_date() {
             "docs/{name} is out of date: run this test with MANGROVE_WRITE_DOCS=1"
         );
     }
+}
+
+#[test]
+fn the_most_sites_fit_into_the_largest_settled_form() {
+    /// Name, hosts and origins of one site, and what it changes.
+    const OWN: usize = 512;
+    let json = |sites: usize| {
+        let mut settled = settle(&with_line("[server.limits]", "")).unwrap();
+        settled.sites = vec![settled.sites.first().unwrap().clone(); sites];
+        settled.to_json().len()
+    };
+    let site = json(2) - json(1) + OWN;
+    assert!(json(1) + site * SITES < SETTLED_BYTES, "{site} bytes each");
 }
