@@ -7,7 +7,14 @@
 //! | `GET /readyz` | anyone on loopback | 200 while the edge accepts, 503 once it drains |
 //! | `GET /metrics` | anyone on loopback | Prometheus text |
 //! | `GET /build`, `/config`, `/modules`, `/origins` | token | what runs, under which settings, how it fares |
+//! | `GET /cache` | token | how much the cache holds and has done |
+//! | `GET /cache/list?site=NAME&from=N` | token | a page of the URLs of which something is kept; `next` is where the next begins |
+//! | `GET /cache/show?url=URL&site=NAME` | token | all that is kept of a URL, why and for how long, and what a visitor gets |
+//! | `POST /purge?site=NAME&url=URL`, `/purge?site=NAME&all` | token | what was kept or asked for until now is not answered any more |
 //! | `POST /apply`, `/certificates`, `/reopen`, `/drain` | token | orders |
+//!
+//! `site` of `/cache/…` may be left out. Values are percent-encoded; what is unknown, repeated or empty is refused, never
+//! taken for everything.
 //!
 //! On the Unix socket root and the edge's own user need no token: the kernel says who they are.
 
@@ -20,9 +27,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::answer_head::{push_field, push_status_line};
 use crate::edge::Edge;
+use crate::edge::parameters::URL_BYTES;
 
 /// The largest body an order may have; none needs one.
 pub(crate) const ORDER_BYTES: u64 = 64 * 1024;
+/// The target of a request: the longest URL to look up, each byte of it percent-encoded, and what is said beside it.
+pub(crate) const TARGET_BYTES: usize = 3 * URL_BYTES + 1024;
+/// The head of a request: its target, and fields as a browser sends them.
+pub(crate) const HEAD_BYTES: usize = TARGET_BYTES + 32 * 1024;
 /// How long one exchange may take from its first byte to its last.
 pub(crate) const EXCHANGE: std::time::Duration = std::time::Duration::from_secs(40);
 /// Exchanges at one time; more wait in the listen queue.
@@ -66,6 +78,16 @@ impl Reply {
         }
     }
 
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Its text.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
     /// `{"error": …}`
     pub fn error(status: u16, what: impl Into<String>) -> Self {
         Self::json(status, &serde_json::json!({ "error": what.into() }))
@@ -102,7 +124,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(edge: Rc<Edge>, mut stream
 
 async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<RequestHead, Reply>> {
     let mut head = RequestHead::new();
-    let limits = HeadLimits::default();
+    let limits = HeadLimits {
+        head_bytes: HEAD_BYTES,
+        target_bytes: TARGET_BYTES,
+        ..HeadLimits::default()
+    };
     loop {
         match head.parse_h1(&limits) {
             Ok(Some(_)) => break,
@@ -143,6 +169,10 @@ async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker) -> Reply {
         (Method::Get, b"/config") => edge.config(),
         (Method::Get, b"/modules") => edge.modules(),
         (Method::Get, b"/origins") => edge.origins().await,
+        (Method::Get, b"/cache") => edge.cache_statistics().await,
+        (Method::Get, b"/cache/list") => edge.cache_list(head.query()).await,
+        (Method::Get, b"/cache/show") => edge.cache_show(head.query()),
+        (Method::Post, b"/purge") => edge.purge(head.query()).await,
         (Method::Post, b"/apply") => edge.apply_from_disk().await,
         (Method::Post, b"/certificates") => edge.reload_certificates(),
         (Method::Post, b"/reopen") => edge.reopen_log(),

@@ -3,7 +3,10 @@
 //! The thread for everything else (the *keeper*) resolves names, watches certificates and the
 //! cores' heartbeats, applies snapshots and answers operators. No request waits for it.
 
+pub(crate) mod cache_door;
 mod core_thread;
+pub(crate) mod explain;
+pub(crate) mod parameters;
 mod sockets;
 
 use std::cell::{Cell, RefCell};

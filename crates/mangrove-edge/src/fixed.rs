@@ -145,6 +145,15 @@ fixed! {
     time edge::CERTIFICATE_WATCH: "How often certificate files are looked at, and ticket keys turned.";
     time edge::APPLY_PATIENCE: "How long a core may take to swap a snapshot before the order is answered with an error.";
     bytes admin::ORDER_BYTES: "The body of an operator's order.";
+    bytes admin::TARGET_BYTES: "The target of an operator's request: the longest URL to look up, each byte percent-encoded.";
+    bytes admin::HEAD_BYTES: "The head of an operator's request.";
+    bytes edge::parameters::URL_BYTES: "A URL that an operator looks up or purges: the longest target that can be allowed, with scheme and host.";
+    count edge::cache_door::LIST_URLS: "Places of the cache looked at together when it is listed; between two such looks others have it.";
+    count edge::cache_door::LIST_PAGES: "The most such looks for one page of the list.";
+    count edge::cache_door::SITES_NAMED: "Sites named to an operator who mistyped one.";
+    time edge::cache_door::FRONT_PATIENCE: "How long a core may take to tell of its own front before its numbers are left out.";
+    count edge::explain::VARIANTS_TOLD: "Variants of one URL that an operator is told of; the rest are counted.";
+    bytes edge::explain::VALUE_TOLD: "Of a field's value, what an operator is shown.";
     time admin::EXCHANGE: "An operator's exchange, from its first byte to its last.";
     count admin::AT_ONCE: "Operators' exchanges at one time; more wait to be accepted.";
     count handover::BATCH_FDS: "Descriptors in one message between processes; Linux refuses more than 253.";

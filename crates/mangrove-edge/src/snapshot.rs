@@ -161,6 +161,25 @@ impl SharedSnapshot {
     }
 }
 
+impl SharedSnapshot {
+    /// The number of the site a host belongs to: its place in `settled.sites`.
+    pub fn site_of(&self, host: &[u8]) -> Option<u32> {
+        self.routes.find(host)
+    }
+
+    /// The number of the site of a name.
+    pub fn site_named(&self, name: &str) -> Option<u32> {
+        let mut sites = (0u32..).zip(&self.settled.sites);
+        sites.find_map(|(index, site)| (site.name == name).then_some(index))
+    }
+
+    /// What a site wants of its cache; none where its answers are made at the edge and never kept.
+    pub fn rules(&self, site: u32) -> Option<Rules> {
+        let settings = self.settled.sites.get(usize::try_from(site).ok()?)?;
+        (settings.respond.is_none() && !settings.sample).then(Rules::default)
+    }
+}
+
 fn trust(policy: &OriginPolicy) -> OriginTrust<'_> {
     match (&policy.tls_ca, policy.tls_verify) {
         (_, false) => OriginTrust::Anybody,
@@ -366,8 +385,8 @@ impl Snapshot {
                 .request_body_bytes
                 .unwrap_or(self.settled.server.limits.request_body_bytes),
             normalized_path: settings.path == mangrove_config::PathPolicy::Normalized,
-            cache: matches!(kind, SiteKind::Origins(_))
-                .then(|| SiteCache::new(&self.cache, &settings.name, Rules::default())),
+            cache: (self.shared.rules(index))
+                .map(|rules| SiteCache::new(&self.cache, &settings.name, rules)),
             kind,
         });
         self.sites.borrow_mut().insert(index, Rc::clone(&site));

@@ -138,6 +138,19 @@ pub enum Entered {
     Follower(Follower),
 }
 
+/// A fill at one moment, for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FillReport {
+    /// Whether the origin's head is there.
+    pub answered: bool,
+    /// Bytes of content that have arrived.
+    pub bytes: u64,
+    /// Requests that read it or wait for it; whoever asked counts from when the head is there.
+    pub followers: usize,
+    /// Whether it is to be kept, as far as is known: nobody has purged it and it is not too large.
+    pub wanted: bool,
+}
+
 impl Fills {
     /// None yet; together they hold at most `ceiling` bytes of answers that will be kept.
     pub(super) fn new(ceiling: u64) -> Self {
@@ -230,6 +243,18 @@ impl Fills {
         })
     }
 
+    /// The most bytes that fills may hold of answers that will be kept.
+    pub fn ceiling(&self) -> u64 {
+        self.home.room.ceiling
+    }
+
+    /// What is on its way for a key, for an operator.
+    pub fn report(&self, hash: KeyHash, key: &[u8]) -> Vec<FillReport> {
+        let fills = lock(self.home.shard(hash)).get(key).cloned();
+        let fills = fills.into_iter().flatten();
+        fills.map(|fill| fill.lock().report()).collect()
+    }
+
     /// What is on its way for this key is not wanted any more.
     pub(super) fn withdraw(&self, hash: KeyHash, key: &[u8]) {
         let fills = lock(self.home.shard(hash)).get(key).cloned();
@@ -319,6 +344,15 @@ impl State {
             if let Some(waker) = seat.waker.take() {
                 waker.wake();
             }
+        }
+    }
+
+    fn report(&self) -> FillReport {
+        FillReport {
+            answered: !matches!(self.phase, Phase::Asked),
+            bytes: self.end,
+            followers: self.seats.iter().flatten().count(),
+            wanted: !self.withdrawn && !self.passing,
         }
     }
 

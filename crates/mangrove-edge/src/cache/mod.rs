@@ -25,7 +25,8 @@ use mangrove_cache::{Asked, Rules, Stored, select, write_key};
 use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 pub use fill::{
-    Entered, FINISH_BYTES, Fill, Fills, Follower, Leader, News, PIECE_BYTES, WINDOW_BYTES, Worth,
+    Entered, FINISH_BYTES, Fill, FillReport, Fills, Follower, Leader, News, PIECE_BYTES,
+    WINDOW_BYTES, Worth,
 };
 pub use kept_body::KeptBody;
 pub use object::{Content, Kept, KeptHead, Object, Resource};

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mangrove_cache::memory::FrontStatistics;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accept::{StopAccepting, TlsSlot, accept};
@@ -32,6 +33,8 @@ pub(super) enum CoreOrder {
         good: bool,
     },
     Explain(oneshot::Sender<Vec<String>>),
+    /// Tell of the core's own front before the cache.
+    Front(oneshot::Sender<FrontStatistics>),
     /// Accept from a stalled core's sockets, or stop doing so.
     Cover(u16, Vec<(StdListener, ListenerKind)>),
     Uncover(u16),
@@ -154,6 +157,9 @@ async fn serve_core(
                     })
                     .collect();
                 let _ = tell.send(rows);
+            }
+            CoreOrder::Front(tell) => {
+                let _ = tell.send(core.cache.front_statistics());
             }
             CoreOrder::Cover(id, sockets) => {
                 let stop = Rc::clone(covers.entry(id).or_default());

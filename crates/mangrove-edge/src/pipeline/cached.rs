@@ -351,7 +351,10 @@ impl Exchange<'_> {
     /// What is kept, if the origin is to be asked about it.
     fn object(&self) -> Option<Arc<Object>> {
         match self.looked.decision.action {
-            Action::Revalidate => self.looked.object(),
+            // Purged between the look and the question, it is nothing to ask about.
+            Action::Revalidate => {
+                (self.looked.object()).filter(|object| object.born >= self.cache.floor())
+            }
             _ => None,
         }
     }

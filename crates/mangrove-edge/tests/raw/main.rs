@@ -15,6 +15,7 @@
 //! | `origin_heads`, `origin_bodies` | what an origin says, and what is believed of it |
 //! | `reuse` | which connections to an origin are used again |
 //! | `cached` | one fetch for many, and nobody gets what is another's |
+//! | `operator` | what an operator is told of the cache, and what a purge leaves |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
@@ -38,6 +39,7 @@ mod frames;
 mod heads;
 mod http2;
 mod lengths;
+mod operator;
 mod origin;
 mod origin_bodies;
 mod origin_heads;

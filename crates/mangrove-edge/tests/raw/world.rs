@@ -57,10 +57,14 @@ impl World {
             true => "",
             false => "limits.drain = '0s'",
         };
+        let hosts = match site.contains("hosts = ") {
+            true => "",
+            false => "hosts = ['*']",
+        };
         let text = format!(
             "[server]\nhttp = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'\nadmin = 'off'\n{drain}\n\
              trusted_proxies = ['{TRUSTED}']\nproxy_protocol = ['{BALANCER}']\n{server}\n\
-             [[site]]\nname = 'story'\nhosts = ['*']\norigins = ['http://{}']\n{site}\n",
+             [[site]]\nname = 'story'\n{hosts}\norigins = ['http://{}']\n{site}\n",
             origin.address()
         );
         let draft = Draft::parse("story.toml", &text);
@@ -206,6 +210,14 @@ impl World {
             value.strip_prefix(' ')?.parse().ok()
         });
         row.unwrap_or_else(|| panic!("no metric {name}"))
+    }
+
+    /// What an operator is told on the edge's own socket: status and JSON.
+    pub(crate) fn operator(&self, method: &str, target: &str) -> (u16, serde_json::Value) {
+        let answer = self.order(method, target);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse();
+        (status.unwrap(), serde_json::from_str(body).unwrap())
     }
 
     /// Tells the edge to end when the last request has.

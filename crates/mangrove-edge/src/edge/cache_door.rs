@@ -1,0 +1,429 @@
+//! The operator's doors to the cache: what it holds and why, and orders to let go of it.
+//!
+//! Whoever asks is told in JSON; the words a person reads are made by the command line. A purge is exact and holds from the
+//! moment its answer is written: what was kept is not answered any more, and what was asked for earlier is never kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mangrove_cache::memory::Slot;
+use mangrove_cache::{Rules, write_key};
+use mangrove_config::PathPolicy;
+use mangrove_http::Scheme;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::core_thread::CoreOrder;
+use super::explain::{self, VARIANTS_TOLD};
+use super::parameters::{Parameter, Parameters, Url};
+use super::{Edge, STALLED};
+use crate::admin::Reply;
+use crate::cache::{Resource, prefix_of};
+use crate::snapshot::SharedSnapshot;
+
+/// Places of the memory that are looked at together; a page of the list ends with the first so many URLs.
+pub(crate) const LIST_URLS: u32 = 256;
+/// The most times that so many places are looked at for one page, should few of them hold what is wanted.
+pub(crate) const LIST_PAGES: usize = 256;
+/// Sites that are named where a name is wrong; the rest are counted.
+pub(crate) const SITES_NAMED: usize = 20;
+/// How long a core may take to tell of its front before its numbers are left out.
+pub(crate) const FRONT_PATIENCE: Duration = STALLED;
+
+/// What is kept under one key.
+struct KeptUnder {
+    key: Vec<u8>,
+    slot: Option<Arc<Slot<Resource>>>,
+}
+
+impl Edge {
+    /// `GET /cache`: how much the cache holds and has done.
+    pub async fn cache_statistics(&self) -> Reply {
+        let waiting: Vec<_> = self
+            .cores
+            .iter()
+            .map(|core| {
+                let (tell, told) = oneshot::channel();
+                let _ = core.orders.send(CoreOrder::Front(tell));
+                told
+            })
+            .collect();
+        let (mut hits, mut misses, mut silent) = (0u64, 0u64, 0u64);
+        for told in waiting {
+            match tokio::time::timeout(FRONT_PATIENCE, told).await {
+                Ok(Ok(front)) => {
+                    hits += front.hits;
+                    misses += front.misses;
+                }
+                _ => silent += 1,
+            }
+        }
+        let (memory, fills) = (self.cache.memory().statistics(), self.cache.fills());
+        Reply::json(
+            200,
+            &json!({
+                "memory": {
+                    "ceiling_bytes": memory.ceiling,
+                    "held_bytes": memory.held,
+                    "kept_bytes": memory.kept,
+                    "urls": memory.slots,
+                    "hits": memory.hits,
+                    "misses": memory.misses,
+                    "insertions": memory.insertions,
+                    "replacements": memory.replacements,
+                    "removals": memory.removals,
+                    "evictions": memory.evictions,
+                    "evictions_pinned": memory.evictions_pinned,
+                    "refused": {
+                        "too_large": memory.refused_too_large,
+                        "not_worth_it": memory.refused_not_worth_it,
+                        "pinned": memory.refused_pinned,
+                    },
+                },
+                "fronts": { "hits": hits, "misses": misses, "silent_cores": silent },
+                "fills": {
+                    "ceiling_bytes": fills.ceiling(),
+                    "held_bytes": fills.held(),
+                    "under_way": fills.len(),
+                },
+            }),
+        )
+    }
+
+    /// `GET /cache/list?site=NAME&from=N`: some of the URLs of which something is kept, in no order.
+    pub async fn cache_list(&self, query: Option<&[u8]>) -> Reply {
+        match self.wanted_of_list(query) {
+            Ok((site, from)) => self.list(site.as_deref(), from).await,
+            Err(refused) => refused,
+        }
+    }
+
+    fn wanted_of_list(&self, query: Option<&[u8]>) -> Result<(Option<String>, u32), Reply> {
+        let known = [Parameter::Value("site"), Parameter::Value("from")];
+        let said = Parameters::read(query, &known)?;
+        let from = match said.value("from").map(str::parse) {
+            None => 0,
+            Some(Ok(from)) => from,
+            Some(Err(_)) => {
+                let why = "from is the `next` of the page before, or left out for the first";
+                return Err(Reply::error(400, why));
+            }
+        };
+        let site = said.value("site");
+        if let Some(name) = site {
+            named(&self.snapshot.borrow(), name)?;
+        }
+        Ok((site.map(str::to_owned), from))
+    }
+
+    async fn list(&self, site: Option<&str>, from: u32) -> Reply {
+        let (mut rows, mut next): (Vec<Value>, _) = (Vec::new(), Some(from));
+        for _ in 0..LIST_PAGES {
+            let Some(from) = next.filter(|_| rows.len() < LIST_URLS as usize) else {
+                break;
+            };
+            let page = self.cache.memory().page(from, LIST_URLS);
+            rows.extend(page.slots.iter().filter_map(|slot| {
+                let (name, url) = split_key(slot.key())?;
+                let name = std::str::from_utf8(name).ok()?;
+                if site.is_some_and(|site| site != name) {
+                    return None;
+                }
+                let (floor, now) = (self.floor_of(name), self.clock.wall());
+                explain::row(name.as_bytes(), url, slot.value(), floor, now)
+            }));
+            next = page.next;
+            tokio::task::yield_now().await; // others ask the keeper too
+        }
+        Reply::json(200, &json!({ "kept": rows, "next": next }))
+    }
+
+    /// `GET /cache/show?url=URL[&site=NAME]`: everything kept of a URL, and what a visitor gets now.
+    pub fn cache_show(&self, query: Option<&[u8]>) -> Reply {
+        self.show(query).unwrap_or_else(|refused| refused)
+    }
+
+    fn show(&self, query: Option<&[u8]>) -> Result<Reply, Reply> {
+        let known = [Parameter::Value("site"), Parameter::Value("url")];
+        let said = Parameters::read(query, &known)?;
+        let Some(url) = said.value("url") else {
+            return Err(Reply::error(400, "say which URL: url=URL"));
+        };
+        let url = Url::read(url)?;
+        let snapshot = self.snapshot.borrow();
+        let site = match said.value("site") {
+            Some(name) => named(&snapshot, name)?,
+            None => hosting(&snapshot, &url)?,
+        };
+        let name = site_name(&snapshot, site);
+        let Some(rules) = snapshot.rules(site) else {
+            return Ok(Reply::json(
+                200,
+                &json!({ "site": name, "cached": false, "kept": [], "left_out": 0, "fills": [], "elsewhere": null }),
+            ));
+        };
+        let (now, floor) = (self.clock.wall(), self.floor_of(name));
+        let under = self.kept_under(name, &url, url.scheme, &rules);
+        let as_seen = match sees_normal(&snapshot, site) {
+            true => under.first(),
+            false => under.last(),
+        };
+        let path: &[u8] = match sees_normal(&snapshot, site) {
+            true => &url.normal,
+            false => url.request.path(),
+        };
+        let variants = || {
+            under.iter().flat_map(|kept| {
+                let variants = kept
+                    .slot
+                    .iter()
+                    .flat_map(|slot| slot.value().variants.iter());
+                let alive = variants.filter(|object| object.born >= floor);
+                alive.map(move |object| (&kept.key, object))
+            })
+        };
+        let told: Vec<Value> = variants()
+            .take(VARIANTS_TOLD)
+            .map(|(key, object)| {
+                let mut told = explain::variant(object, &url.request, path, &rules, now);
+                if let (Some(told), Some((_, url))) = (told.as_object_mut(), split_key(key)) {
+                    told.insert("url".into(), String::from_utf8_lossy(url).into());
+                }
+                told
+            })
+            .collect();
+        let memory = self.cache.memory();
+        let fills: Vec<Value> = under
+            .iter()
+            .flat_map(|kept| {
+                let fills = self.cache.fills().report(memory.hash(&kept.key), &kept.key);
+                fills.into_iter().map(|report| explain::fill(&report))
+            })
+            .collect();
+        let resource = as_seen.and_then(|kept| kept.slot.as_ref().map(|slot| slot.value()));
+        let plain = explain::plain_get(resource, &url.request, path, &rules, floor, now);
+        Ok(Reply::json(
+            200,
+            &json!({
+                "site": name,
+                "url": as_seen.map(|kept| text_of(&kept.key)),
+                "cached": true,
+                "kept": told,
+                "left_out": variants().count().saturating_sub(VARIANTS_TOLD),
+                "fills": fills,
+                "plain_get": plain,
+                "elsewhere": self.elsewhere(name, &url, &rules, floor),
+            }),
+        ))
+    }
+
+    /// The same URL under the other scheme, if something is kept of that: the mistake one makes at night.
+    fn elsewhere(&self, site: &str, url: &Url, rules: &Rules, floor: u64) -> Option<String> {
+        let other = match url.scheme {
+            Scheme::Http => Scheme::Https,
+            Scheme::Https => Scheme::Http,
+        };
+        let under = self.kept_under(site, url, other, rules);
+        let holds = |kept: &&KeptUnder| {
+            let mut variants = kept.slot.iter().flat_map(|slot| &slot.value().variants);
+            variants.any(|object| object.born >= floor)
+        };
+        under.iter().find(holds).map(|kept| text_of(&kept.key))
+    }
+
+    /// `POST /purge?site=NAME&url=URL` or `POST /purge?site=NAME&all`: from now on nothing is answered that was kept, or
+    /// asked for, before.
+    pub async fn purge(&self, query: Option<&[u8]>) -> Reply {
+        let known = [
+            Parameter::Value("site"),
+            Parameter::Value("url"),
+            Parameter::Flag("all"),
+        ];
+        let said = match Parameters::read(query, &known) {
+            Ok(said) => said,
+            Err(refused) => return refused,
+        };
+        let what = "say what to purge of which site: site=NAME and either url=URL or all";
+        let Some(site) = said.value("site") else {
+            return Reply::error(400, what);
+        };
+        match (said.value("url"), said.has("all")) {
+            (Some(url), false) => self.purge_url(site, url).unwrap_or_else(|refused| refused),
+            (None, true) => self.purge_all(site).await,
+            _ => Reply::error(400, what),
+        }
+    }
+
+    fn purge_url(&self, site: &str, url: &str) -> Result<Reply, Reply> {
+        let url = Url::read(url)?;
+        let snapshot = self.snapshot.borrow();
+        let index = named(&snapshot, site)?;
+        let host = hosting(&snapshot, &url)?;
+        if host != index {
+            let (host, owner) = (text_of(url.request.host()), site_name(&snapshot, host));
+            return Err(Reply::error(
+                409,
+                format!(
+                    "the host {host} belongs to site {owner}, not to {site}: nothing was purged"
+                ),
+            ));
+        }
+        let Some(rules) = snapshot.rules(index) else {
+            let nothing = json!({ "site": site, "cached": false, "variants": 0, "fills": 0 });
+            return Ok(Reply::json(200, &nothing));
+        };
+        let floor = self.floor_of(site);
+        let (mut variants, mut fills) = (0, 0);
+        let under = self.kept_under(site, &url, url.scheme, &rules);
+        for kept in &under {
+            let hash = self.cache.memory().hash(&kept.key);
+            fills += self.cache.fills().report(hash, &kept.key).len();
+            let alive = |slot: &Arc<Slot<Resource>>| {
+                let variants = slot.value().variants.iter();
+                variants.filter(|object| object.born >= floor).count()
+            };
+            // What a purge of the site has left behind was not kept any more.
+            let gone_before =
+                (kept.slot.as_ref()).map_or(0, |slot| slot.value().variants.len() - alive(slot));
+            let taken = self.cache.purge_key(&kept.key);
+            variants += taken.saturating_sub(gone_before);
+        }
+        Ok(Reply::json(
+            200,
+            &json!({
+                "site": site,
+                "url": under.first().map(|kept| text_of(&kept.key)),
+                "cached": true,
+                "variants": variants,
+                "fills": fills,
+                "elsewhere": self.elsewhere(site, &url, &rules, floor),
+            }),
+        ))
+    }
+
+    async fn purge_all(&self, site: &str) -> Reply {
+        let cached = {
+            let snapshot = self.snapshot.borrow();
+            match named(&snapshot, site) {
+                Ok(index) => snapshot.rules(index).is_some(),
+                Err(refused) => return refused,
+            }
+        };
+        let before = self.floor_of(site);
+        self.cache.purge_site(site);
+        let floor = self.floor_of(site);
+        // It is done; what follows gives the memory back at once, and counts.
+        let (prefix, memory) = (prefix_of(site), self.cache.memory());
+        let (mut urls, mut variants, mut next) = (0u64, 0, Some(0));
+        while let Some(from) = next {
+            let page = memory.page(from, LIST_URLS);
+            for slot in page
+                .slots
+                .iter()
+                .filter(|slot| slot.key().starts_with(&prefix))
+            {
+                let purged = |slot: &Slot<Resource>| {
+                    let variants = slot.value().variants.iter();
+                    let purged = variants.filter(|object| (before..floor).contains(&object.born));
+                    purged.count()
+                };
+                let of_it = purged(slot);
+                urls += u64::from(of_it > 0);
+                variants += of_it;
+                memory.remove_if(slot.hash(), slot.key(), |slot| {
+                    let mut variants = slot.value().variants.iter();
+                    variants.all(|object| object.born < floor)
+                });
+            }
+            next = page.next;
+            tokio::task::yield_now().await; // others ask the keeper too
+        }
+        Reply::json(
+            200,
+            &json!({ "site": site, "all": true, "cached": cached, "urls": urls, "variants": variants }),
+        )
+    }
+
+    /// What is kept under the keys that a URL may have: that of its normal path, and that of the path as it is written,
+    /// where those differ.
+    fn kept_under(&self, site: &str, url: &Url, scheme: Scheme, rules: &Rules) -> Vec<KeptUnder> {
+        let written = url.is_spelled_otherwise().then(|| url.request.path());
+        let paths = [Some(url.normal.as_slice()), written];
+        paths
+            .into_iter()
+            .flatten()
+            .map(|path| {
+                let mut key = prefix_of(site);
+                write_key(rules, scheme, &url.request, path, &mut key);
+                let slot = self.cache.peek(&key);
+                KeptUnder { key, slot }
+            })
+            .collect()
+    }
+
+    fn floor_of(&self, site: &str) -> u64 {
+        self.cache
+            .floor(site)
+            .load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+fn split_key(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (site, url) = key.split_at_checked(key.iter().position(|&b| b == 0)?)?;
+    Some((site, url.get(1..)?))
+}
+
+/// The URL of a key, or any other text.
+fn text_of(key: &[u8]) -> String {
+    let text = split_key(key).map_or(key, |(_, url)| url);
+    String::from_utf8_lossy(text).into_owned()
+}
+
+fn site_name(snapshot: &SharedSnapshot, site: u32) -> &str {
+    let site = usize::try_from(site)
+        .ok()
+        .and_then(|at| snapshot.settled.sites.get(at));
+    site.map_or("", |site| &site.name)
+}
+
+/// Whether keys are made of the normal path, as the origin sees it.
+fn sees_normal(snapshot: &SharedSnapshot, site: u32) -> bool {
+    let site = usize::try_from(site)
+        .ok()
+        .and_then(|at| snapshot.settled.sites.get(at));
+    site.is_none_or(|site| site.path == PathPolicy::Normalized)
+}
+
+fn named(snapshot: &SharedSnapshot, name: &str) -> Result<u32, Reply> {
+    snapshot.site_named(name).ok_or_else(|| {
+        let sites = sites(snapshot);
+        Reply::error(
+            404,
+            format!("there is no site {name:?}; there are: {sites}"),
+        )
+    })
+}
+
+fn hosting(snapshot: &SharedSnapshot, url: &Url) -> Result<u32, Reply> {
+    snapshot.site_of(url.request.host()).ok_or_else(|| {
+        let (host, sites) = (text_of(url.request.host()), sites(snapshot));
+        Reply::error(
+            404,
+            format!("no site has the host {host}; there are: {sites}"),
+        )
+    })
+}
+
+fn sites(snapshot: &SharedSnapshot) -> String {
+    let all = &snapshot.settled.sites;
+    let names: Vec<&str> = all
+        .iter()
+        .take(SITES_NAMED)
+        .map(|site| site.name.as_str())
+        .collect();
+    let more = match all.len().saturating_sub(SITES_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.join(", ") + &more
+}
