@@ -367,4 +367,17 @@ mod tests {
             CompressRules::default()
         );
     }
+
+    #[test]
+    fn none_of_the_usual_media_types_stands_for_another() {
+        let types = CompressSettings::default().rules().types;
+        for (place, one) in types.iter().enumerate() {
+            for (other_place, other) in types.iter().enumerate() {
+                assert!(
+                    place == other_place || !one.covers(other),
+                    "{one:?} {other:?}"
+                );
+            }
+        }
+    }
 }

@@ -8,9 +8,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::fault::{Fault, Faults, PROBLEMS, Place, Step, What};
 use crate::names::{dns_name, host_pattern};
+use crate::notices::{Remark, remarks};
 use crate::problem::{Lines, Problem, Problems};
 use crate::reference::{self, STATE};
-use crate::server::{LogTarget, Server};
+use crate::server::Server;
 use crate::settled::{FORMAT, Settled};
 use crate::site::Site;
 use crate::validate::{SITES, validate};
@@ -160,32 +161,16 @@ impl<'a> Draft<'a> {
     }
 
     fn notices(&self, settled: &Settled) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        let mut notice = |path: &[Step], text: &str| {
-            let (span, written) = self.span_of(path);
-            if written {
-                let line = Lines::new(self.text).line_of(span.start);
-                notices.push(Notice {
-                    file: self.file.clone(),
-                    line,
-                    text: text.to_owned(),
-                });
-            }
+        let lines = Lines::new(self.text);
+        let notice = |(path, text): Remark| {
+            let (span, written) = self.span_of(&path);
+            written.then(|| Notice {
+                file: self.file.clone(),
+                line: lines.line_of(span.start),
+                text,
+            })
         };
-        if settled.server.status.is_some() {
-            notice(
-                &[Step::Key("server"), Step::Key("status")],
-                "the status board is not built yet; nothing listens there",
-            );
-        }
-        if settled.server.log.to != LogTarget::File && settled.server.log.path.is_some() {
-            let path = [Step::Key("server"), Step::Key("log"), Step::Key("path")];
-            notice(
-                &path,
-                "the path is not used: the access log does not go to a file",
-            );
-        }
-        notices
+        remarks(settled).into_iter().filter_map(notice).collect()
     }
 
     /// Turns paths into lines and columns, and puts problems in the order of the file.

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::explain_cache::{COVERED, explain_cache};
 use crate::origin::Health;
 use crate::server::{ClientAddress, LogTarget, Query, Server};
+use crate::setting::Unit;
 use crate::settled::Settled;
 use crate::site::{PathPolicy, Site};
 use crate::target::HostPolicy;
+use crate::units;
 use crate::value::{Rows, Section};
 
 /// The most hosts or origins of one site that are listed.
@@ -108,7 +111,19 @@ fn explain_server(server: &Server, page: &mut String) {
         }
     }
     let _ = writeln!(page, "  access log: {}", access_log(server));
-    let silent = ["http", "https", "admin", "tls.certificate", "log."];
+    let _ = writeln!(
+        page,
+        "  cache memory: {}",
+        units::show(Unit::Bytes, server.cache_memory)
+    );
+    let silent = [
+        "http",
+        "https",
+        "admin",
+        "tls.certificate",
+        "log.",
+        "cache_memory",
+    ];
     let unusual = unusual(
         &rows_of(server, ""),
         &rows_of(&Server::default(), ""),
@@ -184,11 +199,12 @@ fn explain_site(site: &Site, page: &mut String) {
         if site.path == PathPolicy::Normalized {
             page.push_str("  path     in normal form\n");
         }
+        explain_cache(&site.cache, &site.compress, page);
         if !site.origin.tls_verify {
             page.push_str("  warning  origins' certificates are not verified: anyone between can read and change everything\n");
         }
     }
-    let silent = [
+    let mut silent = vec![
         "name",
         "hosts",
         "origins",
@@ -197,6 +213,7 @@ fn explain_site(site: &Site, page: &mut String) {
         "respond.",
         "origin.host",
     ];
+    silent.extend(COVERED);
     let mut usual = Site::default();
     // Having health checks is worth a line; each of their defaults is not.
     usual.origin.health = site.origin.health.as_ref().map(|_| Health {
@@ -268,7 +285,7 @@ fn differences(old: &Rows, new: &Rows, prefix: &str, lines: &mut Vec<String>) {
     }
 }
 
-fn listed(items: &[String]) -> String {
+pub(crate) fn listed(items: &[String]) -> String {
     let shown = items
         .iter()
         .take(LISTED)

@@ -34,10 +34,12 @@
 mod cache;
 mod draft;
 mod explain;
+mod explain_cache;
 mod fault;
 mod limits;
 mod names;
 mod network;
+mod notices;
 mod origin;
 mod pattern;
 mod problem;

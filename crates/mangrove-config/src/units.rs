@@ -50,7 +50,7 @@ pub(crate) fn show(unit: Unit, magnitude: u64) -> String {
 /// A magnitude as it is written in TOML, with quotes where they are needed.
 pub(crate) fn written(unit: Unit, magnitude: u64) -> String {
     match unit {
-        Unit::Time => format!("\"{}\"", with_unit(magnitude, &TIMES)),
+        Unit::Time => format!("\"{}\"", show(unit, magnitude)),
         Unit::Bytes | Unit::Rate if magnitude >= 1024 && magnitude.is_multiple_of(1024) => {
             format!("\"{}\"", with_unit(magnitude, &SIZES))
         }

@@ -1,5 +1,6 @@
 //! What must hold of a site's cache beyond each setting's own range: nothing contradicts, nothing is without effect.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use mangrove_cache::is_never_stored;
@@ -53,9 +54,13 @@ pub(crate) fn check_cache(cache: &CacheSettings, faults: &mut Faults) {
 }
 
 pub(crate) fn check_compress(compress: &CompressSettings, faults: &mut Faults) {
-    redundant(faults, "types", &compress.types, |wide, narrow| {
-        wide.0.covers(&narrow.0)
-    });
+    /// Nearly every site has these; comparing each with each again would be most of the work of judging many sites.
+    static USUAL: LazyLock<CompressSettings> = LazyLock::new(CompressSettings::default);
+    if compress.types != USUAL.types {
+        redundant(faults, "types", &compress.types, |wide, narrow| {
+            wide.0.covers(&narrow.0)
+        });
+    }
     if compress.types.is_empty() {
         // No file can say so; a stored form could.
         require(
@@ -376,17 +381,14 @@ fn redundant<T>(
             };
             let mut path = here.clone();
             path.push(Step::Entry(place));
+            let (value, other) = (shown(value), shown(other));
+            let what = if value == other {
+                format!("{value} is listed twice")
+            } else {
+                format!("{value} changes nothing beside {other}")
+            };
             faults.within(Step::Entry(position), |faults| {
-                faults.refuse_for(
-                    format!(
-                        "{} changes nothing: {} is there",
-                        shown(value),
-                        shown(other)
-                    ),
-                    Some("leave it out".to_owned()),
-                    path,
-                    "the other one",
-                );
+                faults.refuse_for(what, Some("leave it out".to_owned()), path, "the other one");
             });
         }
     });

@@ -1,9 +1,11 @@
 //! The JSON spelling of settled values: serde's own, except that durations are whole milliseconds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::pattern::{FieldName, Paths};
 use crate::target::{HostPolicy, StatusRange};
 
 /// A value with a spelling in the settled form.
@@ -52,7 +54,18 @@ macro_rules! plain {
 }
 pub(crate) use plain;
 
-plain!(bool, u16, u32, u64, String, HostPolicy, StatusRange);
+plain!(
+    bool,
+    u16,
+    u32,
+    u64,
+    String,
+    SocketAddr,
+    HostPolicy,
+    StatusRange,
+    Paths,
+    FieldName,
+);
 
 impl<T: Serialize + for<'a> Deserialize<'a>> Wire for Vec<T> {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -64,12 +77,32 @@ impl<T: Serialize + for<'a> Deserialize<'a>> Wire for Vec<T> {
     }
 }
 
-impl<T: Serialize + for<'a> Deserialize<'a>> Wire for Option<T> {
+/// An optional value is spelled as the value is, or `null`.
+impl<T: Wire> Wire for Option<T> {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
+        match self {
+            Some(value) => serializer.serialize_some(&Written(value)),
+            None => serializer.serialize_none(),
+        }
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer)
+        Ok(Option::deserialize(deserializer)?.map(|Read(value)| value))
+    }
+}
+
+struct Written<'a, T>(&'a T);
+
+impl<T: Wire> Serialize for Written<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
+}
+
+struct Read<T>(T);
+
+impl<'de, T: Wire> Deserialize<'de> for Read<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::read(deserializer).map(Read)
     }
 }

@@ -137,6 +137,7 @@ fn a_file_says_what_it_does() {
       admin    127.0.0.1:9180
       certificate: /etc/mangrove/news.pem
       access log: log/access.ndjson in the state folder, visitors' addresses cut to their network, without query strings
+      cache memory: 256MiB
       not the default:
         status = "[::]:8081"
         trusted_proxies = ["10.0.0.0/8"]
@@ -147,6 +148,10 @@ fn a_file_says_what_it_does() {
       hosts    news.example, *.news.example
       origins  http://127.0.0.1:3000 (25%), unix:/run/news.sock (25%), https://backup.example (50%)
       Host     the one in the origin's URL
+      cache    fresh as long as the origin says; where it does not, 10% of the time since Last-Modified, at most 24h
+      key      the URL with its query
+      stale    served for up to 24h when the origin fails or is down, unless it says otherwise
+      compress text and the like, from 1KiB to 10MiB: zstd 3, brotli 5, gzip 6
       not the default:
         origin.connect_timeout = "500ms"
         origin.health.path = "/up"
