@@ -57,7 +57,7 @@ impl World {
             true => "",
             false => "limits.drain = '0s'",
         };
-        let hosts = match site.contains("hosts = ") {
+        let hosts = match site.starts_with("hosts = ") {
             true => "",
             false => "hosts = ['*']",
         };
