@@ -176,7 +176,8 @@ impl SharedSnapshot {
     /// What a site wants of its cache; none where its answers are made at the edge and never kept.
     pub fn rules(&self, site: u32) -> Option<Rules> {
         let settings = self.settled.sites.get(usize::try_from(site).ok()?)?;
-        (settings.respond.is_none() && !settings.sample).then(Rules::default)
+        let has_origins = settings.respond.is_none() && !settings.sample;
+        has_origins.then(|| settings.cache.rules(&self.settled.server.cdn_id))
     }
 }
 

@@ -207,7 +207,7 @@ impl Edge {
             &json!({
                 "site": name,
                 "url": as_seen.map(|kept| text_of(&kept.key)),
-                "cached": true,
+                "cached": rules.on,
                 "kept": told,
                 "left_out": variants().count().saturating_sub(VARIANTS_TOLD),
                 "fills": fills,
@@ -293,7 +293,7 @@ impl Edge {
             &json!({
                 "site": site,
                 "url": under.first().map(|kept| text_of(&kept.key)),
-                "cached": true,
+                "cached": rules.on,
                 "variants": variants,
                 "fills": fills,
                 "elsewhere": self.elsewhere(site, &url, &rules, floor),
@@ -305,7 +305,7 @@ impl Edge {
         let cached = {
             let snapshot = self.snapshot.borrow();
             match named(&snapshot, site) {
-                Ok(index) => snapshot.rules(index).is_some(),
+                Ok(index) => snapshot.rules(index).is_some_and(|rules| rules.on),
                 Err(refused) => return refused,
             }
         };

@@ -302,3 +302,22 @@ fn an_order_one_byte_too_long_is_refused() {
         "{told}"
     );
 }
+
+/// Keys are made of what the site's settings say; whoever looks and purges goes by the same.
+#[test]
+fn a_url_is_looked_up_and_purged_under_the_sites_own_rules() {
+    let world = World::with("", "[site.cache]\nquery_ignore = ['utm_*']");
+    let mut client = world.client();
+    fill(&world, &mut client, "/?utm_source=a&b", FRESH, "news");
+    let told = kept(&world, "http://a.example/?b");
+    assert_eq!(told["kept"][0]["url"], "http://a.example/?b");
+    let purge = "/purge?site=story&url=http://a.example/?utm_medium=c%26b";
+    assert_eq!(world.operator("POST", purge).1["variants"], 1);
+
+    let world = World::with("", "[site.cache]\nenabled = false");
+    let mut client = world.client();
+    fill(&world, &mut client, "/", FRESH, "news");
+    let told = show(&world, "http://a.example/");
+    assert_eq!(told["cached"], false);
+    assert_eq!(told["plain_get"]["reason"], "cache-off");
+}
