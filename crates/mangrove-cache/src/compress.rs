@@ -49,21 +49,30 @@ impl MediaPattern {
 /// as JPEG, WOFF2 and video, would only cost time.
 pub const COMPRESSIBLE: &[&str] = &[
     "text/*",
-    "application/json",
     "application/*+json",
-    "application/xml",
     "application/*+xml",
+    "application/graphql-response",
     "application/javascript",
-    "application/x-javascript",
-    "application/ecmascript",
-    "application/wasm",
+    "application/json",
+    "application/manifest",
+    "application/rtf",
     "application/vnd.ms-fontobject",
-    "image/svg+xml",
-    "image/bmp",
-    "image/x-icon",
-    "image/vnd.microsoft.icon",
-    "font/ttf",
+    "application/wasm",
+    "application/x-javascript",
+    "application/x-ndjson",
+    "application/x-sh",
+    "application/x-yaml",
+    "application/xml",
+    "application/yaml",
     "font/otf",
+    "font/ttf",
+    "image/bmp",
+    "image/svg+xml",
+    "image/vnd.microsoft.icon",
+    "image/x-icon",
+    "model/*+json",
+    "model/*+xml",
+    "model/gltf",
 ];
 
 /// What a site wants compressed, and how hard.
@@ -98,11 +107,14 @@ impl CompressRules {
         (self.smallest..=self.largest).contains(&length)
     }
 
-    /// Whether a `Content-Type` is among [`types`](Self::types), whatever its case and its parameters.
+    /// Whether a `Content-Type` is among [`types`](Self::types), whatever its case and its parameters; `text/event-stream`
+    /// never is.
     pub fn wants_type(&self, content_type: &[u8]) -> bool {
         let essence = content_type.split(|&b| b == b';').next();
         let essence = mangrove_http::trim(essence.unwrap_or_default()).to_ascii_lowercase();
-        self.types.iter().any(|pattern| pattern.matches(&essence))
+        // Events are read as they come; whatever compresses would hold them back.
+        essence != b"text/event-stream"
+            && self.types.iter().any(|pattern| pattern.matches(&essence))
     }
 }
 
@@ -114,10 +126,10 @@ impl Default for CompressRules {
                 .iter()
                 .filter_map(|text| MediaPattern::parse(text))
                 .collect(),
-            smallest: 1024,
-            largest: 10 << 20,
-            zstd_level: 3,
-            brotli_level: 5,
+            smallest: 512,
+            largest: 16 << 20,
+            zstd_level: 10,
+            brotli_level: 6,
             gzip_level: 6,
         }
     }
@@ -145,6 +157,7 @@ mod tests {
             "text",
             "image/jpeg",
             "application/json-seq",
+            "text/event-stream",
             "x/text/html",
             "font/woff2",
         ] {

@@ -146,13 +146,13 @@ settings! {
             "Whether anything is compressed at the edge. What an origin compressed is passed on either way.";
         types: Vec<MediaTypes> = compressible(), List 1 ..= 128,
             "Media types: `text/css`, `text/*`, `application/*+json`. Pictures, video and fonts such as WOFF2 are compressed already.";
-        minimum_bytes: u64 = 1_024, Bytes 1 ..= 1_048_576,
-            "The smallest content that is compressed; below one packet there is little to win.";
-        maximum_bytes: u64 = 10_485_760, Bytes 1_024 ..= 1_073_741_824,
-            "The largest content that is compressed: it is held in memory while it is.";
-        zstd_level: u32 = 3, Count 1 ..= 19,
+        minimum_bytes: u64 = 512, Bytes 1 ..= 1_048_576,
+            "The smallest content that is compressed: with its head, less fits into one packet either way.";
+        maximum_bytes: u64 = 16_777_216, Bytes 1_024 ..= 33_554_432,
+            "The largest content that is compressed; this much keeps a thread busy for a second.";
+        zstd_level: u32 = 10, Count 1 ..= 19,
             "How hard zstd tries; higher is smaller and slower.";
-        brotli_level: u32 = 5, Count 0 ..= 11,
+        brotli_level: u32 = 6, Count 0 ..= 11,
             "How hard brotli tries.";
         gzip_level: u32 = 6, Count 1 ..= 9,
             "How hard gzip tries.";

@@ -97,7 +97,7 @@ beside_s_maxage = true
 
 [site.compress]
 types = ["text/html", "application/*+json"]
-minimum_bytes = 512
+minimum_bytes = 2000
 maximum_bytes = "1MiB"
 zstd_level = 1
 "#;
@@ -172,15 +172,17 @@ fn each_setting_reaches_the_rules() {
     assert_eq!((rules.variants, rules.largest), (8, 64 << 20));
     let site = settlement(FULL).settled.sites.remove(0);
     let compress = site.compress.rules();
-    assert!(compress.wants(b"Text/HTML; charset=utf-8", 512) && !compress.wants(b"text/css", 512));
-    assert!(!compress.wants(b"text/html", 511) && !compress.wants(b"text/html", (1 << 20) + 1));
+    assert!(
+        compress.wants(b"Text/HTML; charset=utf-8", 2_000) && !compress.wants(b"text/css", 2_000)
+    );
+    assert!(!compress.wants(b"text/html", 1_999) && !compress.wants(b"text/html", (1 << 20) + 1));
     assert_eq!(
         (
             compress.zstd_level,
             compress.brotli_level,
             compress.gzip_level
         ),
-        (1, 5, 6)
+        (1, 6, 6)
     );
 }
 
@@ -254,7 +256,7 @@ fn a_site_says_what_it_keeps() {
     stale    served for up to 1m while the origin is asked, 1h when the origin fails, 168h while it is down, unless it says otherwise
     reload   a visitor's Cache-Control does not reach past the cache
     warning  responses with Set-Cookie are kept: a cookie made for one visitor reaches others
-    compress text/html, application/*+json, from 512B to 1MiB: zstd 1, brotli 5, gzip 6
+    compress text/html, application/*+json, from 2000B to 1MiB: zstd 1, brotli 6, gzip 6
     not the default:
       cache.stale.beside_s_maxage = true
       cache.normalize_encoding = false
@@ -273,7 +275,7 @@ fn a_site_says_what_it_keeps() {
     cache    fresh as long as the origin says in Cache-Control alone; where it does not, 10% of the time since Last-Modified, at most 24h
     key      the URL without its query; phones, tablets and everything else
     stale    served only as the origin allows
-    compress text and the like, from 1KiB to 10MiB: zstd 3, brotli 5, gzip 6
+    compress text and the like, from 512B to 16MiB: zstd 10, brotli 6, gzip 6
     not the default:
       cache.stale.if_error_ceiling = "0s"
     "#);

@@ -151,7 +151,7 @@ fn a_file_says_what_it_does() {
       cache    fresh as long as the origin says; where it does not, 10% of the time since Last-Modified, at most 24h
       key      the URL with its query
       stale    served for up to 24h when the origin fails or is down, unless it says otherwise
-      compress text and the like, from 1KiB to 10MiB: zstd 3, brotli 5, gzip 6
+      compress text and the like, from 512B to 16MiB: zstd 10, brotli 6, gzip 6
       not the default:
         origin.connect_timeout = "500ms"
         origin.health.path = "/up"
