@@ -119,17 +119,8 @@ impl Register {
     }
 
     /// Asks the idlest of a sample to go; false when none of it is idle.
-    pub fn make_room(&self, mut random: impl FnMut() -> u64) -> bool {
-        let entries = self.entries.borrow();
-        let count = entries.len() as u64;
-        if count == 0 {
-            return false;
-        }
-        let sample =
-            (0..SAMPLE).filter_map(|_| entries.get(usize::try_from(random() % count).unwrap_or(0)));
-        let idle = sample
-            .filter(|presence| presence.idle_since.get() != u64::MAX && !presence.evicted.get());
-        let Some(idlest) = idle.min_by_key(|presence| presence.idle_since.get()) else {
+    pub fn make_room(&self, random: impl FnMut() -> u64) -> bool {
+        let Some(idlest) = self.idlest(random) else {
             return false;
         };
         idlest.evicted.set(true);
@@ -137,6 +128,25 @@ impl Register {
             waker.wake();
         }
         true
+    }
+
+    /// Since when the idlest of a sample waits.
+    pub fn idlest_since(&self, random: impl FnMut() -> u64) -> Option<Moment> {
+        Some(Moment(self.idlest(random)?.idle_since.get()))
+    }
+
+    fn idlest(&self, mut random: impl FnMut() -> u64) -> Option<Rc<Presence>> {
+        let entries = self.entries.borrow();
+        let count = entries.len() as u64;
+        if count == 0 {
+            return None;
+        }
+        let sample =
+            (0..SAMPLE).filter_map(|_| entries.get(usize::try_from(random() % count).unwrap_or(0)));
+        let idle = sample
+            .filter(|presence| presence.idle_since.get() != u64::MAX && !presence.evicted.get());
+        idle.min_by_key(|presence| presence.idle_since.get())
+            .map(Rc::clone)
     }
 }
 
@@ -237,7 +247,7 @@ fn take(
     let place = match core.ceiling.enter(most) {
         Some(place) => place,
         // The idlest goes, the newcomer stays: for that moment there is one more than the ceiling.
-        None if core.register.make_room(|| core.random()) => core.ceiling.squeeze_in(),
+        None if core.make_room() => core.ceiling.squeeze_in(),
         None => {
             core.metrics.reason(EdgeReason::TooManyConnections.into());
             if kind == ListenerKind::Http {

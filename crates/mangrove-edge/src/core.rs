@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mangrove_http::{RequestHead, RequestId, ResponseHead, Scheme, imf_fixdate};
 
 use crate::accept::Register;
 use crate::cache::{Cache, CoreCache};
+pub use crate::ceiling::{Ceiling, Place};
 use crate::clock::Clock;
 use crate::log::{CoreLog, address_text};
 use crate::metrics::CoreMetrics;
@@ -56,42 +56,6 @@ pub struct Core {
     request_heads: RefCell<Vec<RequestHead>>,
     response_heads: RefCell<Vec<ResponseHead>>,
     buffers: RefCell<Vec<Vec<u8>>>,
-}
-
-/// Connections of the whole process.
-#[derive(Debug, Default)]
-pub struct Ceiling {
-    open: AtomicUsize,
-}
-
-/// A connection's place under the ceiling; leaving is dropping it.
-#[derive(Debug)]
-pub struct Place(Arc<Ceiling>);
-
-impl Ceiling {
-    /// A place, if fewer than `most` are taken.
-    pub fn enter(self: &Arc<Self>, most: usize) -> Option<Place> {
-        let before = self.open.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(self)); // dropped again when there is no room
-        (before < most).then_some(place)
-    }
-
-    /// A place beyond the ceiling, for whoever takes the place of one that was asked to leave.
-    pub fn squeeze_in(self: &Arc<Self>) -> Place {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Place(Arc::clone(self))
-    }
-
-    /// Places taken.
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Core {
@@ -150,6 +114,26 @@ impl Core {
     /// True once the edge has been told to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Makes room for one more connection by the idlest of the process, here or on another core; false when none is idle.
+    pub fn make_room(&self) -> bool {
+        self.tell_idlest();
+        let itself = || self.register.make_room(|| self.random());
+        self.ceiling.make_room(self.id, itself)
+    }
+
+    /// At each turn of the clock: sends away whom other cores need the room of, and tells how long the idlest has waited.
+    pub fn keep_room(&self) {
+        let most = self.snapshot.borrow().settled.server.limits.connections as usize;
+        let evict = || self.register.make_room(|| self.random());
+        self.ceiling.pay(self.id, most, evict);
+        self.tell_idlest();
+    }
+
+    fn tell_idlest(&self) {
+        let idlest = self.register.idlest_since(|| self.random());
+        self.ceiling.tell(self.id, idlest);
     }
 
     /// The next number of this core's seeded sequence (SplitMix64).
@@ -293,21 +277,5 @@ impl Connection {
     /// The peer's address, IPv4 in its own clothes.
     pub fn peer_ip(&self) -> IpAddr {
         self.peer.ip().to_canonical()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_past_the_ceiling_has_no_place_until_someone_leaves() {
-        let ceiling = Arc::new(Ceiling::default());
-        let mut places: Vec<Place> = (0..3).filter_map(|_| ceiling.enter(3)).collect();
-        assert_eq!(places.len(), 3);
-        assert!(ceiling.enter(3).is_none());
-        assert_eq!(ceiling.open(), 3);
-        places.pop();
-        assert!(ceiling.enter(3).is_some());
     }
 }

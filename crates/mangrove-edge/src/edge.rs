@@ -138,7 +138,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         .map(|listener| listener.core + 1)
         .max()
         .unwrap_or(1);
-    let ceiling = Arc::new(Ceiling::default());
+    let ceiling = Arc::new(Ceiling::new(usize::from(core_count)));
     let pages = Arc::new(Pages::new());
     let cache = Cache::new(CACHE_BYTES, [random_seed()?, random_seed()?]);
     let (probes, mut probed) = mpsc::unbounded_channel();

@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::{
-    accept, admin, body, cache, closing, core, edge, handover, http1, http2, log, origin, outgoing,
-    pages, pipeline, tls, uptake, wheel,
+    accept, admin, body, cache, ceiling, closing, core, edge, handover, http1, http2, log, origin,
+    outgoing, pages, pipeline, tls, uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -51,6 +51,7 @@ fixed! {
     // Before the first byte of HTTP.
     time accept::BREATH: "How long a core that ran out of descriptors leaves its queue alone: trying again at once would burn it for nothing.";
     count accept::SAMPLE: "Connections looked at to find the idlest when there is no room: near enough to the idlest of all, at a cost that a flood cannot raise.";
+    count ceiling::OWED_BY_A_CORE: "Connections that other cores may have asked one core to close, at a time: so many beyond `connections` the process may hold per core, for a turn of the clock.";
     bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
     bytes core::HEAD_READ_BYTES: "One read of a head, and of the bytes that show which protocol is spoken: nearly every head fits in.";
     bytes core::READ_BYTES: "One read of a body: a body of 1 MiB takes few calls.";
@@ -221,6 +222,7 @@ mod tests {
         ("http2::tap::HEAD_BYTES", "the form of a frame"),
         ("http2::tap::START_BYTES", "the form of a frame"),
         ("http2::tap::PREFACE_BYTES", "the form of a preface"),
+        ("ceiling::NOBODY", "a mark"),
         ("uptake::FIN", "what the kernel counts"),
         ("wheel::TICK_MS", "is TICK"),
         ("wheel::NEVER", "a mark"),

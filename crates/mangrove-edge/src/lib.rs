@@ -32,6 +32,7 @@ pub mod admin;
 pub mod answer_head;
 pub mod body;
 pub mod cache;
+pub mod ceiling;
 pub mod clock;
 pub mod closing;
 pub mod core;

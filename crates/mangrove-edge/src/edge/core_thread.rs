@@ -204,6 +204,7 @@ async fn turn(
         core.wheel.turn(now);
         core.metrics.heartbeat.set(now.0);
         core.log.hand_over(&core.metrics);
+        core.keep_room();
         core.cache.sweep();
         let snapshot = core.snapshot();
         let sweep = now.saturating_since(swept) >= Duration::from_secs(1);

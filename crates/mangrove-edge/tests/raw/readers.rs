@@ -2,6 +2,7 @@
 //!
 //! Deadlines are 1 s here. What buffers on the way hold counts for nobody: 128 KiB at the edge, a few KiB at the reader.
 
+use std::net::Ipv6Addr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -178,4 +179,37 @@ fn whoever_never_stops_sending_is_reset_in_the_end() {
     client.data(1, "on a stream that nobody opened", true);
     assert!(!client.babbles(64 * 1024 * 1024), "it is read without end");
     is_alone(&world);
+}
+
+/// Whoever waits longest makes room, on whichever core: here all who wait are on the other one.
+#[test]
+fn room_is_made_by_the_idle_of_another_core() {
+    const MOST: u64 = 16;
+    let world = World::over_two_cores_with(&format!("limits.connections = {MOST}"));
+    let idle: Vec<_> = (1..MOST)
+        .map(|_| world.client_from(Ipv6Addr::LOCALHOST.into()))
+        .collect();
+    let mut busy = world.client();
+    busy.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    eventually("all are there", || {
+        (world.connections() == MOST).then_some(())
+    });
+
+    for _ in 0..4 {
+        let mut newcomer = world.client();
+        newcomer.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
+        let mut origin = world.origin.accept();
+        origin.head();
+        origin.answer("welcome");
+        assert_eq!(newcomer.answer().body, "welcome");
+    }
+    assert_eq!(world.counted(EdgeReason::TooManyConnections), 0);
+    eventually("no more than may be", || {
+        (world.connections() <= MOST).then_some(())
+    });
+    origin.answer("still here");
+    assert_eq!(busy.answer().body, "still here");
+    drop(idle);
 }

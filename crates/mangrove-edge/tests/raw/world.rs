@@ -47,7 +47,12 @@ impl World {
 
     /// With two cores: one for those who come over IPv4, one for the others.
     pub(crate) fn over_two_cores() -> Self {
-        Self::made("", "", 1)
+        Self::over_two_cores_with("")
+    }
+
+    /// The same, with further lines in the `[server]` block.
+    pub(crate) fn over_two_cores_with(server: &str) -> Self {
+        Self::made(server, "", 1)
     }
 
     fn made(server: &str, site: &str, second_core: u16) -> Self {
