@@ -30,6 +30,7 @@ use crate::tls::Identity;
 mod bare;
 mod chart;
 mod clock;
+mod compress;
 mod cpu;
 mod gates;
 mod hyper_server;
@@ -123,6 +124,8 @@ enum Action {
         #[command(flatten)]
         setting: Setting,
     },
+    /// Show what coding content costs and gains, at every level of every coding.
+    Compress,
     /// Count instructions of reading a head, beside httparse, and of moving a deadline, beside tokio's timer.
     Parts {
         /// N: each part is run N and 2 N times.
@@ -198,6 +201,8 @@ fn main() -> ExitCode {
             peers::mangrove::edge_alone(state, http, https)
         }
         Some(Action::Part { part, times }) => part.run(times).map(|()| ExitCode::SUCCESS),
+        Some(Action::Compress) => compress::measure(own_folder().parent().unwrap_or(own_folder()))
+            .map(|()| ExitCode::SUCCESS),
         Some(Action::Parts { times }) => count_parts(times),
         Some(Action::Refusals { setting }) => show_refusals(&setting),
         Some(Action::Pinned { core, command }) => {

@@ -35,6 +35,7 @@ pub mod cache;
 pub mod ceiling;
 pub mod clock;
 pub mod closing;
+pub mod compress;
 pub mod core;
 pub mod edge;
 pub mod fixed;
