@@ -88,6 +88,18 @@ impl RequestDirectives {
             } else if is("stale-if-error") {
                 shorten(&mut self.stale_if_error, argument.seconds().unwrap_or(0));
             }
+            if let Argument::Malformed(text) = argument {
+                self.restrict(text);
+            }
+        }
+    }
+
+    /// A quote that never closes hides what follows it: whatever restricts is obeyed all the same.
+    fn restrict(&mut self, text: &[u8]) {
+        for piece in list(text) {
+            let (name, _) = split_name(piece);
+            self.no_store |= name.eq_ignore_ascii_case(b"no-store");
+            self.no_cache |= name.eq_ignore_ascii_case(b"no-cache");
         }
     }
 }
@@ -338,5 +350,7 @@ mod tests {
         assert_eq!(read("max-stale, max-stale=5").max_stale, Some(5));
         assert_eq!(read("min-fresh=5, min-fresh=9").min_fresh, Some(9));
         assert_eq!(read("max-age=x").max_age, Some(0));
+        let hidden = read("x=\"oops, no-store, No-Cache");
+        assert!(hidden.no_store && hidden.no_cache && !read("x=\"no-store\"").no_store);
     }
 }

@@ -66,6 +66,9 @@ impl Freshened {
 ///
 /// A 304 says that the condition sent with it failed: what was asked about is still good, and its age starts anew. Its
 /// fields are taken over unless it names another strong validator.
+///
+/// On behalf of a request with `no-store` nothing of the answer is kept (section 5.2.1.5), not even that it came: what is
+/// stored stays as it was, and is served this once.
 pub fn freshen(
     stored: &Stored,
     response: &ResponseHead,
@@ -73,6 +76,9 @@ pub fn freshen(
     rules: &Rules,
     times: Times,
 ) -> Freshened {
+    if asked.directives.no_store {
+        return Freshened::Confirmed(Box::new(stored.clone()));
+    }
     let strong = response
         .field(Known::ETag)
         .and_then(EntityTag::parse)
@@ -129,7 +135,8 @@ pub fn confirmed_by<'s>(
 
 /// What a 200 to a HEAD says about what is stored for GET (section 4.3.5).
 ///
-/// With the same validators and the same length, an update; with others, what is stored is stale as of now.
+/// With the same validators and the same length, an update, unless the request said `no-store`; with others, what is stored
+/// is stale as of now.
 pub fn freshen_by_head(
     stored: &Stored,
     response: &ResponseHead,
@@ -154,6 +161,9 @@ pub fn freshen_by_head(
         && agrees(Known::LastModified)
         && same_length
         && response.status() == stored.status;
+    if same && asked.directives.no_store {
+        return stored.clone();
+    }
     same.then(|| updated(stored, response, asked, rules, times))
         .flatten()
         .filter(|updated| !admit::is_withdrawn(updated, response, rules))
@@ -183,7 +193,8 @@ fn updated(
     Some(admit::updated(stored, &head, response, asked, rules, times))
 }
 
-/// The stored fields, each replaced by those of the same name in the newer response (section 3.2).
+/// The stored fields, each replaced by those of the same name in the newer response (section 3.2). Without a newer `Date`
+/// the older one goes too: the time of arrival counts in its place (RFC 9110 section 6.6.1), and `Expires` from there.
 pub(crate) fn merged(stored: &Fields, response: &ResponseHead, rules: &Rules) -> Fields {
     let new = || {
         response.fields().filter(|field| {
@@ -197,7 +208,7 @@ pub(crate) fn merged(stored: &Fields, response: &ResponseHead, rules: &Rules) ->
     };
     let kept = stored
         .iter()
-        .filter(|field| !replaced(field))
+        .filter(|field| !replaced(field) && field.known != Known::Date)
         .map(|field| (field.name, field.value));
     kept.chain(new().map(|field| (field.name, field.value)))
         .collect()
