@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use mangrove_cache::CompressRules;
 use mangrove_edge::compress::{Coding, NotEncoded, encode};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -69,8 +70,12 @@ pub(crate) fn measure(project: &Path) -> Result<()> {
     Ok(())
 }
 
-fn chosen(coding: Coding, level: u32) -> &'static str {
-    if coding.level() == level { " ◄" } else { "" }
+fn chosen(coding: Coding, level: u8) -> &'static str {
+    if coding.level(&CompressRules::default()) == level {
+        " ◄"
+    } else {
+        ""
+    }
 }
 
 fn length(content: &[Bytes]) -> usize {
@@ -81,7 +86,7 @@ fn length(content: &[Bytes]) -> usize {
     clippy::cast_precision_loss,
     reason = "bytes and nanoseconds of a short run"
 )]
-fn cell(coding: Coding, level: u32, content: &[Bytes]) -> Result<Cell> {
+fn cell(coding: Coding, level: u8, content: &[Bytes]) -> Result<Cell> {
     let after = match encode(coding, level, content, || true) {
         Ok(coded) => length(&coded),
         Err(NotEncoded::NotSmaller) => length(content),

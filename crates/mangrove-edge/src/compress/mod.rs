@@ -24,12 +24,14 @@
 //! assert_eq!(wishes.best(|_| false), None); // as it is
 //! ```
 
+use mangrove_cache::CompressRules;
+
 mod choice;
 mod encode;
 mod fields;
 mod pool;
 
-pub use choice::{CODED_MOST, CODED_TYPES, SMALLEST_CODED, Uncoded, Wishes, why_uncoded};
+pub use choice::{Uncoded, Wishes, why_uncoded};
 pub use encode::{NotEncoded, STEP_BYTES, encode};
 pub use fields::coded_fields;
 pub use pool::{Compressor, Counts, Encoding, QUEUE_BYTES, QUEUE_JOBS, QueueFull, threads_for};
@@ -58,18 +60,17 @@ impl Coding {
         }
     }
 
-    /// The effort that an object is coded with, on the coding's own scale: docs/compression.md has what each costs and
-    /// gains.
-    pub const fn level(self) -> u32 {
+    /// How hard a site wants it tried, on the coding's own scale; docs/compression.md has what each level costs and gains.
+    pub const fn level(self, rules: &CompressRules) -> u8 {
         match self {
-            Self::Zstd => 10,
-            Self::Br => 6,
-            Self::Gzip => 6,
+            Self::Zstd => rules.zstd_level,
+            Self::Br => rules.brotli_level,
+            Self::Gzip => rules.gzip_level,
         }
     }
 
     /// The levels there are, least effort first.
-    pub const fn levels(self) -> std::ops::RangeInclusive<u32> {
+    pub const fn levels(self) -> std::ops::RangeInclusive<u8> {
         match self {
             Self::Zstd => 1..=19,
             Self::Br => 0..=11,

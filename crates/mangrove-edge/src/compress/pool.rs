@@ -15,12 +15,12 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::{CODED_MOST, Coding, NotEncoded, encode};
+use super::{Coding, NotEncoded, encode};
 
 /// The most jobs that wait; with one more, the content stays as it is.
 pub const QUEUE_JOBS: usize = 256;
-/// The most bytes of content that waits or is being coded: twice the largest there is.
-pub const QUEUE_BYTES: u64 = 2 * CODED_MOST;
+/// The most bytes of content that waits or is being coded. One larger object is taken on when there is nothing else.
+pub const QUEUE_BYTES: u64 = 32 << 20;
 /// Cores to which one thread is given.
 const CORES_PER_THREAD: usize = 4;
 /// How much these threads stand back for the cores, as `nice` counts: a core that has work comes before them.
@@ -84,6 +84,7 @@ struct Queue {
 
 struct Job {
     coding: Coding,
+    level: u8,
     content: Box<dyn AsRef<[Bytes]> + Send>,
     length: u64,
     result: oneshot::Sender<Result<Vec<Bytes>, NotEncoded>>,
@@ -127,7 +128,7 @@ impl Compressor {
         }
     }
 
-    /// Takes on the coding of `content`, at [`Coding::level`], or refuses at once: never waits.
+    /// Takes on the coding of `content`, at a [`Coding::level`], or refuses at once: never waits.
     ///
     /// `content` lends its pieces until the work is done, and is dropped then: content of a slot comes with the slot, so that
     /// its weight counts for as long. What comes out is in pieces of [`CHUNK_BYTES`](crate::body::CHUNK_BYTES) but for the
@@ -135,6 +136,7 @@ impl Compressor {
     pub fn encode(
         &self,
         coding: Coding,
+        level: u8,
         content: impl AsRef<[Bytes]> + Send + 'static,
     ) -> Result<Encoding, QueueFull> {
         let length = content
@@ -144,7 +146,7 @@ impl Compressor {
             .sum();
         let (sender, result) = oneshot::channel();
         let mut queue = self.shared.lock();
-        let fits = queue.bytes.saturating_add(length) <= QUEUE_BYTES;
+        let fits = queue.bytes == 0 || queue.bytes.saturating_add(length) <= QUEUE_BYTES;
         if queue.jobs.len() >= QUEUE_JOBS || !fits {
             drop(queue);
             add(&self.shared.counts.queue_full, 1);
@@ -153,6 +155,7 @@ impl Compressor {
         queue.bytes += length;
         queue.jobs.push_back(Job {
             coding,
+            level,
             content: Box::new(content),
             length,
             result: sender,
@@ -244,24 +247,19 @@ impl Shared {
 
 fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
-        run(shared, job, &encode_job);
+        run(shared, job, &|coding, level, content, wanted| {
+            encode(coding, level, content, wanted)
+        });
     }
 }
 
-type Work = dyn Fn(Coding, &[Bytes], &dyn Fn() -> bool) -> Result<Vec<Bytes>, NotEncoded>;
-
-fn encode_job(
-    coding: Coding,
-    content: &[Bytes],
-    is_wanted: &dyn Fn() -> bool,
-) -> Result<Vec<Bytes>, NotEncoded> {
-    encode(coding, coding.level(), content, is_wanted)
-}
+type Work = dyn Fn(Coding, u8, &[Bytes], &dyn Fn() -> bool) -> Result<Vec<Bytes>, NotEncoded>;
 
 /// Does one job. A coder that panics costs the job, not the thread.
 fn run(shared: &Shared, job: Job, encode: &Work) {
     let Job {
         coding,
+        level,
         content,
         length,
         result,
@@ -269,7 +267,7 @@ fn run(shared: &Shared, job: Job, encode: &Work) {
     let wanted = || !result.is_closed() && !shared.is_closed();
     let encoded = match wanted() {
         true => catch_unwind(AssertUnwindSafe(|| {
-            encode(coding, (*content).as_ref(), &wanted)
+            encode(coding, level, (*content).as_ref(), &wanted)
         })),
         false => Ok(Err(NotEncoded::Unwanted)),
     };
@@ -315,7 +313,11 @@ mod tests {
 
     fn run_next(compressor: &Compressor) {
         let job = compressor.shared.next().expect("a job waits");
-        run(&compressor.shared, job, &encode_job);
+        run(
+            &compressor.shared,
+            job,
+            &|coding, level, content, wanted| encode(coding, level, content, wanted),
+        );
     }
 
     #[test]
@@ -328,7 +330,7 @@ mod tests {
                 (
                     coding,
                     content.concat(),
-                    compressor.encode(coding, content).unwrap(),
+                    compressor.encode(coding, 3, content).unwrap(),
                 )
             })
             .collect();
@@ -344,7 +346,7 @@ mod tests {
     #[test]
     fn content_that_is_empty_or_gets_no_smaller_says_so() {
         let compressor = Compressor::start(1).unwrap();
-        let encoding = compressor.encode(Coding::Zstd, Vec::new()).unwrap();
+        let encoding = compressor.encode(Coding::Zstd, 3, Vec::new()).unwrap();
         assert!(matches!(block_on(encoding), Err(NotEncoded::NotSmaller)));
         assert_eq!(compressor.counts().not_smaller, 1);
     }
@@ -354,38 +356,58 @@ mod tests {
         let compressor = Compressor::without_threads();
         let mut waiting = Vec::new();
         for _ in 0..QUEUE_JOBS {
-            waiting.push(compressor.encode(Coding::Gzip, content(600)).unwrap());
+            waiting.push(compressor.encode(Coding::Gzip, 3, content(600)).unwrap());
         }
         assert_eq!(
-            compressor.encode(Coding::Gzip, content(600)).err(),
+            compressor.encode(Coding::Gzip, 3, content(600)).err(),
             Some(QueueFull)
         );
         assert_eq!(compressor.counts().queue_full, 1);
         run_next(&compressor);
-        assert!(compressor.encode(Coding::Gzip, content(600)).is_ok());
+        assert!(compressor.encode(Coding::Gzip, 3, content(600)).is_ok());
     }
 
     #[test]
     fn one_byte_past_the_queue_is_refused_until_the_work_is_done() {
         let compressor = Compressor::without_threads();
         let half = Bytes::from(vec![0; usize::try_from(QUEUE_BYTES / 2).unwrap()]);
-        let first = compressor.encode(Coding::Zstd, vec![half.clone()]).unwrap();
-        let rest = compressor.encode(Coding::Zstd, vec![half]);
+        let first = compressor
+            .encode(Coding::Zstd, 3, vec![half.clone()])
+            .unwrap();
+        let rest = compressor.encode(Coding::Zstd, 3, vec![half]);
         assert!(rest.is_ok(), "exactly full");
         let one = || vec![Bytes::from_static(b"x")];
         assert_eq!(
-            compressor.encode(Coding::Zstd, one()).err(),
+            compressor.encode(Coding::Zstd, 3, one()).err(),
             Some(QueueFull)
         );
         drop(first);
         run_next(&compressor);
-        assert!(compressor.encode(Coding::Zstd, one()).is_ok());
+        assert!(compressor.encode(Coding::Zstd, 3, one()).is_ok());
+    }
+
+    #[test]
+    fn one_object_larger_than_the_queue_is_taken_on_alone() {
+        let compressor = Compressor::without_threads();
+        let large = || {
+            vec![Bytes::from(vec![
+                0;
+                usize::try_from(QUEUE_BYTES).unwrap() + 1
+            ])]
+        };
+        let waiting = compressor.encode(Coding::Zstd, 1, large()).unwrap();
+        assert_eq!(
+            compressor.encode(Coding::Zstd, 1, large()).err(),
+            Some(QueueFull)
+        );
+        run_next(&compressor);
+        assert!(block_on(waiting).is_ok());
     }
 
     #[test]
     fn what_is_dropped_is_not_done() {
         let compressor = Compressor::without_threads();
-        drop(compressor.encode(Coding::Br, content(100_000)).unwrap());
+        drop(compressor.encode(Coding::Br, 3, content(100_000)).unwrap());
         run_next(&compressor);
         assert_eq!(
             (compressor.counts().unwanted, compressor.counts().encoded),
@@ -397,7 +419,7 @@ mod tests {
     #[test]
     fn whoever_waits_when_the_pool_ends_is_told() {
         let compressor = Compressor::without_threads();
-        let waiting = compressor.encode(Coding::Br, content(100_000)).unwrap();
+        let waiting = compressor.encode(Coding::Br, 3, content(100_000)).unwrap();
         drop(compressor);
         assert!(matches!(block_on(waiting), Err(NotEncoded::Failed { .. })));
     }
@@ -405,9 +427,9 @@ mod tests {
     #[test]
     fn a_coder_that_panics_costs_its_job_alone() {
         let compressor = Compressor::without_threads();
-        let waiting = compressor.encode(Coding::Br, content(1_000)).unwrap();
+        let waiting = compressor.encode(Coding::Br, 3, content(1_000)).unwrap();
         let job = compressor.shared.next().unwrap();
-        run(&compressor.shared, job, &|_, _, _| panic!("on purpose"));
+        run(&compressor.shared, job, &|_, _, _, _| panic!("on purpose"));
         assert!(matches!(block_on(waiting), Err(NotEncoded::Failed { .. })));
         assert_eq!(compressor.counts().failed, 1);
         assert_eq!(compressor.shared.lock().bytes, 0);
@@ -418,7 +440,7 @@ mod tests {
         let compressor = Compressor::without_threads();
         let piece = Bytes::from(markup(10_000));
         let encoding = compressor
-            .encode(Coding::Zstd, vec![piece.clone()])
+            .encode(Coding::Zstd, 3, vec![piece.clone()])
             .unwrap();
         assert!(!piece.is_unique());
         run_next(&compressor);
@@ -430,7 +452,7 @@ mod tests {
     fn threads_end_with_the_pool() {
         let compressor = Compressor::start(2).unwrap();
         let shared = Arc::downgrade(&compressor.shared);
-        let encoding = compressor.encode(Coding::Gzip, content(10_000)).unwrap();
+        let encoding = compressor.encode(Coding::Gzip, 3, content(10_000)).unwrap();
         block_on(encoding).unwrap();
         drop(compressor);
         while shared.strong_count() > 0 {
