@@ -18,8 +18,8 @@ export default {
       { ...stores('max-age=60', { Vary: 'X-Who' }), send: { 'X-Who': 'a' } },
       { ...stores('max-age=60', { Vary: 'X-Who' }), send: { 'X-Who': 'b' } },
       changes('PUT', {}),
-      gone({ send: { 'X-Who': 'a' } }),
-      gone({ send: { 'X-Who': 'b' } })
+      { gives: says('max-age=60', { Vary: 'X-Who' }), send: { 'X-Who': 'a' }, then: { asks: 'something' } },
+      { gives: says('max-age=60', { Vary: 'X-Who' }), send: { 'X-Who': 'b' }, then: { asks: 'something' } }
     ]),
     story('invalidate-this-query', 'optional', 'another query is another resource', [at('page?a=1', stored), changes('POST page?a=2', {}), at('page?a=1', still)]),
     story('invalidate-location', 'optional', 'Location on the same origin is gone, too', [at('list', stored), changes('POST form', { status: 201, fields: { Location: 'list' } }), at('list', gone({}))]),

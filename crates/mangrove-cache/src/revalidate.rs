@@ -46,7 +46,8 @@ pub const fn is_replaced_when_revalidating(known: Known) -> bool {
 pub enum Freshened {
     /// Confirmed, with new fields. To be stored in place of the old one, and served.
     Updated(Box<Stored>),
-    /// Confirmed, but the 304 describes another representation, so its fields are not taken over (section 4.3.4).
+    /// Confirmed, and to be served this once, but the 304 describes another representation: what is stored stays as it is
+    /// (section 4.3.4).
     Confirmed(Box<Stored>),
     /// Confirmed, and to be served this once, but the origin no longer wants it stored.
     Withdrawn(Box<Stored>),
@@ -56,8 +57,8 @@ impl Freshened {
     /// What is served now, and whether it is stored as well.
     pub fn into_stored(self) -> (Stored, bool) {
         match self {
-            Freshened::Updated(stored) | Freshened::Confirmed(stored) => (*stored, true),
-            Freshened::Withdrawn(stored) => (*stored, false),
+            Freshened::Updated(stored) => (*stored, true),
+            Freshened::Confirmed(stored) | Freshened::Withdrawn(stored) => (*stored, false),
         }
     }
 }

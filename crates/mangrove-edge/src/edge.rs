@@ -28,7 +28,7 @@ use crate::admin::Reply;
 use core_thread::{CoreOrder, CoreSeed, run_core};
 use sockets::Sockets;
 
-use crate::cache::{CACHE_BYTES, Cache};
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::core::Ceiling;
 use crate::handover::{ListenerKind, PassedListener};
@@ -140,7 +140,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         .unwrap_or(1);
     let ceiling = Arc::new(Ceiling::new(usize::from(core_count)));
     let pages = Arc::new(Pages::new());
-    let cache = Cache::new(CACHE_BYTES, [random_seed()?, random_seed()?]);
+    let cache = Cache::new(server.cache_memory, [random_seed()?, random_seed()?]);
     let (probes, mut probed) = mpsc::unbounded_channel();
     let mut cores = Vec::new();
     let mut waiting = Vec::new();

@@ -79,7 +79,6 @@ fixed! {
     count uptake::LOOKS: "Looks until a deadline that is short.";
     bytes uptake::WORTH_A_LOOK: "A connection that was given less in all has left nothing behind that matters.";
     // The cache.
-    bytes cache::CACHE_BYTES: "What an edge's cache may hold.";
     count cache::FILLS_SHARE: "Of that, what answers on their way may take before they are kept: one part in so many.";
     count cache::FRONT_SLOTS: "Objects that a core finds without asking what all cores share.";
     count cache::SWEPT_PLACES: "Places of that front looked through for what is gone, each turn of the clock.";

@@ -30,6 +30,8 @@ pub struct SharedSnapshot {
     /// Their digest, 64 hexadecimal digits.
     pub digest: String,
     routes: Routes,
+    /// What of each site's answers is kept.
+    rules: Vec<Option<Arc<Rules>>>,
     /// TLS to origins by site; none where no origin needs it.
     origin_tls: Vec<Option<Arc<ClientConfig>>>,
 }
@@ -152,10 +154,17 @@ impl SharedSnapshot {
         }
         drop(made);
         let digest = settled.digest();
+        let name = &settled.server.cdn_id;
+        let rules = settled.sites.iter().map(|site| {
+            // A site without origins answers by itself: there is nothing to keep.
+            (!site.origins.is_empty()).then(|| site.cache.rules(name).into())
+        });
+        let rules = rules.collect();
         Ok(Arc::new(Self {
             settled: Arc::new(settled),
             digest,
             routes,
+            rules,
             origin_tls,
         }))
     }
@@ -174,10 +183,8 @@ impl SharedSnapshot {
     }
 
     /// What a site wants of its cache; none where its answers are made at the edge and never kept.
-    pub fn rules(&self, site: u32) -> Option<Rules> {
-        let settings = self.settled.sites.get(usize::try_from(site).ok()?)?;
-        let has_origins = settings.respond.is_none() && !settings.sample;
-        has_origins.then(|| settings.cache.rules(&self.settled.server.cdn_id))
+    pub fn rules(&self, site: u32) -> Option<Arc<Rules>> {
+        self.rules.get(usize::try_from(site).ok()?)?.clone()
     }
 }
 

@@ -38,9 +38,6 @@ pub(crate) const FRONT_SLOTS: usize = 16 * 1024;
 pub(crate) const SWEPT_PLACES: usize = 64;
 /// Of the memory's ceiling, what answers on their way may take before they are kept: one in so many.
 pub(crate) const FILLS_SHARE: u64 = 4;
-/// What an edge's cache may hold where nothing else is said.
-pub const CACHE_BYTES: u64 = 256 << 20;
-
 /// What all cores share.
 #[derive(Debug)]
 pub struct Cache {
@@ -150,7 +147,7 @@ impl Cache {
 #[derive(Debug)]
 pub struct SiteCache {
     /// Its policy.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// What its keys begin with, so that no site ever finds what is another's.
     prefix: Box<[u8]>,
     floor: Arc<AtomicU64>,
@@ -158,7 +155,7 @@ pub struct SiteCache {
 
 impl SiteCache {
     /// The cache of a site.
-    pub fn new(cache: &Cache, site: &str, rules: Rules) -> Self {
+    pub fn new(cache: &Cache, site: &str, rules: Arc<Rules>) -> Self {
         Self {
             rules,
             prefix: prefix_of(site).into(),

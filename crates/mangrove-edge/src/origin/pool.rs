@@ -428,6 +428,21 @@ impl Pool {
     }
 
     /// The member for a request, by the order in the module's words. Takes no notice of the queue.
+    /// True when no member can be expected to answer: all are down, ejected, or behind an open breaker. Each becomes ready
+    /// again by itself, by a probe or by time.
+    pub fn is_down(&self, now: Moment) -> bool {
+        let mut members = self
+            .members
+            .iter()
+            .filter(|member| !member.leaving)
+            .peekable();
+        members.peek().is_some()
+            && members.all(|member| {
+                let standing = member.standing(&self.settings, now);
+                !matches!(standing, Standing::Ready | Standing::Full)
+            })
+    }
+
     fn find(&mut self, now: Moment, tried: &[MemberId]) -> Result<MemberId, Reason> {
         let mut groups = Groups::default();
         for member in self.members.iter_mut().filter(|member| !member.leaving) {

@@ -253,6 +253,11 @@ impl Upstreams {
         self.pool.borrow().explain(now)
     }
 
+    /// Whether no origin of the site can be expected to answer, as far as this core knows.
+    pub fn is_down(&self, now: Moment) -> bool {
+        self.pool.borrow().is_down(now)
+    }
+
     /// An idle connection to `member` that is fit for another request.
     pub fn take_kept(&self, member: MemberId) -> Option<KeptConnection> {
         let mut shelves = self.shelves.borrow_mut();

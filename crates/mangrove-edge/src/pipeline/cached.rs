@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::{
-    Action, Asked, Decision, Failure, NotStored, OriginState, Stored, Times, admit, decide,
-    freshen, freshen_by_head, invalidated_keys, on_error,
+    Action, Asked, Decision, Failure, Freshened, NotStored, OriginState, Stored, Times, admit,
+    decide, freshen, freshen_by_head, invalidated_keys, on_error,
 };
 use mangrove_http::{Method, ResponseHead, UnixMillis};
 
@@ -31,7 +31,7 @@ use crate::cache::{
 use crate::core::Core;
 use crate::origin::Upstreams;
 use crate::reason::{EdgeReason, Reason};
-use crate::snapshot::Site;
+use crate::snapshot::{Site, SiteKind};
 
 /// For so long nobody waits for another's fetch of a key whose answer was of no use to those who waited.
 pub(crate) const UNCOLLAPSIBLE: Duration = Duration::from_secs(30);
@@ -62,15 +62,22 @@ pub(super) fn look(story: &Story, site: &Site, cache: &SiteCache) -> (Option<Fou
             .find(cache, &asked, story.connection.http_scheme())
     });
     let now = story.core.clock.wall();
-    let decision = decide(
-        &asked,
-        found
-            .as_ref()
-            .map_or(mangrove_cache::Found::Nothing, Found::for_decision),
-        now,
-        OriginState::Reachable,
-        &cache.rules,
-    );
+    let decide_while = |origin| {
+        let kept = found.as_ref();
+        let kept = kept.map_or(mangrove_cache::Found::Nothing, Found::for_decision);
+        decide(&asked, kept, now, origin, &cache.rules)
+    };
+    let decision = decide_while(OriginState::Reachable);
+    // Whether anyone can be asked matters only where something is kept that might stand in.
+    let may_stand_in = found.as_ref().is_some_and(|found| found.at.is_some());
+    if decision.action != Action::Serve
+        && may_stand_in
+        && let SiteKind::Origins(upstreams) = &site.kind
+        && upstreams.is_down(story.core.clock.now())
+    {
+        let decision = decide_while(OriginState::Down);
+        return (found, decision);
+    }
     (found, decision)
 }
 
@@ -407,7 +414,9 @@ impl Exchange<'_> {
     ) -> Outcome {
         let rules = &self.cache.rules;
         let asked = Asked::read(&story.head, self.site.key_path(story), rules);
-        let (stored, keep) = freshen(&object.head.stored, head, &asked, rules, times).into_stored();
+        let freshened = freshen(&object.head.stored, head, &asked, rules, times);
+        let withdrawn = matches!(freshened, Freshened::Withdrawn(_));
+        let (stored, keep) = freshened.into_stored();
         let new = Arc::new(Object {
             head: KeptHead::new(stored),
             content: Arc::clone(&object.content),
@@ -416,11 +425,12 @@ impl Exchange<'_> {
         let shared = &story.core.cache.shared;
         let kept = leader.keep(self.cache.floor(), || {
             if keep {
-                exchange(shared, &self.looked, object, &new)
-            } else {
-                shared.forget(self.looked.hash, &self.looked.key, object);
-                None
+                return exchange(shared, &self.looked, object, &new);
             }
+            if withdrawn {
+                shared.forget(self.looked.hash, &self.looked.key, object);
+            }
+            None
         });
         let mut tale = CacheTale::of(self.looked.decision);
         tale.result = CacheResult::Revalidated;

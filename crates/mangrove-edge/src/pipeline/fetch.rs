@@ -3,7 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mangrove_cache::{conditions, is_replaced_when_revalidating};
+use mangrove_cache::{
+    AcceptedCodings, PolicyField, conditions, is_replaced_when_revalidating,
+    write_surrogate_capability,
+};
 use mangrove_http::{
     BodyFraming, Known, Method, Moment, OriginFault, RequestHead, ResponseHead, Version, websocket,
 };
@@ -15,7 +18,7 @@ use super::plan::{Plan, Planned};
 use super::record::Story;
 use crate::answer_head::push_field;
 use crate::body::{RequestBody, ResponseBody};
-use crate::cache::KeptHead;
+use crate::cache::{CacheResult, KeptHead};
 use crate::io::Stream;
 use crate::log::push_decimal;
 use crate::origin::budget::{Attempt, Failure, Replay, retry_allowed};
@@ -61,6 +64,10 @@ pub struct Switched {
 
 /// How a fetch ended.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an origin's answer is the common one, and is not worth a box"
+)]
 pub enum Outcome {
     /// With an origin's answer.
     Fetched(Fetched),
@@ -614,15 +621,38 @@ fn own_fields(story: &Story, trusts_peer: bool, out: &mut impl Fields) {
 }
 
 /// Whether a field of the visitor's gives way to what the cache asks.
-fn is_replaced(story: &Story, known: Known) -> bool {
+fn is_replaced(story: &Story, site: &Site, known: Known) -> bool {
+    if known == Known::AcceptEncoding {
+        return own_codings(story, site).is_some();
+    }
     match &story.ask {
         Ask::AsCame => false,
         Ask::About(_) => is_replaced_when_revalidating(known),
     }
 }
 
-/// The cache's own preconditions.
-fn own_conditions(story: &Story, mut write: impl FnMut(&'static str, &[u8])) {
+/// The `Accept-Encoding` that the origin is told where the site's answers are kept apart by nothing finer.
+fn own_codings(story: &Story, site: &Site) -> Option<&'static str> {
+    let rules = &site.cache.as_ref()?.rules;
+    let looked = story
+        .cache
+        .is_some_and(|tale| tale.result != CacheResult::Bypass);
+    (looked && rules.normalize_encoding).then(|| AcceptedCodings::read(&story.head).as_str())
+}
+
+/// The cache's own preconditions and wishes.
+fn own_conditions(story: &Story, site: &Site, mut write: impl FnMut(&'static str, &[u8])) {
+    if let Some(codings) = own_codings(story, site).filter(|codings| !codings.is_empty()) {
+        write("accept-encoding", codings.as_bytes());
+    }
+    if let Some(cache) = &site.cache
+        && cache.rules.targeted.contains(&PolicyField::Surrogate)
+    {
+        let mut value = story.core.take_buffer();
+        write_surrogate_capability(&cache.rules.name, &mut value);
+        write("surrogate-capability", &value);
+        story.core.give_buffer(value);
+    }
     if let Ask::About(head) = &story.ask {
         conditions(&head.stored).for_each(|(name, value)| write(name, value));
     }
@@ -664,11 +694,13 @@ fn render_http1(
     }
     out.extend_from_slice(b"\r\n");
     for field in head.fields() {
-        if is_passed_on(head, &field, trusts) && !is_replaced(story, field.known) {
+        if is_passed_on(head, &field, trusts) && !is_replaced(story, site, field.known) {
             push_field(out, field.name, field.value);
         }
     }
-    own_conditions(story, |name, value| push_field(out, name.as_bytes(), value));
+    own_conditions(story, site, |name, value| {
+        push_field(out, name.as_bytes(), value)
+    });
     own_fields(story, trusts, out);
     match framing {
         OutgoingFraming::Length(length) => {
@@ -737,11 +769,13 @@ fn build_http2(story: &Story, site: &Site, lease: &Lease) -> Option<http::Reques
         .ok()?;
     let fields = request.headers_mut();
     for field in head.fields() {
-        if is_passed_on(head, &field, trusts) && !is_replaced(story, field.known) {
+        if is_passed_on(head, &field, trusts) && !is_replaced(story, site, field.known) {
             append(fields, field.name, field.value);
         }
     }
-    own_conditions(story, |name, value| append(fields, name.as_bytes(), value));
+    own_conditions(story, site, |name, value| {
+        append(fields, name.as_bytes(), value)
+    });
     own_fields(story, trusts, fields);
     if let BodyFraming::Length(length) = head.framing() {
         append(fields, b"content-length", length.to_string().as_bytes());
