@@ -281,6 +281,8 @@ mod tests {
             "as the origin reads them"
         );
         assert_eq!(end(&only, "http://a/?b"), "");
+        let any = NamePattern::parse("*").unwrap();
+        assert!(asks_for(b"a", &any) && !asks_for(b"", &any) && !asks_for(b"&=x", &any));
         let campaign = with_query(QueryRule::Except(names(&["utm_*", "x"])), false);
         assert_eq!(
             end(&campaign, "http://a/?utm_a=1&p=2&utm%5Fb&x&xy"),

@@ -206,6 +206,51 @@ fn nothing_written_is_what_the_cache_recommends() {
 }
 
 #[test]
+fn each_ceiling_reaches_its_own_rule() {
+    let rules = rules(
+        r#"[site.cache]
+heuristic_ceiling = "2h"
+[site.cache.stale]
+while_revalidate_ceiling = "48h"
+if_error_ceiling = "72h"
+origin_down_ceiling = "96h""#,
+    );
+    let ceilings = [
+        rules.heuristic_ceiling,
+        rules.stale_while_revalidate_ceiling,
+        rules.stale_if_error_ceiling,
+        rules.stale_origin_down_ceiling,
+    ];
+    assert_eq!(ceilings.map(|seconds| seconds / 3_600), [2, 48, 72, 96]);
+}
+
+#[test]
+fn a_lifetime_may_be_nothing_but_not_off() {
+    assert_snapshot!(problems("cache.lifetime = [{ path = \"*\", ttl = \"off\" }]"), @r#"
+    mangrove.toml:5:39: "off" is not a duration
+     5 | cache.lifetime = [{ path = "*", ttl = "off" }]
+       |                                       ^^^^^
+       = a duration is a whole number with ms, s, m or h, in quotes: "10s"
+    "#);
+}
+
+/// Every file that the operator's page shows is one that settles, and about which nothing has to be said.
+#[test]
+fn what_the_page_on_caching_shows_is_right() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/caching.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut shown = 0;
+    for block in page.split("```toml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let lines = block.split_once("origins = [\"http://127.0.0.1:3000\"]\n");
+        let settlement = settlement(lines.map_or(block, |(_, rest)| rest));
+        assert_eq!(settlement.notices, [], "{block}");
+        shown += 1;
+    }
+    assert!(shown >= 7, "only {shown} were found");
+}
+
+#[test]
 fn a_form_stored_before_there_was_a_cache_gets_its_defaults() {
     let settled = settlement("").settled;
     let json = settled.to_json();
