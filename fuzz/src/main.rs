@@ -29,13 +29,11 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     if arguments.target == "list" {
-        targets::ALL
-            .iter()
-            .for_each(|target| println!("{:18} {}", target.name, target.about));
+        targets::all().for_each(|target| println!("{:18} {}", target.name, target.about));
         return ExitCode::SUCCESS;
     }
     let chosen: Vec<&Target> = match arguments.target.as_str() {
-        "all" => targets::ALL.iter().collect(),
+        "all" => targets::all().collect(),
         name => targets::named(name).into_iter().collect(),
     };
     if chosen.is_empty() {

@@ -17,6 +17,7 @@ use mangrove_http::{
     is_normal, normalize, parse_http_date, proxy_protocol, websocket, write_last_chunk,
 };
 
+use crate::cache;
 use crate::mutate::Grammar;
 use crate::plain::{self, Body, FieldLine, Reading};
 
@@ -35,11 +36,17 @@ pub struct Target {
 
 /// The target of that name.
 pub fn named(name: &str) -> Option<&'static Target> {
-    ALL.iter().find(|target| target.name == name)
+    all().find(|target| target.name == name)
 }
 
 /// All of them.
-pub static ALL: &[Target] = &[
+pub fn all() -> impl Iterator<Item = &'static Target> {
+    HTTP.iter().chain(&CACHE)
+}
+
+static CACHE: [Target; cache::TARGETS.len()] = cache::TARGETS;
+
+static HTTP: &[Target] = &[
     Target {
         name: "request",
         about: "an HTTP/1 request head reads as the plain reading says, however it is split",

@@ -7,7 +7,7 @@ const EXECUTIONS: u64 = 3_000;
 
 #[test]
 fn nothing_is_found_in_a_short_while() {
-    for target in targets::ALL {
+    for target in targets::all() {
         let corpus = campaign::corpus(target);
         assert!(!corpus.is_empty(), "{} has no corpus", target.name);
         let outcome = campaign::run(target, &corpus, 1, |count| count < EXECUTIONS);
