@@ -42,7 +42,16 @@ fn judge(world: &World, answered: &Answered) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Rare turns of events need more tries than most laws.
+fn many() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = default.cases * 3;
+    ProptestConfig { cases, ..default }
+}
+
 proptest! {
+    #![proptest_config(many())]
+
     #[test]
     fn every_answer_is_one_that_the_rfc_allows(steps in steps()) {
         let mut world = World::new();

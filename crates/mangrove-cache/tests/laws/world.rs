@@ -79,7 +79,11 @@ pub(crate) struct Step {
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let client = (
-        prop_oneof![0..20_u64, 0..200_u64],
+        prop_oneof![
+            0..20_u64,
+            prop::sample::select(vec![10_u64, 20, 30, 60]),
+            0..200_u64
+        ],
         0..URLS,
         0..METHODS.len(),
         (0..2_usize, 0..2_usize),
@@ -227,15 +231,13 @@ impl World {
                     self.ask(step, &asked, &headers, Some(place), true);
                 }
             }
-            Action::Revalidate => self.ask(step, &asked, &headers, found, false),
-            Action::Fetch => {
-                if let Some(place) =
-                    found.filter(|_| origin == OriginState::Reachable && method == "GET")
-                {
+            Action::Revalidate | Action::Fetch => {
+                if let Some(place) = found.filter(|_| contact == Contact::None && method == "GET") {
                     let answered = self.answered_by(step, &headers, place, contact, false);
                     self.forwarded.push(answered);
                 }
-                self.ask(step, &asked, &headers, None, false);
+                let about = found.filter(|_| decision.action == Action::Revalidate);
+                self.ask(step, &asked, &headers, about, false);
             }
             Action::Refuse => assert!(asked.directives.only_if_cached),
         }

@@ -109,6 +109,26 @@ fn a_304_confirms_updates_and_starts_the_age_anew() {
     assert_eq!(value(&fresh, "date"), [now.as_bytes()]);
 }
 
+/// RFC 9110 section 6.6.1: a message without Date has that of its arrival.
+#[test]
+fn a_304_without_date_was_made_when_it_arrived() {
+    let stored = store(&[TAG, ("date", &date(0)), ("expires", &date(10))]).unwrap();
+    let stored = updated(&stored, &[TAG, ("expires", &date(130))]);
+    assert_eq!(stored.lifetime.seconds, 30, "not from the older Date");
+    assert!(stored.is_fresh(at(129)) && !stored.is_fresh(at(130)));
+    assert!(value(&stored, "date").is_empty());
+}
+
+/// RFC 9111 section 5.2.1.5.
+#[test]
+fn a_client_that_wants_nothing_kept_changes_nothing() {
+    let stored = store(&[MINUTE, TAG]).unwrap();
+    let (request, rules) = (get(&[("cache-control", "no-store")]), Rules::default());
+    let said = response(304, &[TAG, ("cache-control", "max-age=900")]);
+    let freshened = freshen(&stored, &said, &asked(&request, &rules), &rules, times(100));
+    assert_eq!(freshened.into_stored(), (stored, true));
+}
+
 #[test]
 fn what_the_stored_content_depends_on_is_not_updated() {
     let kept = [
