@@ -16,9 +16,9 @@ use tokio::sync::oneshot;
 use super::core_thread::CoreOrder;
 use super::explain::{self, VARIANTS_TOLD};
 use super::parameters::{Parameter, Parameters, Url};
-use super::{Edge, STALLED};
+use super::{CoreHandle, Edge, STALLED};
 use crate::admin::Reply;
-use crate::cache::{Resource, prefix_of};
+use crate::cache::{CacheResult, Resource, prefix_of};
 use crate::snapshot::SharedSnapshot;
 
 /// Places of the memory that are looked at together; a page of the list ends with the first so many URLs.
@@ -58,10 +58,24 @@ impl Edge {
                 _ => silent += 1,
             }
         }
+        let requests: serde_json::Map<String, Value> = CacheResult::ALL
+            .iter()
+            .map(|&result| {
+                let of_core = |core: &CoreHandle| {
+                    let reasons = mangrove_cache::Reason::ALL.iter();
+                    reasons
+                        .map(|&reason| core.metrics.cache_count(result, reason))
+                        .sum::<u64>()
+                };
+                let count: u64 = self.cores.iter().map(of_core).sum();
+                (result.name().to_owned(), count.into())
+            })
+            .collect();
         let (memory, fills) = (self.cache.memory().statistics(), self.cache.fills());
         Reply::json(
             200,
             &json!({
+                "requests": requests,
                 "memory": {
                     "ceiling_bytes": memory.ceiling,
                     "held_bytes": memory.held,

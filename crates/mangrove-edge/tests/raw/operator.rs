@@ -96,6 +96,11 @@ fn a_miss_then_a_hit_and_the_operator_is_told_why() {
     assert_eq!(list["next"], Value::Null);
     let (_, numbers) = world.operator("GET", "/cache");
     assert_eq!(numbers["memory"]["urls"], 1);
+    eventually("both are counted", || {
+        let (_, numbers) = world.operator("GET", "/cache");
+        let requests = &numbers["requests"];
+        (requests["hit"] == 1 && requests["miss"] == 1).then_some(())
+    });
     assert_eq!(numbers["fronts"]["silent_cores"], 0);
     assert!(numbers["memory"]["held_bytes"].as_u64() > Some(4));
     assert!(world.origin.is_untouched());
