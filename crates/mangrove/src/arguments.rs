@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
+use crate::purge::Wanted;
 use crate::source;
 
 /// Where state is kept when nobody says otherwise.
@@ -81,6 +82,21 @@ pub(crate) enum Command {
         fails closed answers with 500. `panics` counts since the edge was started."
     )]
     Modules(Modules),
+
+    /// Tell what is kept of answers: how much, of which URLs, and for one URL why and for how long
+    #[command(subcommand)]
+    Cache(CacheCommand),
+
+    /// Let go of what is kept of one URL, or of a whole site, at once
+    #[command(after_help = "Examples:\n  \
+        mangrove purge news --url https://news.example/a\n  \
+        mangrove purge news --all\n\n\
+        Whoever asks once this has returned gets what the origin says by then. Who was being answered gets the rest of \
+        that answer. What the origin was asked for earlier is not kept. Edges that are only finishing their requests are \
+        told as well. A URL is purged with all its variants; http and https are two URLs.\n\n\
+        Exits with 0 when every edge has purged, also if nothing was kept; with 1 when one has not, or the site or URL is \
+        none of theirs; with 2 when the command line is wrong.")]
+    Purge(Purge),
 
     /// The data plane; started by `serve`
     #[command(hide = true)]
@@ -158,6 +174,109 @@ pub(crate) struct Modules {
     pub(crate) running: Running,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// How much is kept, how often it was found, and what left or was refused
+    #[command(
+        after_help = "Counts since the edge was started. Exits with 0 when the edge has told, with 1 if not."
+    )]
+    Stats(CacheStats),
+
+    /// The URLs of which something is kept
+    #[command(
+        after_help = "`age` and `left` are those of the answer received last; `left` is how long it stays fresh. Exits \
+        with 0 when the edge has told, with 1 if not."
+    )]
+    List(CacheList),
+
+    /// What is kept of a URL: why, for how long, for whom, and what a visitor gets now
+    #[command(after_help = "Examples:\n  \
+        mangrove cache show https://news.example/a?b=c\n  \
+        mangrove cache show http://127.0.0.1:8080/ --json\n\n\
+        Cookies and credentials are counted, not shown. Exits with 0 when the edge has told, whatever it keeps; with 1 if \
+        not.")]
+    Show(CacheShow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheStats {
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheList {
+    /// Only of this site
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+
+    /// How many URLs to list
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub(crate) most: usize,
+
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheShow {
+    /// The whole URL, as a visitor's browser shows it
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+
+    /// What is kept of it for this site [default: the one that has its host]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(crate) struct Purge {
+    /// Name of the site
+    #[arg(value_name = "SITE")]
+    pub(crate) site: String,
+
+    /// This URL, all of it as a visitor's browser shows it
+    #[arg(long, value_name = "URL", group = "what")]
+    url: Option<String>,
+
+    /// Everything that is kept for the site
+    #[arg(long, group = "what")]
+    all: bool,
+
+    /// Print JSON, for a program to read: what each edge did
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+impl Purge {
+    /// What is to be purged; the command line takes exactly one of the two.
+    pub(crate) fn wanted(&self) -> Wanted {
+        match (&self.url, self.all) {
+            (None, true) => Wanted::All,
+            (url, _) => Wanted::Url(url.clone().unwrap_or_default()),
+        }
+    }
+}
+
 /// Which running Mangrove is meant.
 #[derive(Debug, Args)]
 pub(crate) struct Running {
@@ -228,6 +347,35 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_purge_says_what_and_an_empty_one_is_never_everything() {
+        let wanted = |typed: &[&str]| {
+            let typed = ["mangrove", "purge"].iter().chain(typed);
+            match Arguments::try_parse_from(typed)?.command {
+                Command::Purge(purge) => Ok::<_, clap::Error>(purge.wanted()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(wanted(&["news", "--all"]).unwrap(), Wanted::All);
+        let url = "https://news.example/";
+        let one = wanted(&["news", "--url", url]).unwrap();
+        assert_eq!(one, Wanted::Url(url.into()));
+        for wrong in [
+            &["news"][..],
+            &["--all"],
+            &["news", "--url"],
+            &["news", "--url", url, "--all"],
+            &["news", "--url", url, "--url", url],
+        ] {
+            assert!(wanted(wrong).is_err(), "{wrong:?}");
+        }
+        // The edge refuses an empty URL by name.
+        assert_eq!(
+            wanted(&["news", "--url", ""]).unwrap(),
+            Wanted::Url(String::new())
+        );
     }
 
     #[test]

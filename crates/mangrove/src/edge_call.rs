@@ -16,6 +16,10 @@ const APPLY_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// The longest answer that is read.
 const ANSWER_BYTES: usize = 64 << 10;
+/// How long a person waits for a piece of an answer: the edge ends an exchange by itself after 40 s.
+const COMMAND_LIMIT: Duration = Duration::from_secs(45);
+/// The longest answer that is read for a person: a page of the cache's list, every URL as long as it may be.
+const COMMAND_ANSWER_BYTES: u64 = 64 << 20;
 /// The most fields in an answer's head.
 const ANSWER_FIELDS: usize = 32;
 
@@ -55,7 +59,7 @@ impl EdgeCall {
         let mut chunk = [0; 4096];
         loop {
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Some(outcome(&self.answer, true).unwrap_or_else(|| Err(cut()))),
+                Ok(0) => return Some(whole(&self.answer).unwrap_or_else(|| Err(cut()))),
                 Ok(count) => {
                     self.answer.extend(chunk.iter().take(count));
                     if self.answer.len() > ANSWER_BYTES {
@@ -64,7 +68,7 @@ impl EdgeCall {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return outcome(&self.answer, false);
+                    return outcome(&self.answer, false).map(in_words);
                 }
                 Err(_) => return Some(Err(cut())),
             }
@@ -83,18 +87,42 @@ impl EdgeCall {
     }
 }
 
+/// An edge's no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The status; none where the answer is no HTTP, or broke off.
+    pub(crate) status: Option<u16>,
+    /// The edge's own words, if it had any.
+    pub(crate) reason: String,
+}
+
+impl Refused {
+    fn without_status(reason: String) -> Self {
+        Self {
+            status: None,
+            reason,
+        }
+    }
+}
+
 /// Asks the edge that listens at `path` for `line` and waits for the answer: for a command, not for the supervisor.
 ///
-/// The outer error: nobody is there. The inner one: the edge's own reason.
-pub(crate) fn ask_and_wait(path: &Path, line: &str) -> io::Result<Result<String, String>> {
+/// The outer error: nobody is there, or nobody answers. The inner one: the edge's own reason.
+pub(crate) fn ask_and_wait(path: &Path, line: &str) -> io::Result<Result<String, Refused>> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    stream.write_all(request_for(line).as_bytes())?;
+    stream.set_read_timeout(Some(COMMAND_LIMIT))?;
+    stream.set_write_timeout(Some(COMMAND_LIMIT))?;
+    // It may refuse a long request before it has read all of it: then its words are still to be read.
+    let written = stream.write_all(request_for(line).as_bytes());
     let mut answer = Vec::new();
-    let most = u64::try_from(ANSWER_BYTES).unwrap_or(u64::MAX);
-    stream.take(most).read_to_end(&mut answer)?;
-    Ok(outcome(&answer, true).unwrap_or_else(|| Err(cut())))
+    let read = stream.take(COMMAND_ANSWER_BYTES).read_to_end(&mut answer);
+    match outcome(&answer, true) {
+        Some(outcome) => Ok(outcome),
+        None => {
+            written.and(read)?;
+            Ok(Err(Refused::without_status(cut())))
+        }
+    }
 }
 
 fn limit(call: Call) -> Duration {
@@ -123,14 +151,25 @@ fn cut() -> String {
     "the edge ended the connection before it had answered".into()
 }
 
+fn whole(answer: &[u8]) -> Option<Result<String, String>> {
+    outcome(answer, true).map(in_words)
+}
+
+fn in_words(outcome: Result<String, Refused>) -> Result<String, String> {
+    outcome.map_err(|refused| refused.reason)
+}
+
 /// Reads an answer: its body if it is a success, its reason if not. `None` as long as some of it is missing.
-fn outcome(answer: &[u8], ended: bool) -> Option<Result<String, String>> {
+fn outcome(answer: &[u8], ended: bool) -> Option<Result<String, Refused>> {
     let mut fields = [httparse::EMPTY_HEADER; ANSWER_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
     let head_bytes = match head.parse(answer) {
         Ok(httparse::Status::Complete(bytes)) => bytes,
         Ok(httparse::Status::Partial) => return None,
-        Err(error) => return Some(Err(format!("the edge's answer is not HTTP: {error}"))),
+        Err(error) => {
+            let reason = format!("the edge's answer is not HTTP: {error}");
+            return Some(Err(Refused::without_status(reason)));
+        }
     };
     let length = head
         .headers
@@ -146,7 +185,10 @@ fn outcome(answer: &[u8], ended: bool) -> Option<Result<String, String>> {
     let text = String::from_utf8_lossy(body).trim().to_owned();
     Some(match head.code {
         Some(200..=299) => Ok(text),
-        code => Err(reason(&text, code.unwrap_or_default())),
+        status => Err(Refused {
+            status,
+            reason: reason(&text, status.unwrap_or_default()),
+        }),
     })
 }
 
@@ -179,12 +221,13 @@ mod tests {
     #[test]
     fn a_refusal_speaks_in_the_edges_own_words() {
         let answer = b"HTTP/1.1 422 Unprocessable Content\r\nContent-Length: 28\r\n\r\n{\"error\":\"no such key file\"}";
-        assert_eq!(outcome(answer, false), Some(Err("no such key file".into())));
+        let refused = Refused {
+            status: Some(422),
+            reason: "no such key file".into(),
+        };
+        assert_eq!(outcome(answer, false), Some(Err(refused)));
         let bare = b"HTTP/1.1 503 Busy\r\n\r\n";
-        assert_eq!(
-            outcome(bare, true),
-            Some(Err("the edge answered 503".into()))
-        );
+        assert_eq!(whole(bare), Some(Err("the edge answered 503".into())));
     }
 
     #[test]

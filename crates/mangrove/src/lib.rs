@@ -25,6 +25,7 @@
 mod adoption;
 mod arguments;
 mod binary_check;
+mod cache;
 mod certificates;
 mod check;
 mod clock;
@@ -34,7 +35,9 @@ mod edge_process;
 mod listeners;
 mod modules;
 mod privileges;
+mod purge;
 mod resume;
+mod running;
 mod serve;
 mod shell;
 mod signals;
@@ -42,6 +45,7 @@ mod source;
 mod state;
 mod supervisor;
 mod systemd;
+mod table;
 mod terminal;
 mod trial;
 
@@ -53,7 +57,7 @@ pub use edge_process::{EdgeArgs, EdgeEntry};
 pub use mangrove_edge::handover;
 pub use privileges::Account;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, CacheCommand, Command};
 use control::Request;
 
 /// Reads the command line and does what it says; `edge` is the data plane that `mangrove edge` becomes.
@@ -75,9 +79,29 @@ pub fn run(edge: EdgeEntry) -> ExitCode {
             .running
             .folder()
             .and_then(|state| modules::run(&state, arguments.json)),
+        Command::Cache(asked) => run_cache(asked),
+        Command::Purge(asked) => {
+            let wanted = asked.wanted();
+            let state = asked.running.folder();
+            state.and_then(|state| purge::run(&state, &asked.site, &wanted, asked.json))
+        }
     };
     outcome.unwrap_or_else(|error| {
         terminal::warn(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
+}
+
+fn run_cache(asked: CacheCommand) -> anyhow::Result<ExitCode> {
+    match asked {
+        CacheCommand::Stats(asked) => cache::stats(&asked.running.folder()?, asked.json),
+        CacheCommand::List(asked) => {
+            let state = asked.running.folder()?;
+            cache::list(&state, asked.site.as_deref(), asked.most, asked.json)
+        }
+        CacheCommand::Show(asked) => {
+            let state = asked.running.folder()?;
+            cache::show(&state, &asked.url, asked.site.as_deref(), asked.json)
+        }
+    }
 }

@@ -265,7 +265,7 @@ pub(crate) fn welcome(shell: &Shell) -> String {
     let (typed, folder) = (&shell.invoked, terminal::shell_word(state));
     let next = match &shell.source.from {
         From::Sample => format!(
-            "{typed} serve --origin http://127.0.0.1:3000    puts it in front of your own site"
+            "{typed} serve --origin http://127.0.0.1:3000    puts it in front of your own site, and keeps what it may"
         ),
         From::Origin(_) => {
             format!("{typed} serve --config FILE    serves what a configuration file says")
@@ -277,11 +277,59 @@ pub(crate) fn welcome(shell: &Shell) -> String {
             )
         }
     };
+    let look = look_into_the_cache(shell).unwrap_or_default();
     let _ = write!(
         text,
-        "\nWhat to type next:\n  {next}\n  Ctrl-C    finishes the requests under way and stops"
+        "\nWhat to type next:\n{look}  {next}\n  Ctrl-C    finishes the requests under way and stops"
     );
     text
+}
+
+/// How to see a miss, a hit and the reason. Nothing where no site has an origin: what is made at the edge is never kept.
+fn look_into_the_cache(shell: &Shell) -> Option<String> {
+    let settled = shell.wholes.settled()?;
+    let sites = settled.sites.iter();
+    let site = { sites }.find(|site| !site.origins.is_empty() && site.cache.enabled)?;
+    let sockets = shell.wholes.sockets()?;
+    let of_kind = |kind| sockets.iter().find(move |socket| socket.kind == kind);
+    let socket = of_kind(ListenerKind::Http).or_else(|| of_kind(ListenerKind::Https))?;
+    let (curl, url) = first_request(
+        site.hosts.first()?,
+        socket.kind == ListenerKind::Https,
+        &reachable(socket.addr),
+    );
+    let (typed, state) = (&shell.invoked, terminal::shell_word(shell.state.path()));
+    Some(format!(
+        "  {curl}    shows a miss in Cache-Status; type it again for a hit, if the site lets it be kept\n  \
+         {typed} cache show {url} --state {state}    what is kept of it, why and for how long\n"
+    ))
+}
+
+/// The `curl` that asks for a site's first page and shows the head of its answer, and the URL that it asks for. Not with
+/// `-I`: an answer to HEAD has no content to keep.
+fn first_request(host: &str, is_https: bool, addr: &str) -> (String, String) {
+    let scheme = if is_https { "https" } else { "http" };
+    let (name, place) = match (host.strip_prefix('*'), is_https) {
+        (Some(""), _) => (addr.to_owned(), String::new()),
+        (suffix, is_https) => {
+            let name = suffix.map_or(host.to_owned(), |suffix| format!("www{suffix}"));
+            let place = match is_https {
+                true => format!("--connect-to ::{addr} "),
+                false => format!("-H Host:{name} "),
+            };
+            (name, place)
+        }
+    };
+    let url = format!("{scheme}://{name}/");
+    let asked = match (place.is_empty(), is_https) {
+        (false, false) => format!("http://{addr}/"),
+        _ => url.clone(),
+    };
+    let trust = if is_https { "-k " } else { "" };
+    (
+        format!("curl -so /dev/null -D - {trust}{place}{asked}"),
+        url,
+    )
 }
 
 /// Where a browser on this machine finds `addr`.
@@ -335,5 +383,39 @@ fn raise_open_files() {
         terminal::warn(
             "the limit of open files could not be raised; many connections may be refused",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_request_goes_to_the_site_and_its_url_is_the_one_that_is_kept() {
+        let of = |host, https| first_request(host, https, "127.0.0.1:80");
+        let plain = "curl -so /dev/null -D -";
+        for (host, https, curl, url) in [
+            ("*", false, "http://127.0.0.1:80/", "http://127.0.0.1:80/"),
+            (
+                "*",
+                true,
+                "-k https://127.0.0.1:80/",
+                "https://127.0.0.1:80/",
+            ),
+            (
+                "a.example",
+                false,
+                "-H Host:a.example http://127.0.0.1:80/",
+                "http://a.example/",
+            ),
+            (
+                "*.a.example",
+                true,
+                "-k --connect-to ::127.0.0.1:80 https://www.a.example/",
+                "https://www.a.example/",
+            ),
+        ] {
+            assert_eq!(of(host, https), (format!("{plain} {curl}"), url.to_owned()));
+        }
     }
 }

@@ -37,6 +37,58 @@ pub(crate) fn shell_word(path: &Path) -> String {
     }
 }
 
+/// What an edge says on behalf of strangers, without anything that a terminal would obey.
+pub(crate) fn shown(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+/// So many bytes, as a person reads them.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match UNITS.iter().find(|(_, bits)| count >> bits > 0) {
+        None => format!("{count} B"),
+        Some((unit, bits)) => {
+            // In tenths, rounded down: what is not whole is not told as whole.
+            let tenths = (u128::from(count) * 10) >> bits;
+            match tenths % 10 {
+                0 => format!("{} {unit}", tenths / 10),
+                tenth => format!("{}.{tenth} {unit}", tenths / 10),
+            }
+        }
+    }
+}
+
+/// So long, in at most two units.
+pub(crate) fn span(seconds: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let mut parts = Vec::new();
+    let mut rest = seconds;
+    for (unit, size) in UNITS {
+        let count = rest / size;
+        rest %= size;
+        match count {
+            0 if parts.is_empty() => {}
+            0 => break,
+            _ => parts.push(format!("{count} {unit}")),
+        }
+        if parts.len() == 2 {
+            break;
+        }
+    }
+    match parts.is_empty() {
+        true => "0 s".to_owned(),
+        false => parts.join(" "),
+    }
+}
+
+/// One of it, or several.
+pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {several}"),
+    }
+}
+
 fn trimmed(text: &impl Display) -> String {
     text.to_string().trim_end().to_owned()
 }
@@ -44,6 +96,33 @@ fn trimmed(text: &impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_told_as_people_tell_them() {
+        for (count, told) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1 KiB"),
+            (1_536, "1.5 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            (256 << 20, "256 MiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(bytes(count), told);
+        }
+        for (seconds, told) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (90, "1 min 30 s"),
+            (3_600, "1 h"),
+            (3_605, "1 h"),
+            (86_400 + 7_200 + 59, "1 d 2 h"),
+        ] {
+            assert_eq!(span(seconds), told);
+        }
+        assert_eq!(counted(1, "URL", "URLs"), "1 URL");
+        assert_eq!(counted(0, "URL", "URLs"), "0 URLs");
+    }
 
     #[test]
     fn a_path_is_quoted_only_when_a_shell_would_break_it() {

@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
@@ -84,6 +84,119 @@ fn the_running_one_tells_of_its_modules_and_is_found_by_its_file() {
     assert_eq!(json[0]["panics"], 0);
 }
 
+/// A newcomer's first minutes with the cache: a miss, a hit, the reason for both, and a purge.
+#[test]
+fn a_newcomer_sees_a_miss_a_hit_and_why_and_purges() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut mangrove = Mangrove::prepared("unused");
+    mangrove.configure_before(&origin, "");
+    // It answers three times, and then is gone.
+    let origin = thread::spawn(move || {
+        for number in 0..3 {
+            let mut stream = question(&origin);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\nContent-Length: 1\r\n\r\n{number}"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    mangrove.serve();
+    let url = format!("http://{}/", mangrove.addr());
+    let log = mangrove.log();
+    let suggested: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("curl ") || line.contains("cache show"))
+        .collect();
+    assert_eq!(suggested.len(), 2, "{log}");
+    assert!(suggested.iter().all(|line| line.contains(&url)), "{log}");
+    let told = |arguments: &[&str]| mangrove.told(arguments);
+    let asked = || ask_as(&mangrove.addr(), &mangrove.addr()).unwrap();
+    let status = |head: &str| {
+        let mut lines = head.lines();
+        let line = lines.find_map(|line| line.strip_prefix("Cache-Status: "));
+        line.or_else(|| {
+            head.lines()
+                .find_map(|line| line.strip_prefix("cache-status: "))
+        })
+        .unwrap_or_else(|| panic!("{head}"))
+        .to_owned()
+    };
+
+    let (code, text) = told(&["cache", "show", &url]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("Nothing is kept") && text.contains("(miss;"),
+        "{text}"
+    );
+    let (head, body) = asked();
+    assert_eq!(body, "0");
+    assert!(status(&head).contains("fwd=uri-miss"), "{head}");
+    wait_until(|| {
+        told(&["cache", "show", &url])
+            .1
+            .contains("One answer is kept")
+    });
+    let (head, body) = asked();
+    assert_eq!(body, "0");
+    assert!(status(&head).contains("; hit; ttl="), "{head}");
+    assert!(head.to_ascii_lowercase().contains("\r\nage: "), "{head}");
+    let (_, text) = told(&["cache", "show", &url]);
+    assert!(
+        text.contains("The origin's `max-age`. (Cache-Control; RFC 9111 section 5.2.2.1)"),
+        "{text}"
+    );
+    assert!(told(&["cache", "list"]).1.contains(&url));
+    assert!(told(&["cache", "stats"]).1.contains("1 URL, "));
+
+    for (purge, number) in [(&["--url", &*url][..], "1"), (&["--all"], "2")] {
+        let (code, text) = told(&[&["purge", "a"], purge].concat());
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("1 answer was kept"), "{text}");
+        let (head, body) = asked();
+        assert_eq!(body, number);
+        assert!(status(&head).contains("fwd=uri-miss"), "{head}");
+        wait_until(|| {
+            told(&["cache", "show", &url])
+                .1
+                .contains("One answer is kept")
+        });
+    }
+    let (code, text) = told(&["purge", "b", "--all"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("nothing was purged: there is no site \"b\"; there are: a"),
+        "{text}"
+    );
+    assert_eq!(asked().1, "2");
+    origin.join().unwrap();
+}
+
+/// The old edge still has a request under way: what it keeps may yet be answered.
+#[test]
+fn a_purge_reaches_the_edge_that_is_only_finishing_its_requests() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut mangrove = Mangrove::prepared("unused");
+    mangrove.configure_before(&origin, "");
+    mangrove.serve();
+    let addr = mangrove.addr();
+    let visitor = thread::spawn(move || ask(&addr));
+    let mut asked = question(&origin);
+    mangrove.configure_before(&origin, ", \"127.0.0.1:0\""); // another socket: another edge
+    mangrove.run("reload", &[]);
+    let (code, text) = mangrove.told(&["purge", "a", "--url", "http://a.example/", "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    let purged: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let of = |at: usize| (&purged[at]["edge"], &purged[at]["fills"]);
+    assert_eq!(
+        (of(0), of(1)),
+        ((&2.into(), &0.into()), (&1.into(), &1.into()))
+    );
+    asked
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+        .unwrap();
+    assert_eq!(visitor.join().unwrap(), Ok("done".into()));
+}
+
 #[test]
 fn a_killed_edge_refuses_no_connection_and_is_back_within_250_ms() {
     let mut mangrove = Mangrove::prepared("hello");
@@ -132,6 +245,27 @@ impl Mangrove {
              [[site]]\nname = \"a\"\nhosts = [\"*\"]\nrespond = {{ status = 200, body = \"{body}\" }}\n"
         );
         fs::write(self.config(), text).unwrap();
+    }
+
+    /// With an origin in place of a fixed answer.
+    fn configure_before(&self, origin: &TcpListener, more: &str) {
+        self.configure("unused", more);
+        let text = fs::read_to_string(self.config()).unwrap();
+        let fixed = text.find("respond").unwrap();
+        let origin = origin.local_addr().unwrap();
+        let site = format!("{}origins = [\"http://{origin}\"]\n", &text[..fixed]);
+        fs::write(self.config(), site).unwrap();
+    }
+
+    /// The exit code of a command, and all it said.
+    fn told(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mangrove"));
+        command.args(arguments).arg("--state");
+        let output = command.arg(self.folder.path().join("state")).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let complained = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said + &complained)
     }
 
     fn config(&self) -> PathBuf {
@@ -245,16 +379,36 @@ impl Visitors {
     }
 }
 
+/// Waits for a request to the origin.
+fn question(origin: &TcpListener) -> TcpStream {
+    let (mut stream, _) = origin.accept().unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut bytes = [0; 1024];
+        let n = stream.read(&mut bytes).unwrap();
+        assert!(n > 0, "half a question");
+        request.extend_from_slice(&bytes[..n]);
+    }
+    stream
+}
+
 fn ask(addr: &str) -> Result<String, String> {
+    ask_as(addr, "a.example").map(|(_, body)| body)
+}
+
+/// The head and the body of what is there for a host.
+fn ask_as(addr: &str, host: &str) -> Result<(String, String), String> {
     let told = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(addr).map_err(told)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
-    let request = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(told)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(told)?;
     match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => {
+            Ok((head.to_owned(), body.to_owned()))
+        }
         _ => Err(format!("not an answer: {answer:?}")),
     }
 }

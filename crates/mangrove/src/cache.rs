@@ -1,0 +1,704 @@
+//! `mangrove cache`: what the edge in charge keeps, why, for how long, and what a visitor gets.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::terminal::{self, bytes, counted, shown, span};
+use crate::{running, table};
+
+/// `GET /cache`, as in the edge's answer.
+#[derive(Debug, Deserialize)]
+struct Statistics {
+    requests: Requests,
+    memory: Memory,
+    fills: Fills,
+}
+
+/// By what the cache did about them.
+#[derive(Debug, Deserialize)]
+struct Requests {
+    hit: u64,
+    stale: u64,
+    revalidated: u64,
+    miss: u64,
+    bypass: u64,
+    refused: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Memory {
+    ceiling_bytes: u64,
+    held_bytes: u64,
+    urls: u64,
+    insertions: u64,
+    replacements: u64,
+    removals: u64,
+    evictions: u64,
+    refused: Refusals,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusals {
+    too_large: u64,
+    not_worth_it: u64,
+    pinned: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Fills {
+    ceiling_bytes: u64,
+    held_bytes: u64,
+    under_way: u64,
+}
+
+/// Prints how much the cache holds and has done.
+pub(crate) fn stats(state: &Path, json: bool) -> Result<ExitCode> {
+    let answer = running::ask_in_charge(state, "GET /cache")?;
+    if json {
+        return pretty(&running::understood(&answer)?);
+    }
+    terminal::say(in_words(&running::understood(&answer)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_words(statistics: &Statistics) -> String {
+    let Statistics {
+        requests,
+        memory,
+        fills,
+    } = statistics;
+    let kept = u128::from(requests.hit) + u128::from(requests.stale);
+    let all = kept
+        + u128::from(requests.revalidated)
+        + u128::from(requests.miss)
+        + u128::from(requests.bypass)
+        + u128::from(requests.refused);
+    let answered = match (kept * 1000).checked_div(all) {
+        None => "nobody has asked for anything yet".to_owned(),
+        Some(mille) => format!(
+            "{kept} of {all} requests without the origin ({}.{} %)",
+            mille / 10,
+            mille % 10
+        ),
+    };
+    let refused = &memory.refused;
+    let mut text = String::new();
+    let mut row = |name: &str, what: String| {
+        let _ = writeln!(text, "{name:10} {what}");
+    };
+    row(
+        "kept",
+        format!(
+            "{}, {} of {}",
+            counted(memory.urls, "URL", "URLs"),
+            bytes(memory.held_bytes),
+            bytes(memory.ceiling_bytes)
+        ),
+    );
+    row("answered", answered);
+    row(
+        "of these",
+        format!(
+            "{} hit, {} stale; besides, {} revalidated, {} miss, {} bypass, {} refused",
+            requests.hit,
+            requests.stale,
+            requests.revalidated,
+            requests.miss,
+            requests.bypass,
+            requests.refused
+        ),
+    );
+    row(
+        "came",
+        format!(
+            "{}, {} replaced",
+            counted(memory.insertions, "URL", "URLs"),
+            memory.replacements
+        ),
+    );
+    row(
+        "left",
+        format!(
+            "{} taken out (purged, changed), {} to make room",
+            memory.removals, memory.evictions
+        ),
+    );
+    row(
+        "refused",
+        format!(
+            "{} larger than the memory, {} not worth the room of others, {} for want of room",
+            refused.too_large, refused.not_worth_it, refused.pinned
+        ),
+    );
+    row(
+        "on its way",
+        format!(
+            "{}, {} of {}",
+            counted(fills.under_way, "answer", "answers"),
+            bytes(fills.held_bytes),
+            bytes(fills.ceiling_bytes)
+        ),
+    );
+    text
+}
+
+/// A page of the list, as in the edge's answer.
+#[derive(Debug, Deserialize)]
+struct Page {
+    kept: Vec<Row>,
+    next: Option<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    site: String,
+    url: String,
+    variants: u64,
+    bytes: u64,
+    status: u16,
+    age: u64,
+    ttl: i64,
+}
+
+/// Prints at most `most` of the URLs of which something is kept.
+pub(crate) fn list(state: &Path, site: Option<&str>, most: usize, json: bool) -> Result<ExitCode> {
+    let of_site = site.map_or(String::new(), |site| {
+        format!("&site={}", running::encoded(site))
+    });
+    let mut rows: Vec<Row> = Vec::new();
+    let mut next = Some(0);
+    while let Some(from) = next.filter(|_| rows.len() <= most) {
+        let line = format!("GET /cache/list?from={from}{of_site}");
+        let page: Page = running::understood(&running::ask_in_charge(state, &line)?)?;
+        rows.extend(page.kept);
+        next = page.next;
+    }
+    let more = rows.len() > most;
+    rows.truncate(most);
+    rows.sort_by(|a, b| (&a.site, &a.url).cmp(&(&b.site, &b.url)));
+    if json {
+        terminal::say(serde_json::to_string_pretty(&rows)?);
+    } else if rows.is_empty() {
+        terminal::say("Nothing is kept.");
+    } else {
+        terminal::say(listed(&rows));
+    }
+    if more {
+        terminal::warn(format_args!(
+            "there are more than these {most}; see more with --most NUMBER"
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listed(rows: &[Row]) -> String {
+    let head = [
+        "site", "status", "age", "left", "content", "variants", "URL",
+    ];
+    let cells = rows.iter().map(|row| {
+        [
+            row.site.clone(),
+            row.status.to_string(),
+            span(row.age),
+            match u64::try_from(row.ttl) {
+                Ok(left) if left > 0 => span(left),
+                _ => "stale".to_owned(),
+            },
+            bytes(row.bytes),
+            row.variants.to_string(),
+            row.url.clone(),
+        ]
+    });
+    table::of(head, cells)
+}
+
+/// `GET /cache/show`, as in the edge's answer.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    site: String,
+    url: Option<String>,
+    cached: bool,
+    kept: Vec<Variant>,
+    left_out: u64,
+    fills: Vec<Fill>,
+    plain_get: Option<Outcome>,
+    elsewhere: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Variant {
+    url: String,
+    status: u16,
+    bytes: u64,
+    age: u64,
+    ttl: i64,
+    lifetime: Lifetime,
+    policy_field: String,
+    no_cache: bool,
+    must_revalidate: bool,
+    invalidated: bool,
+    stale_while_revalidate: u64,
+    stale_if_error: u64,
+    stale_origin_down: u64,
+    etag: Option<String>,
+    last_modified: Option<String>,
+    for_requests: Vec<Likeness>,
+    now: Outcome,
+    fields: Vec<(String, String)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Lifetime {
+    seconds: u64,
+    from: String,
+    explain: String,
+    source: String,
+}
+
+/// In what the requests that get a variant are alike.
+#[derive(Debug, Deserialize)]
+struct Likeness {
+    by: String,
+    name: String,
+    value: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Outcome {
+    action: String,
+    reason: String,
+    explain: String,
+    source: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Fill {
+    answered: bool,
+    bytes: u64,
+    followers: u64,
+    wanted: bool,
+}
+
+/// Explains what is kept of a URL.
+pub(crate) fn show(state: &Path, url: &str, site: Option<&str>, json: bool) -> Result<ExitCode> {
+    let mut line = format!("GET /cache/show?url={}", running::encoded(url));
+    if let Some(site) = site {
+        let _ = write!(line, "&site={}", running::encoded(site));
+    }
+    let answer = running::ask_in_charge(state, &line)?;
+    if json {
+        return pretty(&running::understood(&answer)?);
+    }
+    terminal::say(explained(url, &running::understood(&answer)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explained(asked: &str, shown: &Shown) -> String {
+    let url = terminal::shown(shown.url.as_deref().unwrap_or(asked));
+    let site = &shown.site;
+    let kept = (shown.kept.len() as u64).saturating_add(shown.left_out);
+    let mut text = match kept {
+        0 => format!("Nothing is kept of {url} (site {site}).\n"),
+        1 => format!("One answer is kept of {url} (site {site}).\n"),
+        _ => format!("{kept} answers are kept of {url} (site {site}), for different requests.\n"),
+    };
+    let mut paragraph = |name: &str, what: &str| {
+        let _ = writeln!(text, "  {name:8} {what}");
+    };
+    let Some(plain) = &shown.plain_get else {
+        paragraph(
+            "why",
+            "the answers of this site are made at the edge, and never kept",
+        );
+        return text;
+    };
+    if !shown.cached {
+        paragraph(
+            "why",
+            "the site's settings turn its cache off (`enabled` in [site.cache])",
+        );
+    } else if kept == 0 {
+        paragraph("now", &nothing_kept(plain));
+    }
+    for fill in &shown.fills {
+        paragraph("coming", &coming(fill));
+    }
+    if let (0, Some(other)) = (kept, &shown.elsewhere) {
+        let other = terminal::shown(other);
+        paragraph(
+            "but",
+            &format!("something is kept of {other}: http and https are two URLs to a cache"),
+        );
+    }
+    for (at, variant) in shown.kept.iter().enumerate() {
+        text.push('\n');
+        text.push_str(&one(at + 1, kept, &url, variant));
+    }
+    if shown.left_out > 0 {
+        let _ = writeln!(text, "\n… and {} more", shown.left_out);
+    }
+    if kept == 0 && shown.cached {
+        text.push_str(
+            "\nAn answer that was not kept says why in its Cache-Status field and in the access log (cache.not_stored).\n",
+        );
+    }
+    text
+}
+
+fn nothing_kept(plain: &Outcome) -> String {
+    let because = because(plain);
+    match plain.action.as_str() {
+        "refuse" => format!("a plain GET is refused. {because}"),
+        _ => format!("a plain GET goes to the origin. {because}"),
+    }
+}
+
+/// The reason of a decision, to be looked up.
+fn because(outcome: &Outcome) -> String {
+    let Outcome {
+        reason,
+        explain,
+        source,
+        ..
+    } = outcome;
+    shown(&format!("{explain} ({reason}; {source})"))
+}
+
+fn coming(fill: &Fill) -> String {
+    let followers = counted(fill.followers, "request", "requests");
+    let so_far = match fill.answered {
+        false => format!("the origin is being asked; besides, {followers} wait for its answer"),
+        true => format!(
+            "an answer is arriving, {} so far, read by {followers}",
+            bytes(fill.bytes)
+        ),
+    };
+    match fill.wanted {
+        true if fill.answered => format!("{so_far}; it is kept when all of it is there"),
+        true => format!("{so_far}; it is kept if it may be"),
+        false => format!("{so_far}; it is not kept: it was purged, or is too large"),
+    }
+}
+
+fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
+    let mut text = String::new();
+    let status = variant.status;
+    let size = bytes(variant.bytes);
+    let _ = match of {
+        1 => writeln!(text, "  {:8} {status}, {size} of content", "what"),
+        _ => writeln!(text, "  {number}. {status}, {size} of content"),
+    };
+    let mut paragraph = |name: &str, what: &str| {
+        let _ = writeln!(text, "  {name:8} {}", shown(what));
+    };
+    if variant.url != url {
+        paragraph("as", &format!("{}, as it was asked for", variant.url));
+    }
+    paragraph("for", &who_gets(&variant.for_requests));
+    paragraph("why", &why_kept(variant));
+    paragraph("now", &now(variant));
+    paragraph("then", &then(variant));
+    paragraph("failing", &failing(variant));
+    for (at, (name, value)) in variant.fields.iter().enumerate() {
+        paragraph(
+            if at == 0 { "fields" } else { "" },
+            &format!("{name}: {value}"),
+        );
+    }
+    text
+}
+
+fn who_gets(alike: &[Likeness]) -> String {
+    if alike.is_empty() {
+        return "every request of this URL".into();
+    }
+    let each = alike.iter().map(|one| {
+        let (name, value) = (&one.name, &one.value);
+        match (one.by.as_str(), value) {
+            ("device", Some(value)) => format!("from a {value}"),
+            ("language", Some(value)) => format!("in the language {value}"),
+            ("cookie", Some(value)) => format!("with the cookie {name}={value}"),
+            ("cookie", None) => format!("without the cookie {name}"),
+            ("words", Some(value)) => {
+                format!("whose {name} has words {value} (1: has it, in the order of key_words)")
+            }
+            (_, Some(value)) if value.is_empty() && name == "accept-encoding" => {
+                "that take no compressed content".into()
+            }
+            (_, Some(value)) => format!("with {name}: {value}"),
+            (_, None) => format!("without {name}"),
+        }
+    });
+    let each: Vec<String> = each.collect();
+    format!("requests {}", each.join(" and "))
+}
+
+fn why_kept(variant: &Variant) -> String {
+    let Lifetime {
+        seconds,
+        from,
+        explain,
+        source,
+    } = &variant.lifetime;
+    let fresh_for = match seconds {
+        0 => "it is stale from the start, and kept to be asked about".to_owned(),
+        _ => format!("it is fresh for {} from when it was made", span(*seconds)),
+    };
+    let field = match from.as_str() {
+        "s-maxage" | "max-age" => format!("{}; ", variant.policy_field),
+        _ => String::new(),
+    };
+    format!("{fresh_for}. {explain} ({field}{source})")
+}
+
+fn now(variant: &Variant) -> String {
+    let age = span(variant.age);
+    let because = because(&variant.now);
+    let state = match u64::try_from(variant.ttl) {
+        Ok(left) if left > 0 => format!("it is {age} old and fresh for another {}", span(left)),
+        _ => format!(
+            "it is {age} old and stale since {}",
+            span(variant.ttl.unsigned_abs())
+        ),
+    };
+    let comes = match variant.now.action.as_str() {
+        "serve" => {
+            return format!("{state}: a visitor gets it at once, and the origin is not asked");
+        }
+        "serve-stale-and-ask" => {
+            "a visitor gets it at once, and the origin is asked about it meanwhile"
+        }
+        "serve-stale" => "a visitor gets it at once",
+        "ask" => "a visitor waits while the origin is asked whether it has changed",
+        "refuse" => "a visitor is refused",
+        _ => "a visitor waits while the origin is asked for all of it",
+    };
+    format!("{state}: {comes}. {because}")
+}
+
+/// What comes when it is stale.
+fn then(variant: &Variant) -> String {
+    let validator = match (&variant.etag, &variant.last_modified) {
+        (Some(tag), _) => Some(format!("ETag {tag}")),
+        (None, Some(date)) => Some(format!("Last-Modified {date}")),
+        (None, None) => None,
+    };
+    let asked = match validator {
+        Some(validator) => format!("the origin is asked whether it has changed ({validator})"),
+        None => "the origin is asked for all of it: nothing in it could be asked about".to_owned(),
+    };
+    match variant.stale_while_revalidate {
+        0 => format!("once it is stale, a visitor waits while {asked}"),
+        seconds => format!(
+            "for {} after it is stale a visitor still gets it at once, while {asked}; after that, visitors wait",
+            span(seconds)
+        ),
+    }
+}
+
+/// What comes when the origin fails.
+fn failing(variant: &Variant) -> String {
+    let never = match () {
+        () if variant.invalidated => Some("a change made it invalid until the origin confirms it"),
+        () if variant.no_cache => Some("the origin said no-cache"),
+        () if variant.must_revalidate && variant.stale_if_error == 0 => {
+            Some("the origin said must-revalidate, or s-maxage, which implies it")
+        }
+        () => None,
+    };
+    if let Some(why) = never {
+        return format!("it is never served stale, whatever happens: {why}");
+    }
+    let (error, down) = (variant.stale_if_error, variant.stale_origin_down);
+    match (error, down) {
+        (0, 0) => "it is not served stale when the origin fails".into(),
+        (error, down) if error == down => format!(
+            "should the origin fail, or not be reached, it is served stale for {}",
+            span(error)
+        ),
+        (error, down) => format!(
+            "it is served stale for {} should the origin fail, and for {} while no origin can be reached",
+            span(error),
+            span(down)
+        ),
+    }
+}
+
+fn pretty(answer: &serde_json::Value) -> Result<ExitCode> {
+    terminal::say(serde_json::to_string_pretty(answer)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn variant(changes: Value) -> Value {
+        let mut variant = json!({
+            "url": "http://a/", "status": 200, "bytes": 5, "age": 12, "ttl": 48,
+            "lifetime": {
+                "seconds": 60, "from": "max-age", "explain": "The origin's `max-age`.", "source": "RFC 9111 section 5.2.2.1",
+            },
+            "policy_field": "Cache-Control", "no_cache": false, "must_revalidate": false, "invalidated": false,
+            "stale_while_revalidate": 30, "stale_if_error": 86400, "stale_origin_down": 86400,
+            "etag": "\"x\"", "last_modified": null, "for_requests": [],
+            "now": { "action": "serve", "reason": "fresh", "explain": "It is fresh.", "source": "RFC" },
+            "fields": [["ETag", "\"x\""]],
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            variant[name] = value.clone();
+        }
+        variant
+    }
+
+    fn told(changes: Value) -> String {
+        let mut shown = json!({
+            "site": "news", "url": "http://a/", "cached": true, "kept": [], "left_out": 0, "fills": [],
+            "plain_get": { "action": "fetch", "reason": "miss", "explain": "Nothing is stored.", "source": "RFC" },
+            "elsewhere": null,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            shown[name] = value.clone();
+        }
+        explained("http://a/", &serde_json::from_value(shown).unwrap())
+    }
+
+    fn of(changes: Value) -> String {
+        told(json!({ "kept": [variant(changes)] }))
+    }
+
+    #[test]
+    fn what_is_kept_is_explained_in_sentences() {
+        assert_eq!(
+            of(json!({})),
+            "One answer is kept of http://a/ (site news).\n\n  \
+             what     200, 5 B of content\n  \
+             for      every request of this URL\n  \
+             why      it is fresh for 1 min from when it was made. The origin's `max-age`. (Cache-Control; RFC 9111 section \
+             5.2.2.1)\n  \
+             now      it is 12 s old and fresh for another 48 s: a visitor gets it at once, and the origin is not asked\n  \
+             then     for 30 s after it is stale a visitor still gets it at once, while the origin is asked whether it has \
+             changed (ETag \"x\"); after that, visitors wait\n  \
+             failing  should the origin fail, or not be reached, it is served stale for 1 d\n  \
+             fields   ETag: \"x\"\n"
+        );
+    }
+
+    #[test]
+    fn each_case_has_its_own_sentence() {
+        let ask = json!({ "action": "ask", "reason": "stale", "explain": "No longer fresh.", "source": "RFC" });
+        for (changes, says) in [
+            (
+                json!({ "ttl": -5, "now": ask }),
+                "stale since 5 s: a visitor waits while the origin is asked whether",
+            ),
+            (
+                json!({ "stale_while_revalidate": 0 }),
+                "once it is stale, a visitor waits while the origin is asked whether",
+            ),
+            (
+                json!({ "etag": null }),
+                "nothing in it could be asked about",
+            ),
+            (
+                json!({ "no_cache": true }),
+                "never served stale, whatever happens: the origin said no-cache",
+            ),
+            (
+                json!({ "must_revalidate": true, "stale_if_error": 0 }),
+                "must-revalidate",
+            ),
+            (
+                json!({ "stale_if_error": 0, "stale_origin_down": 0 }),
+                "not served stale when the origin fails",
+            ),
+            (
+                json!({ "stale_if_error": 60 }),
+                "for 1 min should the origin fail, and for 1 d while no origin",
+            ),
+            (
+                json!({ "url": "http://a/%7E" }),
+                "http://a/%7E, as it was asked for",
+            ),
+            (
+                json!({ "for_requests": [
+                    { "by": "vary", "name": "accept-encoding", "value": "" },
+                    { "by": "cookie", "name": "theme", "value": null },
+                    { "by": "device", "name": "", "value": "phone" },
+                ] }),
+                "requests that take no compressed content and without the cookie theme and from a phone",
+            ),
+        ] {
+            let told = of(changes);
+            assert!(told.contains(says), "{says}: {told}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_kept_it_is_said_why_and_what_is_coming() {
+        let fill = |answered, wanted| json!([{ "answered": answered, "bytes": 2048, "followers": 3, "wanted": wanted }]);
+        for (changes, says) in [
+            (
+                json!({}),
+                "a plain GET goes to the origin. Nothing is stored. (miss; RFC)",
+            ),
+            (
+                json!({ "fills": fill(false, true) }),
+                "besides, 3 requests wait for its answer; it is kept if it may be",
+            ),
+            (
+                json!({ "fills": fill(true, true) }),
+                "2 KiB so far, read by 3 requests; it is kept when all of it is there",
+            ),
+            (
+                json!({ "fills": fill(true, false) }),
+                "not kept: it was purged, or is too large",
+            ),
+            (
+                json!({ "elsewhere": "https://a/" }),
+                "something is kept of https://a/",
+            ),
+            (json!({ "cached": false }), "settings turn its cache off"),
+            (
+                json!({ "cached": false, "plain_get": null, "url": null }),
+                "made at the edge, and never kept",
+            ),
+        ] {
+            let told = told(changes);
+            assert!(told.starts_with("Nothing is kept of http://a/"), "{told}");
+            assert!(told.contains(says), "{says}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_origin_cannot_order_the_terminal_about() {
+        let told = of(json!({ "fields": [["x", "\u{1b}[2J"]], "etag": "\u{1b}[2J" }));
+        assert!(!told.contains('\u{1b}'), "{told:?}");
+    }
+
+    #[test]
+    fn numbers_are_told_in_rows() {
+        let statistics = json!({
+            "requests": { "hit": 7, "stale": 1, "revalidated": 0, "miss": 1, "bypass": 1, "refused": 0 },
+            "memory": {
+                "ceiling_bytes": 1 << 20, "held_bytes": 1 << 10, "urls": 1, "insertions": 2, "replacements": 1,
+                "removals": 0, "evictions": 0, "refused": { "too_large": 0, "not_worth_it": 0, "pinned": 0 },
+            },
+            "fills": { "ceiling_bytes": 4096, "held_bytes": 0, "under_way": 0 },
+        });
+        let text = in_words(&serde_json::from_value(statistics).unwrap());
+        assert!(
+            text.contains("kept       1 URL, 1 KiB of 1 MiB\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("8 of 10 requests without the origin (80.0 %)"),
+            "{text}"
+        );
+    }
+}
