@@ -23,14 +23,23 @@ const BACKLOG: i32 = 4096;
 const EVENTS: usize = 256;
 
 /// Fields of every answer of the loop. The date is fixed: the loop owns no clock.
-const FIELDS: &str = "HTTP/1.1 200 OK\r\n\
-    date: Sat, 01 Nov 2025 00:00:00 GMT\r\n\
+const FIELDS: &str = "date: Sat, 01 Nov 2025 00:00:00 GMT\r\n\
     content-type: text/plain\r\n\
     cache-control: no-store\r\n";
 
 /// A response of `body` bytes whose head is `head` bytes long, or the shortest one that the loop can make when that is longer.
 pub(crate) fn response(head: usize, body: usize) -> Vec<u8> {
-    let mut bytes = format!("{FIELDS}content-length: {body}\r\n").into_bytes();
+    let first = format!("HTTP/1.1 200 OK\r\n{FIELDS}content-length: {body}\r\n");
+    padded(first, head, body)
+}
+
+/// The answer to one who has it already, of `head` bytes if that is long enough.
+pub(crate) fn unchanged(head: usize) -> Vec<u8> {
+    padded(format!("HTTP/1.1 304 Not Modified\r\n{FIELDS}"), head, 0)
+}
+
+fn padded(first: String, head: usize, body: usize) -> Vec<u8> {
+    let mut bytes = first.into_bytes();
     const PADDING: &[u8] = b"x-pad: \r\n";
     const EMPTY_LINE: &[u8] = b"\r\n";
     let unpadded = bytes.len() + EMPTY_LINE.len();
@@ -216,6 +225,9 @@ mod tests {
     #[test]
     fn a_response_has_exactly_the_length_asked_for() {
         for head in [150, 200, 317] {
+            let unchanged = unchanged(head);
+            assert_eq!(unchanged.len(), head);
+            assert!(unchanged.starts_with(b"HTTP/1.1 304 ") && unchanged.ends_with(b"\r\n\r\n"));
             for body in [0, 1024, 1 << 20] {
                 let bytes = response(head, body);
                 assert_eq!(bytes.len(), head + body);

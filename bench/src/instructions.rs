@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::asks::Asks;
 use crate::load::{Generator, Target, Wire};
-use crate::peers::{self, Answer, Contender, Programs, Running, Server, Task};
-use crate::rows::Row;
-use crate::run::wait_for_answer;
+use crate::peers::{self, Contender, Programs, Running, Server, Task};
+use crate::rows::{Row, Source};
+use crate::run::{Behind, wait_until_ready};
 use crate::terminal::say;
 use crate::tls::Identity;
 
@@ -40,16 +41,11 @@ impl Counter<'_> {
     /// Counts each server's instructions in a row and says them; false if any server failed.
     pub(crate) fn row(&self, row: &Row) -> Result<bool> {
         ensure_valgrind()?;
-        let origin = match row.from_origin {
-            true => Some(peers::start_origin(self.work, self.load_core, row.body)?),
-            false => None,
-        };
-        let answer = origin
-            .as_ref()
-            .map_or(Answer::Edge, |(_, address)| Answer::Origin(*address));
+        let behind = Behind::start(row, self.work, self.load_core)?;
         let task = Task {
-            answer,
+            answer: behind.answer(),
             body: row.body,
+            is_unchanged: row.source == Source::Cache(Asks::Known),
             head: 0,
             identity: self.identity,
             core: self.server_core,
@@ -127,9 +123,12 @@ impl Counter<'_> {
             address: running.address(wire),
             wire,
             identity: self.identity,
-            body: row.body,
+            questions: match contender.server {
+                Server::Bare => row.questions().of_one_answer(),
+                _ => row.questions(),
+            },
         };
-        wait_for_answer(self.generator, &mut running, START, target)?;
+        wait_until_ready(self.generator, &mut running, START, target)?;
         let mut fleet = self.generator.open(&target(&running), CONNECTIONS)?;
         self.generator.run(&mut fleet, requests)?;
         drop(fleet);

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::asks::{Question, Questions};
 use crate::tls::{self, Group, HOST, Identity};
 
 mod h1;
@@ -69,7 +70,7 @@ impl Wire {
     }
 }
 
-/// Whom to ask, over what, and how long the answer's body has to be.
+/// Whom to ask, over what, and for what.
 pub(crate) struct Target<'a> {
     /// The server.
     pub(crate) address: SocketAddr,
@@ -77,8 +78,8 @@ pub(crate) struct Target<'a> {
     pub(crate) wire: Wire,
     /// Whose certificate it has to show.
     pub(crate) identity: &'a Identity,
-    /// Bytes in each body.
-    pub(crate) body: usize,
+    /// What is asked for.
+    pub(crate) questions: Questions,
 }
 
 /// The size of an answer as it came.
@@ -107,16 +108,43 @@ impl Generator {
 
     /// Asks once, on a connection of its own.
     pub(crate) fn probe(&self, target: &Target<'_>, limit: Duration) -> Result<Size> {
+        let question = target.questions.clone().next();
+        self.ask(target, question, limit)
+    }
+
+    /// Asks once for the first object, as somebody who does not have it.
+    pub(crate) fn probe_anew(&self, target: &Target<'_>, limit: Duration) -> Result<Size> {
+        let question = target.questions.all().next();
+        self.ask(
+            target,
+            question.context("there is nothing to ask for")?,
+            limit,
+        )
+    }
+
+    fn ask(&self, target: &Target<'_>, question: Question, limit: Duration) -> Result<Size> {
         let caller = Caller::new(target, false)?;
         self.bounded(limit, async move {
-            caller.connect(false).await?.exchange(caller.body).await
+            caller.connect(false).await?.exchange(&question).await
+        })
+    }
+
+    /// Asks for every object there is, one after the other, so that a cache has them all.
+    pub(crate) fn ask_for_all(&self, target: &Target<'_>) -> Result<()> {
+        let caller = Caller::new(target, false)?;
+        self.bounded(DEADLINE, async move {
+            let mut connection = caller.connect(false).await?;
+            for question in caller.questions.all() {
+                connection.exchange(&question).await?;
+            }
+            Ok(())
         })
     }
 
     /// Opens connections and completes one request on each.
     pub(crate) fn open(&self, target: &Target<'_>, count: usize) -> Result<Fleet> {
         let caller = Caller::new(target, false)?;
-        let body = caller.body;
+        let questions = caller.questions.clone();
         let connections = self.bounded(DEADLINE, async move {
             let left = Arc::new(AtomicUsize::new(count));
             let mut tasks = JoinSet::new();
@@ -126,7 +154,9 @@ impl Generator {
                     let mut mine = Vec::new();
                     while take(&left) {
                         let mut connection = caller.connect(false).await?;
-                        connection.exchange(body).await?;
+                        connection
+                            .exchange(&caller.questions.clone().next())
+                            .await?;
                         mine.push(connection);
                     }
                     anyhow::Ok(mine)
@@ -138,24 +168,31 @@ impl Generator {
             }
             anyhow::Ok(all)
         })?;
-        Ok(Fleet { connections, body })
+        Ok(Fleet {
+            connections,
+            questions,
+        })
     }
 
     /// Completes `requests` requests over the fleet's connections, in waves: one is sent on each connection, then all
     /// answers are read. A server so has work in front of it until a wave is over, whoever is faster, and sleeps and
     /// wakes equally seldom in every run: left to chance, that alone moved a fast server's CPU by half.
     pub(crate) fn run(&self, fleet: &mut Fleet, requests: usize) -> Result<()> {
-        let Fleet { connections, body } = fleet;
+        let Fleet {
+            connections,
+            questions,
+        } = fleet;
         self.bounded(DEADLINE, async move {
             let mut left = requests;
             while left > 0 {
                 let wave = left.min(connections.len());
                 ensure!(wave > 0, "no connection is open");
-                for connection in connections.iter_mut().take(wave) {
-                    connection.send().await?;
+                let asked: Vec<_> = (0..wave).map(|_| questions.next()).collect();
+                for (connection, question) in connections.iter_mut().zip(&asked) {
+                    connection.send(question).await?;
                 }
-                for connection in connections.iter_mut().take(wave) {
-                    connection.receive(*body).await?;
+                for (connection, question) in connections.iter_mut().zip(&asked) {
+                    connection.receive(question).await?;
                 }
                 left -= wave;
             }
@@ -207,7 +244,9 @@ impl Generator {
                             break;
                         }
                         let mut connection = caller.connect(resume).await?;
-                        connection.exchange(caller.body).await?;
+                        connection
+                            .exchange(&caller.questions.clone().next())
+                            .await?;
                         connection.close().await;
                     }
                     anyhow::Ok(())
@@ -233,7 +272,7 @@ impl Generator {
 /// Open connections to one server.
 pub(crate) struct Fleet {
     connections: Vec<Connection>,
-    body: usize,
+    questions: Questions,
 }
 
 /// Clients that connect anew for each request, each with a session cache of its own.
@@ -254,7 +293,7 @@ struct Caller {
     address: SocketAddr,
     wire: Wire,
     tls: Option<Arc<ClientConfig>>,
-    body: usize,
+    questions: Questions,
 }
 
 impl Caller {
@@ -272,7 +311,7 @@ impl Caller {
             address: target.address,
             wire: target.wire,
             tls,
-            body: target.body,
+            questions: target.questions.clone(),
         })
     }
 
@@ -316,29 +355,30 @@ enum Connection {
 }
 
 impl Connection {
-    async fn exchange(&mut self, body: usize) -> Result<Size> {
-        self.send().await?;
-        self.receive(body).await
+    async fn exchange(&mut self, question: &Question) -> Result<Size> {
+        self.send(question).await?;
+        self.receive(question).await
     }
 
-    async fn send(&mut self) -> Result<()> {
+    async fn send(&mut self, question: &Question) -> Result<()> {
         match self {
-            Self::Plain(client) => client.send().await,
-            Self::Tls(client) => client.send().await,
-            Self::H2(client) => client.send().await,
+            Self::Plain(client) => client.send(question).await,
+            Self::Tls(client) => client.send(question).await,
+            Self::H2(client) => client.send(question).await,
         }
     }
 
-    async fn receive(&mut self, body: usize) -> Result<Size> {
+    async fn receive(&mut self, question: &Question) -> Result<Size> {
         let size = match self {
-            Self::Plain(client) => client.receive().await?,
-            Self::Tls(client) => client.receive().await?,
-            Self::H2(client) => client.receive().await?,
+            Self::Plain(client) => client.receive(question).await?,
+            Self::Tls(client) => client.receive(question).await?,
+            Self::H2(client) => client.receive(question).await?,
         };
         ensure!(
-            size.body == body,
-            "a body of {} bytes, not {body}",
-            size.body
+            size.body == question.body,
+            "a body of {} bytes, not {}",
+            size.body,
+            question.body
         );
         Ok(size)
     }
@@ -371,10 +411,11 @@ fn is_ended(stream: &TcpStream) -> bool {
 }
 
 /// An error unless all of a body's bytes are the expected ones.
-fn check_content(piece: &[u8]) -> Result<()> {
+fn check_content(piece: &[u8], question: &Question) -> Result<()> {
     ensure!(
-        piece.iter().all(|byte| *byte == crate::bare::FILL),
-        "the body was changed on its way"
+        piece.iter().all(|byte| *byte == question.fill),
+        "the body of {} was changed on its way",
+        question.path
     );
     Ok(())
 }

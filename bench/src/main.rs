@@ -27,6 +27,7 @@ use crate::run::Bench;
 use crate::terminal::say;
 use crate::tls::Identity;
 
+mod asks;
 mod bare;
 mod chart;
 mod clock;
@@ -168,6 +169,9 @@ enum Action {
         head: usize,
         /// Bytes in the answer's body.
         body: usize,
+        /// Answer that nothing has changed (304), without a body.
+        #[arg(long)]
+        unchanged: bool,
     },
     /// Let things happen to a Mangrove that serves, and tell what its visitors noticed.
     Live(live::Options),
@@ -191,7 +195,14 @@ fn main() -> ExitCode {
             address,
             head,
             body,
-        }) => bare::serve(address, &bare::response(head, body)).map(|()| ExitCode::SUCCESS),
+            unchanged,
+        }) => {
+            let answer = match unchanged {
+                true => bare::unchanged(head),
+                false => bare::response(head, body),
+            };
+            bare::serve(address, &answer).map(|()| ExitCode::SUCCESS)
+        }
         Some(Action::Hyper {
             address,
             body,
@@ -353,7 +364,7 @@ fn count(setting: &Setting, requests: u32) -> Result<ExitCode> {
     if setting.rows.is_empty() {
         stage
             .rows
-            .retain(|row| ["respond-1k", "pass-1k"].contains(&row.name));
+            .retain(|row| ["respond-1k", "hit-1k", "pass-1k"].contains(&row.name));
     }
     let counter = Counter {
         generator: &stage.generator,

@@ -1,7 +1,8 @@
 //! An origin of known bytes: what a visitor gets and gives can be checked to the last one.
 //!
-//! `/bytes/N` answers with N bytes of the pattern, `/paced/N/S` with N bytes over S seconds, and a request with a body is
-//! answered with how many bytes of the pattern it brought.
+//! `/bytes/N` answers with N bytes of the pattern, `/paced/N/S` with N bytes over S seconds, `/kept/N/O` with N bytes of
+//! object O that a cache may keep for a day, and a request with a body is answered with how many bytes of the pattern it
+//! brought.
 
 use std::convert::Infallible;
 use std::io;
@@ -17,6 +18,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::LocalRuntime;
 use tokio::time::{Instant, sleep_until};
+
+use crate::{asks, clock};
 
 /// The pattern repeats after so many bytes: a prime, so that no power of two can hide a lost piece.
 const PERIOD: u64 = 251;
@@ -135,6 +138,18 @@ async fn converse(stream: TcpStream, asked: Arc<AtomicUsize>) -> io::Result<()> 
                 out.write_all(head(bytes).as_bytes()).await?;
                 write_pattern(out, 0, bytes).await?;
             }
+            (Some("kept"), Some(bytes), Some(object)) => {
+                let object = usize::try_from(object).unwrap_or_default();
+                let length = usize::try_from(bytes).unwrap_or_default();
+                out.write_all(kept_head(length, object).as_bytes()).await?;
+                let piece = [asks::fill(object); PIECE];
+                let mut left = length;
+                while left > 0 {
+                    let now = left.min(PIECE);
+                    out.write_all(piece.get(..now).unwrap_or_default()).await?;
+                    left -= now;
+                }
+            }
             (Some("paced"), Some(bytes), Some(seconds)) => {
                 out.write_all(head(bytes).as_bytes()).await?;
                 pace(out, bytes, seconds.max(1)).await?;
@@ -152,6 +167,16 @@ async fn converse(stream: TcpStream, asked: Arc<AtomicUsize>) -> io::Result<()> 
 fn head(length: u64) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {length}\r\n\r\n"
+    )
+}
+
+/// The head of an answer that may be kept: as many fields as a file server gives.
+fn kept_head(length: usize, object: usize) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\ndate: {}\r\ncontent-type: text/plain\r\ncache-control: max-age=86400\r\netag: {}\r\n\
+         content-length: {length}\r\n\r\n",
+        clock::date(),
+        asks::validator(length, object)
     )
 }
 

@@ -132,7 +132,14 @@ pub(crate) enum Answer {
     Edge,
     /// The origin at this address.
     Origin(SocketAddr),
+    /// The server's cache, once it has asked the origin at this address.
+    Cache(SocketAddr),
 }
+
+/// What each cache may hold: more than any row asks for, and as much as Mangrove's does where nothing else is said.
+const CACHE_MIB: u32 = 256;
+/// So long a cache may keep what it has: as long as the origin allows.
+const KEEP_SECONDS: u32 = 86_400;
 
 /// What every contender of a row is asked to serve.
 pub(crate) struct Task<'a> {
@@ -140,6 +147,8 @@ pub(crate) struct Task<'a> {
     pub(crate) answer: Answer,
     /// Bytes in the answer's body.
     pub(crate) body: usize,
+    /// Whether the bare loop answers that nothing has changed.
+    pub(crate) is_unchanged: bool,
     /// Bytes in the head of the bare loop's answer; the others' heads are their own.
     pub(crate) head: usize,
     /// The key for TLS.
@@ -331,7 +340,8 @@ impl Setup<'_> {
     }
 
     fn bare(&self) -> Result<Running> {
-        let command = bare_command(self.doors.h1, self.task.head, self.task.body)?;
+        let mut command = bare_command(self.doors.h1, self.task.head, self.task.body)?;
+        command.extend(self.task.is_unchanged.then(|| "--unchanged".into()));
         self.one_door("bare", &command)
     }
 

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::asks::OBJECTS;
 use crate::gates;
 use crate::load::CONNECTIONS;
 use crate::machine::Machine;
 use crate::results::{Cell, Outcome, Results, RowResult, SPREAD_LIMIT, Unit};
+use crate::rows::FEW_CONNECTIONS;
 use crate::run::TURNS;
 use crate::stats;
 
@@ -201,7 +203,7 @@ fn rules() -> String {
          - CPU is the time that the kernel's scheduler charged, in nanoseconds (`schedstat`), to all threads of all \
          processes of a server: master, workers, supervisor, log helpers. It is read at rest, before and after a fixed \
          number of requests; where a thread ended and took its account along, the server is out of the row.\n\
-         - {CONNECTIONS} connections, in waves: one request is sent on each, then all answers are read, so that fast and \
+         - {CONNECTIONS} connections ({FEW_CONNECTIONS} where an answer is larger than 1 MiB), in waves: one request is sent on each, then all answers are read, so that fast and \
          slow servers sleep and wake alike. The handshake rows make a new connection for \
          each request, and the client ends it. Status, length and content of every answer are checked. No answer is \
          compressed.\n\
@@ -216,6 +218,12 @@ fn rules() -> String {
          - nginx: `sendfile on`, `keepalive_requests` without limit, buffered access log, no temporary files for answers. \
          HAProxy: `option httplog` to a file. Varnish: `return (pass)`, `synth` for the answer made at the edge, \
          varnishncsa to a file. All: keep-alive to the origin. Mangrove: as it comes, access log to a file, or off.\n\
+         - Hits: every object is asked for once before anything is measured, and the origin counts who asks it: a server \
+         that asks during a turn is out of the row, which says so. Each cache may hold 256 MiB. Mangrove: as it comes. nginx: \
+         `proxy_cache` with its files in the page cache, `sendfile`, and `open_file_cache`. HAProxy: a `cache` section with \
+         `max-object-size` at its largest. Varnish: `-s malloc`, built-in VCL, `Via` and `X-Varnish` taken out. Where many \
+         objects are asked for, they are {OBJECTS} of 1 KiB, the one of rank r in proportion to r to the power of −0.9, in the \
+         same order in every run and of every server.\n\
          - TLS: one ECDSA P-256 key, TLS 1.3, TLS_AES_128_GCM_SHA256, X25519 except where the row says otherwise; the \
          client refuses any other outcome, and a full handshake where a resumed one is due.\n\
          - Memory is what the resident sets of all processes of a fresh server grew by while the connections, each with \

@@ -1,6 +1,7 @@
 //! The rows of the table: what is asked of every server, and how often.
 
-use crate::load::Wire;
+use crate::asks::{Asks, Questions};
+use crate::load::{CONNECTIONS, Wire};
 use crate::run::TURNS;
 use crate::tls::Group;
 
@@ -13,8 +14,8 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// What a person calls it.
     pub(crate) title: &'static str,
-    /// Whether the origin makes the answer, or the server itself.
-    pub(crate) from_origin: bool,
+    /// Where the answer comes from.
+    pub(crate) source: Source,
     /// Bytes in each answer's body.
     pub(crate) body: usize,
     /// What goes over the wire.
@@ -27,8 +28,36 @@ impl Row {
     /// Whether a server that makes every answer itself can take part: a connection that has nothing to do is idle whoever
     /// answered it.
     pub(crate) fn suits_an_answerer(&self) -> bool {
-        !self.from_origin || matches!(self.measure, Measure::IdleMemory { .. })
+        self.source == Source::Edge || matches!(self.measure, Measure::IdleMemory { .. })
     }
+
+    /// What is asked for.
+    pub(crate) fn questions(&self) -> Questions {
+        match self.source {
+            Source::Edge | Source::Origin => Questions::root(self.body),
+            Source::Cache(asks) => Questions::kept(asks, self.body),
+        }
+    }
+
+    /// Connections that a keep-alive row's requests come over: fewer where one answer is work enough.
+    pub(crate) fn connections(&self) -> usize {
+        if self.body > MIB {
+            FEW_CONNECTIONS
+        } else {
+            CONNECTIONS
+        }
+    }
+}
+
+/// Where a row's answers come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// The server makes them.
+    Edge,
+    /// The origin makes each of them.
+    Origin,
+    /// The server's cache has them.
+    Cache(Asks),
 }
 
 /// What a row counts.
@@ -85,19 +114,85 @@ impl Measure {
     }
 }
 
+/// Connections of a row whose answers are larger than 1 MiB.
+pub(crate) const FEW_CONNECTIONS: usize = 4;
 /// Idle connections held by each server.
 const IDLE: usize = 10_000;
 
 /// All rows, in the order of the report.
-pub(crate) static ROWS: [Row; 15] = [
+pub(crate) static ROWS: [Row; 23] = [
     Row {
         name: "respond-1k",
         title: "1 KiB made at the edge, HTTP/1.1 keep-alive",
-        from_origin: false,
+        source: Source::Edge,
         body: KIB,
         wire: Wire::H1,
         measure: Measure::KeepAlive { requests: 50_000 },
     },
+    hit(
+        "hit-1k",
+        "1 KiB hit, HTTP/1.1 keep-alive",
+        Asks::Same,
+        KIB,
+        Wire::H1,
+        50_000,
+    ),
+    hit(
+        "hit-100k",
+        "100 KiB hit, HTTP/1.1 keep-alive",
+        Asks::Same,
+        100 * KIB,
+        Wire::H1,
+        8_192,
+    ),
+    hit(
+        "hit-1m",
+        "1 MiB hit, HTTP/1.1 keep-alive",
+        Asks::Same,
+        MIB,
+        Wire::H1,
+        1_024,
+    ),
+    hit(
+        "hit-10m",
+        "10 MiB hit, HTTP/1.1 keep-alive",
+        Asks::Same,
+        10 * MIB,
+        Wire::H1,
+        192,
+    ),
+    hit(
+        "hit-tls-1k",
+        "1 KiB hit, HTTP/1.1 over TLS, keep-alive",
+        Asks::Same,
+        KIB,
+        Wire::H1Tls(Group::X25519),
+        20_000,
+    ),
+    hit(
+        "hit-h2-1k",
+        "1 KiB hit, HTTP/2 over TLS",
+        Asks::Same,
+        KIB,
+        Wire::H2Tls(Group::X25519),
+        20_000,
+    ),
+    hit(
+        "hit-304",
+        "hit, not changed (304), HTTP/1.1 keep-alive",
+        Asks::Known,
+        KIB,
+        Wire::H1,
+        50_000,
+    ),
+    hit(
+        "hit-zipf",
+        "1 KiB hits among 10,000 objects by Zipf's law, HTTP/1.1 keep-alive",
+        Asks::Zipf,
+        KIB,
+        Wire::H1,
+        50_000,
+    ),
     pass(
         "pass-1k",
         "1 KiB passed through, HTTP/1.1 keep-alive",
@@ -187,6 +282,24 @@ pub(crate) static ROWS: [Row; 15] = [
     ),
 ];
 
+const fn hit(
+    name: &'static str,
+    title: &'static str,
+    asks: Asks,
+    body: usize,
+    wire: Wire,
+    requests: usize,
+) -> Row {
+    Row {
+        name,
+        title,
+        source: Source::Cache(asks),
+        body,
+        wire,
+        measure: Measure::KeepAlive { requests },
+    }
+}
+
 const fn pass(
     name: &'static str,
     title: &'static str,
@@ -197,7 +310,7 @@ const fn pass(
     Row {
         name,
         title,
-        from_origin: true,
+        source: Source::Origin,
         body,
         wire,
         measure: Measure::KeepAlive { requests },
@@ -212,7 +325,7 @@ const fn handshake(name: &'static str, title: &'static str, group: Group, resume
     Row {
         name,
         title,
-        from_origin: false,
+        source: Source::Edge,
         body: KIB,
         wire: Wire::H1Tls(group),
         measure,
@@ -224,7 +337,7 @@ const fn idle(name: &'static str, title: &'static str, wire: Wire) -> Row {
     Row {
         name,
         title,
-        from_origin: true,
+        source: Source::Origin,
         body: KIB,
         wire,
         measure,

@@ -1,18 +1,21 @@
 //! Measuring one row: start everyone, take turns round by round, stop everyone.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Pid;
 
+use crate::asks::Asks;
 use crate::cpu::{self, Usage};
 use crate::load::{CONNECTIONS, Fleet, Generator, Size, Target, Wire};
 use crate::machine::Machine;
+use crate::origin::{self, Origin};
 use crate::peers::{self, Answer, Contender, Programs, Running, Server, Task};
 use crate::process::{self, Program};
 use crate::results::{Cell, Outcome, RowResult, Unit};
-use crate::rows::{Measure, Row};
+use crate::rows::{Measure, Row, Source};
 use crate::terminal::say;
 use crate::tls::Identity;
 use crate::{clock, stats};
@@ -89,7 +92,8 @@ impl Bench<'_> {
 
     /// CPU of a request: all servers stay up, and take turns in an order that moves on by one in each round.
     fn cpu(&self, row: &Row, measure: Measure) -> Result<Vec<Cell>> {
-        let (_origin, answer) = self.origin(row)?;
+        let behind = Behind::start(row, self.work, self.load_core)?;
+        let answer = behind.answer();
         let mut entrants = Vec::new();
         let mut head = HEAD_WITHOUT_MANGROVE;
         for contender in contenders(self.servers, row, measure) {
@@ -117,14 +121,14 @@ impl Bench<'_> {
             },
         );
 
-        self.rounds(&mut entrants, row, measure);
+        self.rounds(&mut entrants, row, measure, &behind);
         Ok(entrants.into_iter().map(Entrant::into_cell).collect())
     }
 
     /// Memory of a connection: each server is started anew, alone, in each round.
     fn memory(&self, row: &Row, connections: usize) -> Result<Vec<Cell>> {
-        let (_origin, answer) = self.origin(row)?;
-        let task = self.task(row, answer, HEAD_WITHOUT_MANGROVE);
+        let behind = Behind::start(row, self.work, self.load_core)?;
+        let task = self.task(row, behind.answer(), HEAD_WITHOUT_MANGROVE);
         let mut cells = Vec::new();
         let bare = Contender {
             server: Server::Bare,
@@ -219,7 +223,7 @@ impl Bench<'_> {
 
     fn start(&self, contender: Contender, row: &Row, task: &Task<'_>) -> Result<(Running, Size)> {
         let mut running = Running::start(contender, task, self.programs, self.work, &[])?;
-        let size = wait_for_answer(self.generator, &mut running, START, |running| {
+        let size = wait_until_ready(self.generator, &mut running, START, |running| {
             self.target(contender, running, row)
         })?;
         Ok((running, size))
@@ -227,7 +231,7 @@ impl Bench<'_> {
 
     /// All rounds: everyone takes a short turn, again and again, in an order that moves on by one each time. Turns are
     /// dealt to the rounds like cards, so that each round has its share of every minute that the machine has.
-    fn rounds(&self, entrants: &mut [Entrant], row: &Row, measure: Measure) {
+    fn rounds(&self, entrants: &mut [Entrant], row: &Row, measure: Measure, behind: &Behind) {
         let opened: Vec<_> = entrants.iter().map(Entrant::account).collect();
         let count = entrants.len();
         let mut used = vec![vec![Vec::new(); self.rounds]; count];
@@ -242,7 +246,7 @@ impl Bench<'_> {
                 else {
                     continue;
                 };
-                match self.turn(entrant, row, measure) {
+                match self.turn(entrant, row, measure, turn, behind) {
                     Some(Ok(nanoseconds)) => {
                         if let Some(round) = used.get_mut(turn % self.rounds) {
                             round.push(ratio(nanoseconds, measure.turn()));
@@ -262,32 +266,51 @@ impl Bench<'_> {
     }
 
     /// What a ready server used for the requests of one turn.
-    fn turn(&self, entrant: &Entrant, row: &Row, measure: Measure) -> Option<Result<u64>> {
+    fn turn(
+        &self,
+        entrant: &Entrant,
+        row: &Row,
+        measure: Measure,
+        turn: usize,
+        behind: &Behind,
+    ) -> Option<Result<u64>> {
         let State::Ready { running, .. } = &entrant.state else {
             return None;
         };
-        Some(self.cpu_once(entrant.contender, running, row, measure))
+        let mut target = self.target(entrant.contender, running, row);
+        // Everyone is asked the same in the same turn, and something new in the next one.
+        let place = turn * (row.connections() + 2 * measure.turn());
+        target.questions = target.questions.at_place(place);
+        let asked = behind.asked();
+        let used = self.cpu_once(&target, running, row, measure);
+        let asked = behind.asked() - asked;
+        Some(used.and_then(|used| {
+            ensure!(
+                asked == 0,
+                "void: it asked the origin {asked} times for what it should have had"
+            );
+            Ok(used)
+        }))
     }
 
     fn cpu_once(
         &self,
-        contender: Contender,
+        target: &Target<'_>,
         running: &Running,
         row: &Row,
         measure: Measure,
     ) -> Result<u64> {
-        let target = self.target(contender, running, row);
         let roots = running.roots()?;
         let requests = measure.turn();
         let warm_up = requests.div_ceil(WARM_UP_SHARE);
         match measure {
             Measure::NewConnection { resume, .. } => {
-                let mut callers = self.generator.callers(&target, resume)?;
+                let mut callers = self.generator.callers(target, resume)?;
                 self.generator.call(&mut callers, warm_up)?;
                 measured(&roots, || self.generator.call(&mut callers, requests))
             }
             Measure::KeepAlive { .. } | Measure::IdleMemory { .. } => {
-                let mut fleet: Fleet = self.generator.open(&target, CONNECTIONS)?;
+                let mut fleet: Fleet = self.generator.open(target, row.connections())?;
                 self.generator.run(&mut fleet, warm_up)?;
                 measured(&roots, || self.generator.run(&mut fleet, requests))
             }
@@ -301,11 +324,15 @@ impl Bench<'_> {
         } else {
             row.wire
         };
+        let questions = match contender.server {
+            Server::Bare => row.questions().of_one_answer(),
+            _ => row.questions(),
+        };
         Target {
             address: running.address(wire),
             wire,
             identity: self.identity,
-            body: row.body,
+            questions,
         }
     }
 
@@ -313,18 +340,58 @@ impl Bench<'_> {
         Task {
             answer,
             body: row.body,
+            is_unchanged: row.source == Source::Cache(Asks::Known),
             head,
             identity: self.identity,
             core: self.server_core,
         }
     }
+}
 
-    fn origin(&self, row: &Row) -> Result<(Option<Program>, Answer)> {
-        if !row.from_origin {
-            return Ok((None, Answer::Edge));
+/// What stands behind the servers of a row.
+pub(crate) enum Behind {
+    /// Nothing: they make the answers.
+    Nobody,
+    /// The bare loop, which cannot tell what it was asked.
+    Loop {
+        /// Keeps it running.
+        _program: Program,
+        /// Where it listens.
+        address: SocketAddr,
+    },
+    /// An origin whose answers may be kept, and which counts who asks.
+    Counting(Origin),
+}
+
+impl Behind {
+    /// Starts what a row needs, on `core`.
+    pub(crate) fn start(row: &Row, work: &Path, core: usize) -> Result<Self> {
+        Ok(match row.source {
+            Source::Edge => Self::Nobody,
+            Source::Origin => {
+                let (_program, address) = peers::start_origin(work, core, row.body)?;
+                Self::Loop { _program, address }
+            }
+            // A thread of this program, which has pinned itself to that core.
+            Source::Cache(_) => Self::Counting(origin::start()?),
+        })
+    }
+
+    /// Who answers.
+    pub(crate) fn answer(&self) -> Answer {
+        match self {
+            Self::Nobody => Answer::Edge,
+            Self::Loop { address, .. } => Answer::Origin(*address),
+            Self::Counting(origin) => Answer::Cache(origin.address),
         }
-        let (program, address) = peers::start_origin(self.work, self.load_core, row.body)?;
-        Ok((Some(program), Answer::Origin(address)))
+    }
+
+    /// How often it was asked, if it counts that.
+    fn asked(&self) -> usize {
+        match self {
+            Self::Nobody | Self::Loop { .. } => 0,
+            Self::Counting(origin) => origin.asked(),
+        }
     }
 }
 
@@ -373,8 +440,9 @@ impl Entrant {
     }
 }
 
-/// Waits until a server that was just started gives one whole and right answer.
-pub(crate) fn wait_for_answer<'a>(
+/// Waits until a server that was just started gives one whole and right answer; then lets it get everything that the row
+/// asks for, so that a cache has it. Gives the size of an answer from then on.
+pub(crate) fn wait_until_ready<'a>(
     generator: &Generator,
     running: &mut Running,
     limit: Duration,
@@ -383,8 +451,8 @@ pub(crate) fn wait_for_answer<'a>(
     let mut last = None;
     let answer = clock::poll(limit, || {
         running.check_alive()?;
-        match generator.probe(&target(running), FIRST_ANSWER) {
-            Ok(size) => Ok(Some(size)),
+        match generator.probe_anew(&target(running), FIRST_ANSWER) {
+            Ok(_) => Ok(Some(())),
             Err(error) => {
                 last = Some(error);
                 Ok(None)
@@ -394,7 +462,10 @@ pub(crate) fn wait_for_answer<'a>(
     answer.with_context(|| match last {
         Some(error) => format!("no right answer ({error:#})"),
         None => "no answer".to_owned(),
-    })
+    })?;
+    let target = target(running);
+    generator.ask_for_all(&target)?;
+    generator.probe(&target, FIRST_ANSWER)
 }
 
 fn failed(contender: Contender, error: &anyhow::Error) -> Outcome {

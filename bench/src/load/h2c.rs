@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::{Size, check_content};
+use crate::asks::Question;
 use crate::tls::HOST;
 
 /// Flow-control window of a stream and of a connection: more than the largest body, so that none waits for an update.
@@ -47,11 +48,14 @@ impl Client {
     }
 
     /// Sends one request.
-    pub(super) async fn send(&mut self) -> Result<()> {
-        let request = http::Request::get(format!("{}://{HOST}/", self.scheme))
+    pub(super) async fn send(&mut self, question: &Question) -> Result<()> {
+        let mut request = http::Request::get(format!("{}://{HOST}{}", self.scheme, question.path))
             .header(http::header::USER_AGENT, "mangrove-bench")
-            .header(http::header::ACCEPT, "*/*")
-            .body(())?;
+            .header(http::header::ACCEPT, "*/*");
+        if let Some(validator) = &question.validator {
+            request = request.header(http::header::IF_NONE_MATCH, validator);
+        }
+        let request = request.body(())?;
         poll_fn(|context| self.sender.poll_ready(context))
             .await
             .context("waiting for a stream")?;
@@ -61,13 +65,14 @@ impl Client {
     }
 
     /// Reads the whole answer.
-    pub(super) async fn receive(&mut self) -> Result<Size> {
+    pub(super) async fn receive(&mut self, question: &Question) -> Result<Size> {
         let asked = self.asked.take().context("nothing was asked")?;
         let response = asked.await.context("reading the head")?;
         ensure!(
-            response.status() == http::StatusCode::OK,
-            "status {}",
-            response.status()
+            response.status().as_u16() == question.status,
+            "status {}, not {}",
+            response.status(),
+            question.status
         );
         ensure!(
             !response
@@ -79,7 +84,7 @@ impl Client {
         let mut body = 0;
         while let Some(piece) = stream.data().await {
             let piece = piece.context("reading the body")?;
-            check_content(&piece)?;
+            check_content(&piece, question)?;
             body += piece.len();
             stream.flow_control().release_capacity(piece.len())?;
         }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Answer, Running, Setup, words};
+use super::{Answer, CACHE_MIB, KEEP_SECONDS, Running, Setup, words};
 
 pub(super) const PROGRAM: &str = "/usr/sbin/haproxy";
 const LOG: &str = "access.log";
@@ -17,6 +17,9 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
             )
         }
         Answer::Origin(_) => "default_backend origin".to_owned(),
+        Answer::Cache(_) => "http-request cache-use kept\n    http-response cache-store kept\n    \
+                             default_backend origin"
+            .to_owned(),
     };
     let path = setup.write("haproxy.cfg", &config(setup, &action))?;
     let command = words([&PROGRAM, &"-db", &"-f", &path]);
@@ -41,6 +44,12 @@ fn config(setup: &Setup<'_>, action: &str) -> String {
     let backend = match setup.task.answer {
         Answer::Edge => String::new(),
         Answer::Origin(origin) => format!("backend origin\n    server origin {origin}\n"),
+        // Left alone it keeps nothing over a 256th of all, and nothing for longer than a minute.
+        Answer::Cache(origin) => format!(
+            "backend origin\n    server origin {origin}\n\ncache kept\n    total-max-size {CACHE_MIB}\n    \
+             max-object-size {}\n    max-age {KEEP_SECONDS}\n",
+            (CACHE_MIB << 20) / 2
+        ),
     };
     let bundle = setup.task.identity.bundle.display();
     format!(

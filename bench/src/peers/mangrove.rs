@@ -45,7 +45,9 @@ fn config(setup: &Setup<'_>) -> Result<String> {
                 setup.task.content()
             )
         }
-        Answer::Origin(origin) => format!("origins = [\"http://{origin}\"]"),
+        Answer::Origin(origin) | Answer::Cache(origin) => {
+            format!("origins = [\"http://{origin}\"]")
+        }
     };
     let identity = setup.task.identity;
     Ok(format!(

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Answer, Running, Setup, words};
+use super::{Answer, CACHE_MIB, KEEP_SECONDS, Running, Setup, words};
 
 pub(super) const PROGRAM: &str = "/usr/sbin/nginx";
 const LOG: &str = "access.log";
@@ -30,19 +30,33 @@ fn config(setup: &Setup<'_>) -> String {
     } else {
         "off".to_owned()
     };
-    let (upstream, action) = match setup.task.answer {
-        Answer::Edge => (
-            String::new(),
-            format!("return 200 \"{}\";", setup.task.content()),
-        ),
-        Answer::Origin(origin) => (
+    let to_origin = |origin| {
+        (
             format!(
                 "upstream origin {{ server {origin}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 600s; }}"
             ),
             "proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
              proxy_set_header Host $host; proxy_max_temp_file_size 0;"
                 .to_owned(),
+        )
+    };
+    let (upstream, action) = match setup.task.answer {
+        Answer::Edge => (
+            String::new(),
+            format!("return 200 \"{}\";", setup.task.content()),
         ),
+        Answer::Origin(origin) => to_origin(origin),
+        Answer::Cache(origin) => {
+            let (upstream, action) = to_origin(origin);
+            // Files are kept open: what a hit costs is then one read or sendfile from the kernel's page cache.
+            let zone = format!(
+                "proxy_cache_path cache levels=1:2 keys_zone=kept:16m max_size={CACHE_MIB}m inactive={KEEP_SECONDS}s \
+                 use_temp_path=off; open_file_cache max=16384 inactive={KEEP_SECONDS}s; \
+                 open_file_cache_valid {KEEP_SECONDS}s;"
+            );
+            let use_it = format!("proxy_cache kept; proxy_cache_valid 200 {KEEP_SECONDS}s;");
+            (format!("{zone} {upstream}"), format!("{action} {use_it}"))
+        }
     };
     let identity = setup.task.identity;
     let (certificate, key) = (identity.certificate.display(), identity.key.display());

@@ -1,10 +1,11 @@
 //! Varnish: a manager, its child, and varnishncsa beside them when a log is wanted.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Answer, Running, Setup, words};
+use super::{Answer, CACHE_MIB, Running, Setup, words};
 use crate::clock;
 
 pub(super) const PROGRAM: &str = "/usr/sbin/varnishd";
@@ -30,7 +31,7 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
         &"-f",
         &path,
         &"-s",
-        &"malloc,64m",
+        &format!("malloc,{CACHE_MIB}m"),
     ]);
     for parameter in [
         "thread_pools=1",
@@ -66,16 +67,18 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
 }
 
 fn config(setup: &Setup<'_>) -> String {
+    let to_origin = |origin: SocketAddr| {
+        format!(
+            "backend origin {{ .host = \"{}\"; .port = \"{}\"; }}",
+            origin.ip(),
+            origin.port()
+        )
+    };
     let (backend, action) = match setup.task.answer {
         Answer::Edge => ("backend origin none;".to_owned(), "return (synth(200));"),
-        Answer::Origin(origin) => (
-            format!(
-                "backend origin {{ .host = \"{}\"; .port = \"{}\"; }}",
-                origin.ip(),
-                origin.port()
-            ),
-            "return (pass);",
-        ),
+        Answer::Origin(origin) => (to_origin(origin), "return (pass);"),
+        // What is built in looks for a hit, and keeps what the origin allows.
+        Answer::Cache(origin) => (to_origin(origin), ""),
     };
     let content = setup.task.content();
     // A synthetic body above a string's practical length is never asked for: rows of 100 KiB and more pass through.
@@ -84,6 +87,11 @@ fn config(setup: &Setup<'_>) -> String {
     } else {
         String::new()
     };
+    // A cache tells how old what it has is (RFC 9111 section 5.1).
+    let age = match setup.task.answer {
+        Answer::Cache(_) => "",
+        Answer::Edge | Answer::Origin(_) => "unset resp.http.Age;",
+    };
     format!(
         r#"vcl 4.1;
 {backend}
@@ -91,7 +99,7 @@ sub vcl_recv {{ {action} }}
 sub vcl_deliver {{
     unset resp.http.Via;
     unset resp.http.X-Varnish;
-    unset resp.http.Age;
+    {age}
 }}
 sub vcl_synth {{
     unset resp.http.X-Varnish;
