@@ -148,7 +148,7 @@ impl KeptAnswer {
         let Some(head) = self.kept() else {
             return;
         };
-        for field in head.stored.fields.iter() {
+        for field in head.fields().iter() {
             let told = match &self.form {
                 _ if is_told_afresh(field.known) => false,
                 Form::Whole => true,

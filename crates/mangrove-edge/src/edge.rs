@@ -30,6 +30,7 @@ use sockets::Sockets;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::compress::{Compressor, threads_for};
 use crate::core::Ceiling;
 use crate::handover::{ListenerKind, PassedListener};
 use crate::log::{LogQueue, Target};
@@ -140,7 +141,10 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         .unwrap_or(1);
     let ceiling = Arc::new(Ceiling::new(usize::from(core_count)));
     let pages = Arc::new(Pages::new());
-    let cache = Cache::new(server.cache_memory, [random_seed()?, random_seed()?]);
+    let compressor = Compressor::start(threads_for(usize::from(core_count)))
+        .map_err(|e| format!("the threads that compress cannot be started: {e}"))?;
+    let seed = [random_seed()?, random_seed()?];
+    let cache = Cache::new(server.cache_memory, seed, Some(compressor));
     let (probes, mut probed) = mpsc::unbounded_channel();
     let mut cores = Vec::new();
     let mut waiting = Vec::new();

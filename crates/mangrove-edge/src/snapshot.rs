@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mangrove_cache::Rules;
+use mangrove_cache::{CompressRules, Rules};
 use mangrove_config::{OriginPolicy, OriginProtocol as Protocol, Settled};
 use mangrove_http::{HeadLimits, Moment, ResponseHead, Version};
 use rustls::ClientConfig;
@@ -31,7 +31,7 @@ pub struct SharedSnapshot {
     pub digest: String,
     routes: Routes,
     /// What of each site's answers is kept.
-    rules: Vec<Option<Arc<Rules>>>,
+    rules: Vec<Option<(Arc<Rules>, Arc<CompressRules>)>>,
     /// TLS to origins by site; none where no origin needs it.
     origin_tls: Vec<Option<Arc<ClientConfig>>>,
 }
@@ -157,7 +157,8 @@ impl SharedSnapshot {
         let name = &settled.server.cdn_id;
         let rules = settled.sites.iter().map(|site| {
             // A site without origins answers by itself: there is nothing to keep.
-            (!site.origins.is_empty()).then(|| site.cache.rules(name).into())
+            let rules = || (site.cache.rules(name).into(), site.compress.rules().into());
+            (!site.origins.is_empty()).then(rules)
         });
         let rules = rules.collect();
         Ok(Arc::new(Self {
@@ -184,6 +185,11 @@ impl SharedSnapshot {
 
     /// What a site wants of its cache; none where its answers are made at the edge and never kept.
     pub fn rules(&self, site: u32) -> Option<Arc<Rules>> {
+        self.all_rules(site).map(|(rules, _)| rules)
+    }
+
+    /// And what of what is kept is coded.
+    fn all_rules(&self, site: u32) -> Option<(Arc<Rules>, Arc<CompressRules>)> {
         self.rules.get(usize::try_from(site).ok()?)?.clone()
     }
 }
@@ -393,8 +399,9 @@ impl Snapshot {
                 .request_body_bytes
                 .unwrap_or(self.settled.server.limits.request_body_bytes),
             normalized_path: settings.path == mangrove_config::PathPolicy::Normalized,
-            cache: (self.shared.rules(index))
-                .map(|rules| SiteCache::new(&self.cache, &settings.name, rules)),
+            cache: self.shared.all_rules(index).map(|(rules, compress)| {
+                SiteCache::new(&self.cache, &settings.name, rules, compress)
+            }),
             kind,
         });
         self.sites.borrow_mut().insert(index, Rc::clone(&site));

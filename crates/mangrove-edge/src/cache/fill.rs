@@ -490,11 +490,7 @@ impl Leader {
         if let Some(kept) = kept
             && let Some(object) = kept.object()
         {
-            let slot = match &kept {
-                Kept::Shared(slot, _) => Some(Arc::clone(slot)),
-                Kept::Held(held, _) => Some(Arc::clone(held.shared())),
-                Kept::Alone(_) => None,
-            };
+            let slot = kept.hold.slot().cloned();
             if slot.is_some() {
                 // The slot's weight counts from now on.
                 let charged = std::mem::take(&mut state.charged);
@@ -514,11 +510,7 @@ impl Leader {
             // Only passed on: what is left is in the pieces.
             let head = Arc::clone(head);
             state.phase = Phase::Whole(Finished {
-                object: Arc::new(Object {
-                    head: Arc::clone(&head),
-                    content: Arc::default(),
-                    born: 0,
-                }),
+                object: Arc::new(Object::new(head.stored.clone(), Arc::default(), 0, false)),
                 head,
                 _slot: None,
             });

@@ -20,16 +20,18 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mangrove_cache::memory::{Front, Held, KeyHash, Memory, Updated};
-use mangrove_cache::{Asked, Rules, Stored, select, write_key};
+use mangrove_cache::memory::{Front, Held, KeyHash, Memory, Slot, Updated};
+use mangrove_cache::{Asked, CompressRules, Rules, Stored, select, write_key};
 use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
+
+use crate::compress::{Coding, Compressor};
 
 pub use fill::{
     Entered, FINISH_BYTES, Fill, FillReport, Fills, Follower, Leader, News, PIECE_BYTES,
     WINDOW_BYTES, Worth,
 };
 pub use kept_body::KeptBody;
-pub use object::{Content, Kept, KeptHead, Object, Resource};
+pub use object::{Content, Hold, Kept, KeptHead, Object, Resource};
 pub use tale::{CacheResult, CacheTale};
 
 /// Places of a core's own front: so many objects are found without asking what all cores share.
@@ -45,18 +47,21 @@ pub struct Cache {
     fills: Fills,
     /// Counts purges of sites; whatever is asked for carries the number of its time.
     generation: AtomicU64,
+    /// Codes what is kept; without it everything stays as it is.
+    compressor: Option<Compressor>,
     /// By site: numbers below are gone.
     floors: Mutex<HashMap<Box<str>, Arc<AtomicU64>>>,
 }
 
 impl Cache {
     /// Holds at most `ceiling` bytes, a part of them answers on their way. `seed` must be secret, see [`Memory::new`].
-    pub fn new(ceiling: u64, seed: [u64; 2]) -> Arc<Self> {
+    pub fn new(ceiling: u64, seed: [u64; 2], compressor: Option<Compressor>) -> Arc<Self> {
         let for_fills = ceiling / FILLS_SHARE;
         Arc::new(Self {
             memory: Memory::new(ceiling - for_fills, seed),
             fills: Fills::new(for_fills),
             generation: AtomicU64::new(1),
+            compressor,
             floors: Mutex::default(),
         })
     }
@@ -125,10 +130,37 @@ impl Cache {
             Updated::Kept => {
                 let slot = self.memory.peek(hash, key)?;
                 let at = slot.value().place_of(&kept)?;
-                Some(Kept::Shared(slot, at))
+                Some(Hold::Shared(slot, at).into())
             }
             Updated::Unchanged | Updated::Refused(_) => None,
         }
+    }
+
+    /// What codes the content that is kept.
+    pub fn compressor(&self) -> Option<&Compressor> {
+        self.compressor.as_ref()
+    }
+
+    /// Puts a coded form beside the content it was made from, if that is still kept.
+    pub fn keep_form(
+        &self,
+        slot: &Slot<Resource>,
+        content: &Arc<Content>,
+        coding: Coding,
+        coded: &Arc<Content>,
+    ) {
+        self.memory.update(slot.hash(), slot.key(), |there| {
+            let there = there?.value();
+            let mut all = there.variants.iter();
+            let old = all.find(|known| Arc::ptr_eq(&known.content, content))?;
+            if old.form(coding).is_some() || !old.is_codable() {
+                return None;
+            }
+            let new = Arc::new(old.with_form(coding, Arc::clone(coded)));
+            let resource = there.exchanged(old, &new)?;
+            let weight = resource.weight();
+            Some((resource, weight))
+        });
     }
 
     /// Takes one object out, if it is still there.
@@ -148,6 +180,8 @@ impl Cache {
 pub struct SiteCache {
     /// Its policy.
     pub rules: Arc<Rules>,
+    /// What of it is coded.
+    pub compress: Arc<CompressRules>,
     /// What its keys begin with, so that no site ever finds what is another's.
     prefix: Box<[u8]>,
     floor: Arc<AtomicU64>,
@@ -155,9 +189,10 @@ pub struct SiteCache {
 
 impl SiteCache {
     /// The cache of a site.
-    pub fn new(cache: &Cache, site: &str, rules: Arc<Rules>) -> Self {
+    pub fn new(cache: &Cache, site: &str, rules: Arc<Rules>, compress: Arc<CompressRules>) -> Self {
         Self {
             rules,
+            compress,
             prefix: prefix_of(site).into(),
             floor: cache.floor(site),
         }
@@ -228,7 +263,7 @@ impl Found {
     pub fn kept(&self) -> Option<Kept> {
         let slot = self.slot.as_ref()?;
         slot.value().variants.get(self.at?)?;
-        Some(Kept::Held(slot.clone(), self.at?))
+        Some(Hold::Held(slot.clone(), self.at?).into())
     }
 }
 

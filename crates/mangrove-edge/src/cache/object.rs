@@ -1,15 +1,17 @@
 //! One answer that is kept, and all that are kept of one URL.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use mangrove_cache::memory::{Held, Slot};
-use mangrove_cache::{From, Interval, Place, Rules, Stored, combine, place_for};
+use mangrove_cache::{Fields, Interval, Place, Rules, Stored, combine, place_for};
 use mangrove_http::{Known, UnixMillis};
 
 use super::is_told_afresh;
 use crate::answer_head::push_field;
 use crate::body::CHUNK_BYTES;
+use crate::compress::{Coding, coded_fields};
 
 /// What an allocator and a counted pointer add to a block.
 const BLOCK_BYTES: u64 = 32;
@@ -19,6 +21,8 @@ const BLOCK_BYTES: u64 = 32;
 pub struct KeptHead {
     /// What the decisions know of it.
     pub stored: Stored,
+    /// The fields that are told, where they are not those of `stored`.
+    told: Option<Fields>,
     /// Its field lines as HTTP/1 writes them, but for those that are told afresh each time.
     pub http1_fields: Box<[u8]>,
     /// Whether `Date` is among them.
@@ -28,8 +32,18 @@ pub struct KeptHead {
 impl KeptHead {
     /// Renders the field lines once, for every answer to come.
     pub fn new(stored: Stored) -> Arc<Self> {
+        Self::telling(stored, None)
+    }
+
+    /// The same for content that may be there in codings as well, which `Vary` tells.
+    pub fn codable(stored: Stored) -> Arc<Self> {
+        let told = coded_fields(&stored.fields, None);
+        Self::telling(stored, Some(told))
+    }
+
+    fn telling(stored: Stored, told: Option<Fields>) -> Arc<Self> {
         let (mut lines, mut dated) = (Vec::new(), false);
-        for field in stored.fields.iter() {
+        for field in told.as_ref().unwrap_or(&stored.fields).iter() {
             if is_told_afresh(field.known) {
                 continue;
             }
@@ -38,13 +52,20 @@ impl KeptHead {
         }
         Arc::new(Self {
             stored,
+            told,
             http1_fields: lines.into(),
             dated,
         })
     }
 
+    /// The fields that are told.
+    pub fn fields(&self) -> &Fields {
+        self.told.as_ref().unwrap_or(&self.stored.fields)
+    }
+
     fn weight(&self) -> u64 {
-        (self.stored.weight() + self.http1_fields.len()) as u64 + 2 * BLOCK_BYTES
+        let told = self.told.as_ref().map_or(0, Fields::weight);
+        (self.stored.weight() + told + self.http1_fields.len()) as u64 + 2 * BLOCK_BYTES
     }
 }
 
@@ -57,6 +78,22 @@ pub struct Object {
     pub content: Arc<Content>,
     /// The cache's number when its origin was asked.
     pub born: u64,
+    /// The same content in codings; none of them has forms of its own.
+    forms: Vec<(Coding, Arc<Object>)>,
+    /// Whether the content may be coded.
+    codable: bool,
+    /// Which codings were asked for, and which of them were not worth it.
+    codings: AtomicU8,
+}
+
+/// Of [`Object::codings`], the bit that says that a coding was asked for.
+const fn asked_for(coding: Coding) -> u8 {
+    1 << coding as u8
+}
+
+/// And the one that says that it is not worth it.
+const fn not_worth(coding: Coding) -> u8 {
+    8 << coding as u8
 }
 
 /// Content in pieces. All but the last are [`CHUNK_BYTES`] long, so that a position finds its piece by division.
@@ -152,6 +189,104 @@ impl Content {
 }
 
 impl Object {
+    /// An object whose content is there as it is, and perhaps may be coded.
+    pub fn new(stored: Stored, content: Arc<Content>, born: u64, codable: bool) -> Self {
+        Self::with_forms(stored, content, born, codable.then_some(&[]), 0)
+    }
+
+    /// An object of `stored` with the content and the coded forms of this one, unless it may not be coded any more.
+    pub fn renewed(&self, stored: Stored, born: u64, codable: bool) -> Self {
+        let forms: Vec<_> = self
+            .forms
+            .iter()
+            .map(|(coding, form)| (*coding, Arc::clone(&form.content)))
+            .collect();
+        let codings = self.codings.load(Ordering::Relaxed);
+        let forms = codable.then_some(&*forms);
+        Self::with_forms(stored, Arc::clone(&self.content), born, forms, codings)
+    }
+
+    /// The same with one coded form more.
+    pub fn with_form(&self, coding: Coding, content: Arc<Content>) -> Self {
+        let known = self
+            .forms
+            .iter()
+            .map(|(coding, form)| (*coding, Arc::clone(&form.content)));
+        let forms: Vec<_> = known.chain([(coding, content)]).collect();
+        let codings = self.codings.load(Ordering::Relaxed);
+        let (stored, content) = (self.head.stored.clone(), Arc::clone(&self.content));
+        Self::with_forms(stored, content, self.born, Some(&forms), codings)
+    }
+
+    fn with_forms(
+        stored: Stored,
+        content: Arc<Content>,
+        born: u64,
+        forms: Option<&[(Coding, Arc<Content>)]>,
+        codings: u8,
+    ) -> Self {
+        let coded = |(coding, content): &(Coding, Arc<Content>)| {
+            let length = content.length();
+            let stored = Stored {
+                fields: coded_fields(&stored.fields, Some((*coding, length))),
+                content: mangrove_cache::Content::Whole {
+                    length: Some(length),
+                },
+                ..stored.clone()
+            };
+            let form = Self::with_forms(stored, Arc::clone(content), born, None, 0);
+            (*coding, Arc::new(form))
+        };
+        Self {
+            forms: forms.into_iter().flatten().map(coded).collect(),
+            codable: forms.is_some(),
+            head: match forms {
+                Some(_) => KeptHead::codable(stored),
+                None => KeptHead::new(stored),
+            },
+            content,
+            born,
+            codings: AtomicU8::new(codings),
+        }
+    }
+
+    /// Whether the content may be coded.
+    pub fn is_codable(&self) -> bool {
+        self.codable
+    }
+
+    /// The content in a coding, if it is there.
+    pub fn form(&self, coding: Coding) -> Option<&Arc<Object>> {
+        let mut forms = self.forms.iter();
+        forms.find_map(|(known, form)| (*known == coding).then_some(form))
+    }
+
+    /// The codings that are there.
+    pub fn codings(&self) -> impl Iterator<Item = Coding> {
+        self.forms.iter().map(|(coding, _)| *coding)
+    }
+
+    /// Whether a coding could still be of use: it was not found to save nothing.
+    pub fn may_have(&self, coding: Coding) -> bool {
+        self.codings.load(Ordering::Relaxed) & not_worth(coding) == 0
+    }
+
+    /// True for the first who asks for a coding.
+    pub fn ask_for(&self, coding: Coding) -> bool {
+        self.codings.fetch_or(asked_for(coding), Ordering::Relaxed) & asked_for(coding) == 0
+    }
+
+    /// A coding that was asked for saves nothing.
+    pub fn is_not_worth(&self, coding: Coding) {
+        self.codings.fetch_or(not_worth(coding), Ordering::Relaxed);
+    }
+
+    /// A coding that was asked for did not come about: it may be asked for again.
+    pub fn forget_asking(&self, coding: Coding) {
+        self.codings
+            .fetch_and(!asked_for(coding), Ordering::Relaxed);
+    }
+
     /// Some bytes of the representation; `None` unless all of them are held.
     fn bytes(&self, piece: Interval) -> Option<Vec<Bytes>> {
         let before = match self.head.stored.content {
@@ -175,7 +310,10 @@ impl Object {
 
     /// Bytes of memory: content, head and bookkeeping.
     pub fn weight(&self) -> u64 {
-        self.content.weight() + self.head.weight() + size_of::<Self>() as u64 + BLOCK_BYTES
+        let forms: u64 = self.forms.iter().map(|(_, form)| form.weight()).sum();
+        let list = self.forms.len() * size_of::<(Coding, Arc<Object>)>();
+        let own = (size_of::<Self>() + list) as u64 + BLOCK_BYTES;
+        self.content.weight() + self.head.weight() + forms + own
     }
 }
 
@@ -232,22 +370,19 @@ impl Resource {
             let mut pieces = Vec::new();
             for (from, piece) in &combined.pieces {
                 let from = match from {
-                    From::Old => old,
-                    From::New => object,
+                    mangrove_cache::From::Old => old,
+                    mangrove_cache::From::New => object,
                 };
                 pieces.extend(from.bytes(*piece)?);
             }
-            Some(Arc::new(Self::of(combined.stored, pieces, object.born)))
+            Some(Arc::new(Object::new(
+                combined.stored,
+                Content::gather(pieces),
+                object.born,
+                false,
+            )))
         });
         combined.unwrap_or_else(|| Arc::clone(object))
-    }
-
-    fn of(stored: Stored, pieces: Vec<Bytes>, born: u64) -> Object {
-        Object {
-            head: KeptHead::new(stored),
-            content: Content::gather(pieces),
-            born,
-        }
     }
 
     /// The same without one of its objects.
@@ -289,22 +424,65 @@ impl Resource {
 
 /// An object, held so that its bytes count until they are let go.
 #[derive(Clone, Debug)]
-pub enum Kept {
-    /// In a slot, through this core's front.
+pub struct Kept {
+    /// What holds it.
+    pub hold: Hold,
+    /// The coding that is meant, if not the content as it is.
+    coding: Option<Coding>,
+}
+
+/// What holds an object.
+#[derive(Clone, Debug)]
+pub enum Hold {
+    /// A slot, through this core's front, and the place in it.
     Held(Held<Resource>, usize),
-    /// In a slot, as any core may hold it.
+    /// A slot, as any core may hold it, and the place in it.
     Shared(Arc<Slot<Resource>>, usize),
-    /// In no slot: there was no room, or it is not wanted by others.
+    /// Nothing else: there was no room, or it is not wanted by others.
     Alone(Arc<Object>),
 }
 
-impl Kept {
-    /// The object.
+impl From<Hold> for Kept {
+    fn from(hold: Hold) -> Self {
+        Self { hold, coding: None }
+    }
+}
+
+impl Hold {
+    /// The object as it is kept.
     pub fn object(&self) -> Option<&Arc<Object>> {
         match self {
             Self::Held(slot, at) => slot.value().variants.get(*at),
             Self::Shared(slot, at) => slot.value().variants.get(*at),
             Self::Alone(object) => Some(object),
+        }
+    }
+
+    /// The slot.
+    pub fn slot(&self) -> Option<&Arc<Slot<Resource>>> {
+        match self {
+            Self::Held(held, _) => Some(held.shared()),
+            Self::Shared(slot, _) => Some(slot),
+            Self::Alone(_) => None,
+        }
+    }
+}
+
+impl Kept {
+    /// The object, in the coding that is meant.
+    pub fn object(&self) -> Option<&Arc<Object>> {
+        let object = self.hold.object()?;
+        match self.coding {
+            None => Some(object),
+            Some(coding) => object.form(coding),
+        }
+    }
+
+    /// The same in a coding.
+    pub fn coded(&self, coding: Option<Coding>) -> Self {
+        Self {
+            hold: self.hold.clone(),
+            coding,
         }
     }
 

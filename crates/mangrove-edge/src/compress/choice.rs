@@ -109,6 +109,15 @@ uncoded! {
 /// otherwise. Cookies of the request are not: most visitors carry some, and an origin that answers by them must say
 /// `private` or `Vary`, lest it serve one visitor's page to all, coded or not.
 pub fn why_uncoded(stored: &Stored, asked: &Asked<'_>, rules: &CompressRules) -> Option<Uncoded> {
+    why_uncoded_after(stored, asked.authorization, rules)
+}
+
+/// The same, where of the request only that is known still: whether it carried credentials.
+pub fn why_uncoded_after(
+    stored: &Stored,
+    credentials: bool,
+    rules: &CompressRules,
+) -> Option<Uncoded> {
     if !rules.on {
         return Some(Uncoded::Off);
     }
@@ -130,7 +139,7 @@ pub fn why_uncoded(stored: &Stored, asked: &Asked<'_>, rules: &CompressRules) ->
         () if has(Known::ContentMd5) => Uncoded::Digest,
         () if stored.fields.iter().any(|field| is_digest(field.name)) => Uncoded::Digest,
         () if has(Known::SetCookie) => Uncoded::SetCookie,
-        () if asked.authorization => Uncoded::Credentials,
+        () if credentials => Uncoded::Credentials,
         () => {
             let mut types = stored.fields.all(Known::ContentType);
             match (types.next(), types.next()) {

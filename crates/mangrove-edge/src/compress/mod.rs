@@ -31,7 +31,7 @@ mod encode;
 mod fields;
 mod pool;
 
-pub use choice::{Uncoded, Wishes, why_uncoded};
+pub use choice::{Uncoded, Wishes, why_uncoded, why_uncoded_after};
 pub use encode::{NotEncoded, STEP_BYTES, encode};
 pub use fields::coded_fields;
 pub use pool::{Compressor, Counts, Encoding, QUEUE_BYTES, QUEUE_JOBS, QueueFull, threads_for};

@@ -206,7 +206,7 @@ mod tests {
     use mangrove_http::{HeadLimits, Method, ResponseHead};
 
     use super::*;
-    use crate::cache::{Content, KeptHead};
+    use crate::cache::Content;
 
     fn at(seconds: u64) -> UnixMillis {
         UnixMillis((1_763_424_000 + seconds) * 1000)
@@ -232,11 +232,9 @@ mod tests {
             requested_at: at(0),
             received_at: at(0),
         };
-        Object {
-            head: KeptHead::new(admit(&asked, &response, rules, times).unwrap()),
-            content: Content::gather([Bytes::from_static(b"news")]),
-            born: 7,
-        }
+        let stored = admit(&asked, &response, rules, times).unwrap();
+        let content = Content::gather([Bytes::from_static(b"news")]);
+        Object::new(stored, content, 7, false)
     }
 
     #[test]

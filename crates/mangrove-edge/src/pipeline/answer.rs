@@ -2,8 +2,10 @@
 //! that tells visitor, edge and origin apart.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use mangrove_cache::memory::Slot;
 use mangrove_cache::{Asked, ContentRange, Multipart};
 use mangrove_http::accept::{Language as Tongue, PageForm, preferred_form, preferred_language};
 use mangrove_http::{Known, Method, Refusal, ResponseHead, UnixMillis, Version};
@@ -12,7 +14,8 @@ use super::fetch::Fetched;
 use super::record::Story;
 use crate::answer_head::{AnswerHead, Form, HeadSource, KeptAnswer, Prepared};
 use crate::body::ResponseBody;
-use crate::cache::{Follower, Kept, KeptBody, SiteCache};
+use crate::cache::{Content, Follower, Kept, KeptBody, Resource, SiteCache};
+use crate::compress::{NotEncoded, Wishes};
 use crate::module::{Module, guard};
 use crate::pages::{self, Arrival, ErrorPage, Format, Language};
 use crate::reason::{EdgeReason, Reason};
@@ -45,6 +48,7 @@ pub(super) fn answer_kept(
     kept: &Kept,
 ) -> Answer {
     let now = story.core.clock.wall();
+    let kept = &in_coding(story, cache, kept);
     let Some(object) = kept.object() else {
         return answer_refused(story, EdgeReason::InternalError.into());
     };
@@ -90,6 +94,56 @@ pub(super) fn answer_kept(
         }
     };
     kept_answer(story, kept.clone(), now, form, Some(body))
+}
+
+/// What is kept, in the coding that the visitor likes best of those that are there. What he likes better and is not there
+/// is made, for those who come after him.
+fn in_coding(story: &Story, cache: &SiteCache, kept: &Kept) -> Kept {
+    let Some(object) = kept.object().filter(|object| object.is_codable()) else {
+        return kept.clone();
+    };
+    let wishes = Wishes::read(&story.head);
+    if let Some(coding) = wishes.best(|coding| object.may_have(coding))
+        && object.form(coding).is_none()
+        && let Some(compressor) = story.core.cache.shared.compressor()
+        && let Some(slot) = kept.hold.slot()
+        && object.ask_for(coding)
+    {
+        let lent = Lent {
+            content: Arc::clone(&object.content),
+            _slot: Arc::clone(slot),
+        };
+        match compressor.encode(coding, coding.level(&cache.compress), lent) {
+            Ok(encoding) => {
+                let shared = Arc::clone(&story.core.cache.shared);
+                let (object, slot) = (Arc::clone(object), Arc::clone(slot));
+                tokio::task::spawn_local(async move {
+                    match encoding.await {
+                        Ok(pieces) => {
+                            let coded = Content::gather(pieces);
+                            shared.keep_form(&slot, &object.content, coding, &coded);
+                        }
+                        Err(NotEncoded::NotSmaller) => object.is_not_worth(coding),
+                        Err(_) => object.forget_asking(coding),
+                    }
+                });
+            }
+            Err(_full) => object.forget_asking(coding),
+        }
+    }
+    kept.coded(wishes.best(|coding| object.form(coding).is_some()))
+}
+
+/// Content lent to whoever codes it, counted until he is done.
+struct Lent {
+    content: Arc<Content>,
+    _slot: Arc<Slot<Resource>>,
+}
+
+impl AsRef<[Bytes]> for Lent {
+    fn as_ref(&self) -> &[Bytes] {
+        self.content.pieces()
+    }
 }
 
 fn kept_answer(

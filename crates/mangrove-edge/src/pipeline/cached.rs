@@ -17,7 +17,7 @@ use mangrove_cache::{
     Action, Asked, Decision, Failure, Freshened, NotStored, OriginState, Stored, Times, admit,
     decide, freshen, freshen_by_head, invalidated_keys, on_error,
 };
-use mangrove_http::{Method, ResponseHead, UnixMillis};
+use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
 
 use super::answer::{Answer, answer_filling, answer_kept};
 use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
@@ -25,9 +25,10 @@ use super::plan::Planned;
 use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
 use crate::cache::{
-    CacheResult, CacheTale, Entered, Follower, Found, Kept, KeptHead, Leader, News, Object,
+    CacheResult, CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object,
     PIECE_BYTES, Resource, SiteCache, Worth, is_uncollapsible,
 };
+use crate::compress::{why_uncoded, why_uncoded_after};
 use crate::core::Core;
 use crate::origin::Upstreams;
 use crate::reason::{EdgeReason, Reason};
@@ -417,11 +418,8 @@ impl Exchange<'_> {
         let freshened = freshen(&object.head.stored, head, &asked, rules, times);
         let withdrawn = matches!(freshened, Freshened::Withdrawn(_));
         let (stored, keep) = freshened.into_stored();
-        let new = Arc::new(Object {
-            head: KeptHead::new(stored),
-            content: Arc::clone(&object.content),
-            born: leader.fill().born,
-        });
+        let codable = why_uncoded(&stored, &asked, &self.cache.compress).is_none();
+        let new = Arc::new(object.renewed(stored, leader.fill().born, codable));
         let shared = &story.core.cache.shared;
         let kept = leader.keep(self.cache.floor(), || {
             if keep {
@@ -437,7 +435,7 @@ impl Exchange<'_> {
         tale.forward_status = Some(304);
         tale.stored = kept.is_some();
         story.cache = Some(tale);
-        let kept = kept.unwrap_or(Kept::Alone(new));
+        let kept = kept.unwrap_or(Hold::Alone(new).into());
         if keep {
             leader.changed();
         } else {
@@ -454,11 +452,8 @@ impl Exchange<'_> {
         let rules = &self.cache.rules;
         let asked = Asked::read(&story.head, self.site.key_path(story), rules);
         let stored = freshen_by_head(&object.head.stored, head, &asked, rules, times);
-        let new = Arc::new(Object {
-            head: KeptHead::new(stored),
-            content: Arc::clone(&object.content),
-            born: object.born,
-        });
+        let codable = why_uncoded(&stored, &asked, &self.cache.compress).is_none();
+        let new = Arc::new(object.renewed(stored, object.born, codable));
         let shared = &story.core.cache.shared;
         leader.keep(self.cache.floor(), || {
             exchange(shared, &self.looked, &object, &new)
@@ -521,7 +516,11 @@ impl Exchange<'_> {
         if let Some(tale) = &mut story.cache {
             tale.stored = true;
         }
-        let head = KeptHead::new(stored);
+        let credentials = story.head.field(Known::Authorization).is_some();
+        let head = match why_uncoded_after(&stored, credentials, &self.cache.compress) {
+            None => KeptHead::codable(stored),
+            Some(_) => KeptHead::new(stored),
+        };
         let follower = leader.open(Arc::clone(&head));
         let Fetched { head: own, body } = fetched;
         story.core.give_response_head(own);
@@ -531,6 +530,7 @@ impl Exchange<'_> {
             site: Rc::clone(self.site),
             leader,
             head,
+            credentials,
             body,
             length,
         };
@@ -558,7 +558,7 @@ fn exchange(
     });
     let slot = shared.peek(&looked.key)?;
     let at = slot.value().place_of(new)?;
-    Some(Kept::Shared(slot, at))
+    Some(Hold::Shared(slot, at).into())
 }
 
 /// Carries an answer's content from the origin into its fill, at the origin's pace, whoever reads it.
@@ -567,6 +567,8 @@ struct Carrier {
     site: Rc<Site>,
     leader: Leader,
     head: Arc<KeptHead>,
+    /// Whether the request carried any.
+    credentials: bool,
     body: ResponseBody,
     length: Option<u64>,
 }
@@ -628,15 +630,11 @@ impl Carrier {
             // In chunks it may end before it holds what its Content-Range says: not a part of anything then.
             mangrove_cache::Content::Part { held, .. } => held.length() == content.length(),
         };
-        let object = Arc::new(Object {
-            head: if stored == self.head.stored {
-                Arc::clone(&self.head)
-            } else {
-                KeptHead::new(stored)
-            },
-            content,
-            born: self.leader.fill().born,
+        let codable = self.site.cache.as_ref().is_some_and(|cache| {
+            why_uncoded_after(&stored, self.credentials, &cache.compress).is_none()
         });
+        let born = self.leader.fill().born;
+        let object = Arc::new(Object::new(stored, content, born, codable));
         let shared = &self.core.cache.shared;
         let fill = self.leader.fill();
         let kept = self.site.cache.as_ref().filter(|_| fits).and_then(|cache| {
@@ -649,7 +647,7 @@ impl Carrier {
         let as_it_came = |kept: &Kept| kept.object().is_some_and(|kept| Arc::ptr_eq(kept, &object));
         let kept = kept.filter(as_it_came);
         self.leader
-            .finish(Some(kept.unwrap_or(Kept::Alone(object))));
+            .finish(Some(kept.unwrap_or(Hold::Alone(object).into())));
     }
 }
 
@@ -736,12 +734,12 @@ pub(super) fn revalidate_behind(
         hash: story.core.cache.shared.memory().hash(key),
         found: Found {
             hash: story.core.cache.shared.memory().hash(key),
-            slot: match kept {
-                Kept::Held(held, _) => Some(held.clone()),
+            slot: match &kept.hold {
+                Hold::Held(held, _) => Some(held.clone()),
                 _ => None,
             },
-            at: match kept {
-                Kept::Held(_, at) => Some(*at),
+            at: match kept.hold {
+                Hold::Held(_, at) => Some(at),
                 _ => None,
             },
         },

@@ -514,3 +514,164 @@ fn a_change_is_not_undone_by_an_answer_that_was_on_its_way() {
     send_fresh(&mut first, "from after");
     assert_eq!(changer.answer().body, "from after");
 }
+
+/// Asks in gzip until the answer comes so: it is made for those who come after the first who wanted it.
+fn in_gzip(client: &mut Client) -> (crate::wire::Head, Vec<u8>) {
+    eventually("a coded answer", || {
+        client.send("GET / HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\n\r\n");
+        let head = client.head();
+        let body = client.take(head.field("content-length").unwrap().parse().unwrap());
+        (head.field("content-encoding") == Some("gzip")).then_some((head, body))
+    })
+}
+
+fn unpacked(body: &[u8]) -> String {
+    let mut text = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(body);
+    std::io::Read::read_to_string(&mut decoder, &mut text).unwrap();
+    text
+}
+
+#[test]
+fn what_is_kept_is_coded_for_those_who_take_it() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let text = "all the news that fits\n".repeat(500);
+    let length = text.len();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Type: text/plain\r\nETag: \"1\"\r\nContent-Length: {length}\r\n\r\n{text}"
+    ));
+    let first = client.answer();
+    assert_eq!(first.head.field("vary"), Some("accept-encoding"));
+    let (head, body) = in_gzip(&mut client);
+    assert!(body.len() < length / 4, "{}", body.len());
+    assert!(unpacked(&body) == text);
+    assert_eq!(head.field("etag"), Some("W/\"1\""));
+    assert_eq!(head.field("vary"), Some("accept-encoding"));
+    assert!(head.field("cache-status").unwrap().contains("; hit;"));
+    // Who does not take it gets it as it is, and so does who wants a part.
+    client.get("/");
+    let plain = client.answer();
+    assert!(plain.body == text);
+    assert_eq!(plain.head.field("etag"), Some("\"1\""));
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\nRange: bytes=0-2\r\n\r\n",
+    );
+    assert_eq!(client.answer().body, "all");
+    // Either tag is known again.
+    for tag in ["\"1\"", "W/\"1\""] {
+        client.send(format!(
+            "GET / HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n\r\n"
+        ));
+        let unchanged = client.answer();
+        assert_eq!(unchanged.head.status(), 304);
+        assert_eq!(unchanged.head.field("etag"), Some("W/\"1\""));
+    }
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn a_confirmed_answer_keeps_its_coded_forms() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let text = "all the news that fits\n".repeat(500);
+    let length = text.len();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Type: text/plain\r\nETag: \"1\"\r\nContent-Length: {length}\r\n\r\n{text}"
+    ));
+    client.answer();
+    in_gzip(&mut client);
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\nCache-Control: no-cache\r\n\r\n");
+    assert_eq!(origin.head().field("if-none-match"), Some("\"1\""));
+    origin.send("HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\nETag: \"1\"\r\nX-New: yes\r\n\r\n");
+    let head = client.head();
+    assert_eq!(head.field("content-encoding"), Some("gzip"));
+    assert_eq!(head.field("x-new"), Some("yes"));
+    let body = client.take(head.field("content-length").unwrap().parse().unwrap());
+    assert!(unpacked(&body) == text);
+}
+
+#[test]
+fn what_may_hold_a_secret_or_is_small_already_is_not_coded() {
+    for fields in [
+        "Content-Type: image/png\r\n",
+        "Content-Type: text/plain\r\nCache-Control: no-transform\r\n",
+        "Content-Type: text/plain\r\nContent-Encoding: br\r\n",
+    ] {
+        let world = World::new();
+        let mut client = world.client();
+        let ask = "GET / HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip, br\r\n\r\n";
+        client.send(ask);
+        let mut origin = world.origin.accept();
+        origin.head();
+        let text = "all the news that fits\n".repeat(500);
+        let length = text.len();
+        origin.send(format!(
+            "HTTP/1.1 200 OK\r\n{FRESH}{fields}Content-Length: {length}\r\n\r\n{text}"
+        ));
+        for _ in 0..3 {
+            let answer = client.answer();
+            assert!(answer.body == text, "{fields}");
+            client.send(ask);
+        }
+    }
+}
+
+#[test]
+fn an_origin_that_stops_is_stood_in_for_and_recovers_by_itself() {
+    let world = World::with("", "origin.retries = 0");
+    let mut client = world.client();
+    let mut origin = {
+        client.get("/fresh");
+        let mut origin = world.origin.accept();
+        origin.head();
+        send_fresh(&mut origin, "fresh");
+        client.answer();
+        client.get("/stale");
+        origin.head();
+        origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=1, stale-if-error=600\r\nAge: 1\r\nETag: \"1\"\r\nContent-Length: 5\r\n\r\nstale");
+        client.answer();
+        client.get("/strict");
+        origin.head();
+        origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=1, must-revalidate\r\nAge: 1\r\nETag: \"1\"\r\nContent-Length: 6\r\n\r\nstrict");
+        client.answer();
+        origin
+    };
+    // It hangs up on every question from now on.
+    client.get("/stale");
+    origin.head();
+    drop(origin);
+    drop(world.origin.accept()); // a kept connection that is closed is no failure yet
+    let stale = client.answer();
+    assert_eq!((stale.head.status(), &*stale.body), (200, "stale"));
+    assert!(
+        status(&stale).contains("detail=stale-if-error"),
+        "{}",
+        status(&stale)
+    );
+    client.get("/fresh");
+    assert_eq!(client.answer().body, "fresh");
+    client.get("/strict");
+    drop(world.origin.accept());
+    let strict = client.answer();
+    assert_eq!(strict.head.status(), 502, "{}", status(&strict));
+    client.get("/new");
+    drop(world.origin.accept());
+    assert_eq!(client.answer().head.status(), 502);
+    // And answers again.
+    client.get("/stale");
+    origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\nETag: \"1\"\r\n\r\n");
+    let back = client.answer();
+    assert_eq!(back.body, "stale");
+    assert!(status(&back).contains("fwd-status=304"));
+    client.get("/stale");
+    assert!(status(&client.answer()).contains("; hit;"));
+}
