@@ -257,12 +257,13 @@ fn take(
         }
     };
     // Entered at once: in a burst the next newcomer may need to find this one idle.
-    core.metrics.connections_open.add(1);
     let present = Present {
         core: Rc::clone(core),
         presence: core.register.enter(core.wheel.now()),
         _place: place,
     };
+    core.ceiling.came(core.id, core.wheel.now());
+    core.metrics.connections_open.add(1);
     let (core, tls) = (Rc::clone(core), Rc::clone(tls));
     tokio::task::spawn_local(async move {
         begin(&core, &tls, stream, peer, kind, &present.presence).await;

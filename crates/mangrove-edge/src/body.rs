@@ -158,6 +158,22 @@ impl ResponseBody {
         }
     }
 
+    /// From now on, what one read of the origin's connection takes at most, where it has a buffer of its own.
+    pub fn read_at_most(&mut self, bytes: usize) {
+        if let Self::Http1(exchange) = self {
+            exchange.read_at_most(bytes);
+        }
+    }
+
+    /// Bytes that it holds for this answer alone.
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Http1(exchange) => exchange.held(),
+            Self::Http2(exchange) => exchange.data().len(),
+            _ => 0,
+        }
+    }
+
     /// Carries on with a request body that is still on its way to the origin.
     pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
         match self {

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mangrove_http::Moment;
 
+use crate::http2::HeldByAll;
+
 /// Evictions that one core may owe to the others at a time; so many connections per core the process may hold beyond its
 /// ceiling, each for a turn of the clock.
 pub const OWED_BY_A_CORE: usize = 64;
@@ -21,6 +23,8 @@ const NOBODY: u64 = u64::MAX;
 pub struct Ceiling {
     open: AtomicUsize,
     rooms: Box<[Room]>,
+    /// What answers hold for their HTTP/2 clients.
+    pub held_by_all: HeldByAll,
 }
 
 /// What one core tells the others, and what they ask of it.
@@ -63,6 +67,7 @@ impl Ceiling {
         Self {
             open: AtomicUsize::new(0),
             rooms: (0..cores).map(room).collect(),
+            held_by_all: HeldByAll::default(),
         }
     }
 
@@ -89,6 +94,15 @@ impl Ceiling {
         if let Some(room) = self.rooms.get(usize::from(core)) {
             let since = idlest.map_or(NOBODY, |since| since.0);
             room.idle_since.store(since, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection has come to a core and waits: the others know of it at once where the core has told of nobody.
+    pub fn came(&self, core: u16, now: Moment) {
+        if let Some(room) = self.rooms.get(usize::from(core))
+            && room.idle_since.load(Ordering::Relaxed) == NOBODY
+        {
+            room.idle_since.store(now.0, Ordering::Relaxed); // only its own core writes it
         }
     }
 

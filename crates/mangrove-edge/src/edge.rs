@@ -270,6 +270,7 @@ impl Edge {
             sites: snapshot.settled.sites.len(),
             log_written: self.log.written(),
             log_failed: self.log.failed(),
+            http2_ahead_bytes: self.ceiling.held_by_all.bytes(),
             cache: self.cache.memory().statistics(),
             fills: self.cache.fills().len() as u64,
             fill_bytes: self.cache.fills().held(),

@@ -72,6 +72,8 @@ fixed! {
     count http2::STREAMS_REFUSED: "Malformed streams that one connection is forgiven; one more, and it ends.";
     count http2::tap::OPENED_KEPT: "Streams that were opened and not yet taken up, as the edge remembers them to name what becomes of them.";
     count http2::tap::RESETS_KEPT: "Streams that were reset, as the edge remembers them for the same.";
+    bytes http2::ahead::PROCESS_BYTES: "What answers may hold for all HTTP/2 clients before each goes on in small pieces, as one connection's do from `connection_buffer_bytes` on.";
+    bytes http2::ahead::SMALL_PIECE_BYTES: "Such a piece: what is taken from the origin, and given to the client, at once. What fits into one frame.";
     time http2::LINGER: "How long a stream is kept after its answer while its client still sends: some clients lose an answer that comes with a reset.";
     time http2::GOAWAY_HEARD: "How long a connection without streams stays after GOAWAY, to hear it (RFC 9113 section 6.8).";
     // Slow readers.

@@ -39,13 +39,14 @@ impl Incoming {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Brings data or the end of the body; `progress` hears of every read.
+    /// Brings data or the end of the body, in reads of at most `most` bytes; `progress` hears of every read.
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         core: &Core,
         stream: &mut Stream,
         decoder: &mut BodyDecoder,
+        most: usize,
         mut progress: impl FnMut(usize),
     ) -> Poll<Result<Filled, Stop>> {
         if !self.data.is_empty() {
@@ -67,7 +68,11 @@ impl Incoming {
                 Ok(Decoded::NeedMore { consumed }) => self.at += consumed,
                 Err(fault) => return Poll::Ready(Err(Stop::Malformed(fault))),
             }
-            match self.poll_read(cx, core, stream, READ_BYTES) {
+            if most < READ_BYTES && self.is_empty() && self.buffer.capacity() != most {
+                self.release(core);
+                self.buffer = Vec::with_capacity(most);
+            }
+            match self.poll_read(cx, core, stream, most) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n)) if n > 0 => progress(n),
                 // A reset, or TLS without its close_notify: a body until close was cut, not ended
@@ -104,6 +109,11 @@ impl Incoming {
             self.release(core);
         }
         read
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn held(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// The body data at hand.

@@ -266,6 +266,8 @@ fn status_index(status: u16) -> usize {
 /// What the process as a whole knows, for the same page.
 #[derive(Debug, Default)]
 pub struct EdgeFacts {
+    /// Bytes that answers hold for their HTTP/2 clients.
+    pub http2_ahead_bytes: u64,
     /// The digest of the settled snapshot being served.
     pub digest: String,
     /// Version of the binary.
@@ -496,7 +498,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 23] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 24] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         [
@@ -547,6 +549,12 @@ impl Page {
                 "Bytes of them that have arrived",
                 Gauge,
                 self.facts.fill_bytes,
+            ),
+            (
+                "mangrove_http2_ahead_bytes",
+                "Bytes of answers that were taken from origins and wait for HTTP/2 clients",
+                Gauge,
+                self.facts.http2_ahead_bytes,
             ),
             (
                 "http_server_active_requests",

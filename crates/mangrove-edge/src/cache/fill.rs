@@ -452,7 +452,12 @@ impl Leader {
                 false => Worth::No,
             });
         };
-        if state.passing && state.end.saturating_sub(slowest) >= WINDOW_BYTES {
+        let room = &self.fill.home.room;
+        let window = match room.held.load(Ordering::Relaxed) > room.ceiling {
+            true => PIECE_BYTES as u64, // all that are under way hold too much: one piece each
+            false => WINDOW_BYTES,
+        };
+        if state.passing && state.end.saturating_sub(slowest) >= window {
             state.leader = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -710,5 +715,47 @@ impl Drop for Follower {
         if let Some(leader) = state.leader.take() {
             leader.wake(); // perhaps nobody is left
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces of an answer that will not be kept, taken ahead of a reader who reads nothing.
+    fn taken_ahead(fills: &Fills, key: u8) -> (usize, Leader, Follower) {
+        let enter = || fills.enter(KeyHash(u64::from(key)), &[key], b"", true, 0, 0);
+        let (Entered::Leader(leader), Entered::Follower(follower)) = (enter(), enter()) else {
+            panic!("the first leads and the second follows");
+        };
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut pieces = 0;
+        while leader.poll_worth(cx, None).is_ready() {
+            leader.push(Bytes::from_static(&[0; PIECE_BYTES]), 0);
+            pieces += 1;
+        }
+        (pieces, leader, follower)
+    }
+
+    #[test]
+    fn while_there_is_room_an_answer_is_taken_one_window_ahead() {
+        let fills = Fills::new(2 * WINDOW_BYTES);
+        let (pieces, ..) = taken_ahead(&fills, 1);
+        assert_eq!((pieces * PIECE_BYTES) as u64, WINDOW_BYTES);
+    }
+
+    #[test]
+    fn one_past_the_room_of_all_each_is_taken_one_piece_ahead() {
+        let fills = Fills::new(WINDOW_BYTES);
+        let _whole = taken_ahead(&fills, 0);
+        let others: Vec<_> = (1..50).map(|key| taken_ahead(&fills, key)).collect();
+        assert!(others.iter().all(|(pieces, ..)| *pieces == 1));
+        assert_eq!(fills.held(), WINDOW_BYTES + 49 * PIECE_BYTES as u64);
+        // Whoever reads goes on.
+        let (_, leader, mut follower) = others.into_iter().next().unwrap();
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(follower.poll_fill(cx).is_ready());
+        follower.consume(PIECE_BYTES);
+        assert!(leader.poll_worth(cx, None).is_ready());
     }
 }

@@ -13,7 +13,7 @@ use crate::accept::Presence;
 use crate::answer_head::{push_field, push_status_line};
 use crate::body::Filled;
 use crate::closing::{Closing, LINGER};
-use crate::core::{Connection, Core, HEAD_READ_BYTES};
+use crate::core::{Connection, Core, HEAD_READ_BYTES, READ_BYTES};
 use crate::incoming::{Incoming, Stop};
 use crate::io::Stream;
 use crate::pipeline::{Interim, Story};
@@ -287,11 +287,14 @@ impl ClientSide {
         }
         let now = self.core.wheel.now();
         let Body { decoder, pace, .. } = body;
-        let filled = inner
-            .input
-            .poll_fill(cx, &self.core, &mut inner.stream, decoder, |n| {
-                pace.moved(n as u64, now)
-            });
+        let filled = inner.input.poll_fill(
+            cx,
+            &self.core,
+            &mut inner.stream,
+            decoder,
+            READ_BYTES,
+            |n| pace.moved(n as u64, now),
+        );
         match filled {
             Poll::Ready(Ok(Filled::Data)) => {
                 let new = body.take_note_of(inner.input.data().len());

@@ -1,12 +1,14 @@
 //! The HTTP/2 server connection, on the `h2` crate: every stream becomes a request for the same
 //! pipeline, every refusal a stream error or a page.
 
+pub(crate) mod ahead;
 mod stream;
 pub(crate) mod tap;
 mod wire;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use mangrove_http::{
     Field, Known, Method, Moment, Refusal, RequestHead, ResponseHead, TRAILER_BYTES,
 };
 
+pub use self::ahead::HeldByAll;
 use self::stream::StreamEnd;
 pub use self::stream::{Progress, RequestStream};
 use self::tap::of_connection;
@@ -22,7 +25,7 @@ use self::wire::Wire;
 use crate::accept::Presence;
 use crate::answer_head::AnswerHead;
 use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
-use crate::core::{Connection, Core};
+use crate::core::{Connection, Core, READ_BYTES};
 use crate::io::Stream;
 use crate::module::{Module, guarded};
 use crate::origin::http2::to_header_map;
@@ -64,7 +67,12 @@ pub async fn serve(
     let Some(account) = stream.account().cloned() else {
         return; // nobody but a client comes here
     };
-    let wire = Wire::new(stream, Rc::clone(&account));
+    let wire = Wire::new(
+        stream,
+        Rc::clone(&account),
+        Arc::clone(&core.ceiling),
+        u64::from(limits.connection_buffer_bytes),
+    );
     let mut leftover = Leftover::new(&limits);
     let idle = core.wheel.timer();
     idle.arm_in(limits.protocol_sniff);
@@ -567,12 +575,16 @@ async fn send(
     };
     turn.granted(0, story.core.wheel.now());
     let timer = story.core.wheel.timer();
+    let hand = Hand(respond);
     loop {
+        body.read_at_most(respond.wire.piece());
         let filled = std::future::poll_fn(|cx| {
             if out.poll_reset(cx).is_ready() {
                 return Poll::Ready(Err(respond.why_over()));
             }
-            body.poll_fill(cx)
+            let filled = body.poll_fill(cx);
+            hand.holds(body.held());
+            filled
         })
         .await;
         match filled {
@@ -593,14 +605,24 @@ async fn send(
             }
             Ok(Filled::Data) => {}
         }
-        let wanted = body.data().len().min(CHUNK_BYTES);
-        out.reserve_capacity(wanted);
+        let whole = body.data().len().min(CHUNK_BYTES);
+        let mut wanted = whole;
         let granted = std::future::poll_fn(|cx| {
-            match out.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(0))) => {}
-                Poll::Ready(Some(Ok(n))) => return Poll::Ready(Ok(n)),
-                Poll::Ready(_) => return Poll::Ready(Err(respond.why_over())),
-                Poll::Pending => {}
+            let piece = respond.wire.piece();
+            let has_room = piece >= READ_BYTES;
+            if has_room || respond.wire.poll_left(respond.stream, cx).is_ready() {
+                wanted = if has_room { whole } else { whole.min(piece) };
+                out.reserve_capacity(wanted);
+                loop {
+                    match out.poll_capacity(cx) {
+                        Poll::Ready(Some(Ok(0))) => {} // stale; asked again, it tells when there is some
+                        Poll::Ready(Some(Ok(n))) => return Poll::Ready(Ok(n)),
+                        Poll::Ready(_) => return Poll::Ready(Err(respond.why_over())),
+                        Poll::Pending => break,
+                    }
+                }
+            } else if out.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(respond.why_over()));
             }
             body.poll_upload(cx);
             timer.arm(turn.uptake.waiting(story.core.wheel.now()));
@@ -616,6 +638,8 @@ async fn send(
         match granted {
             Ok(n) => {
                 let chunk = body.take(n.min(wanted));
+                respond.wire.queued(respond.stream, chunk.len());
+                hand.holds(body.held());
                 turn.granted(chunk.len(), story.core.wheel.now());
                 timer.disarm();
                 story.sent = story.sent.saturating_add(chunk.len() as u64);
@@ -628,6 +652,21 @@ async fn send(
                 return Err(reason);
             }
         }
+    }
+}
+
+/// What an answer has at hand, counted until the answer is over.
+struct Hand<'a>(&'a Respond);
+
+impl Hand<'_> {
+    fn holds(&self, bytes: usize) {
+        self.0.wire.at_hand(self.0.stream, bytes);
+    }
+}
+
+impl Drop for Hand<'_> {
+    fn drop(&mut self) {
+        self.holds(0);
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use mangrove_http::{Refusal, TRAILER_BYTES};
 
-use self::kind::{CONTINUATION, GOAWAY, HEADERS, RST_STREAM};
+use self::kind::{CONTINUATION, DATA, GOAWAY, HEADERS, RST_STREAM};
+use super::ahead::Ahead;
 use crate::reason::{EdgeReason, Reason};
 
 /// Streams of one connection that were opened and not yet taken up or refused. The crate deals with what it has read before
@@ -26,6 +27,7 @@ const PREFACE_BYTES: u32 = 24;
 
 /// RFC 9113 section 6.
 mod kind {
+    pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
     pub(super) const RST_STREAM: u8 = 3;
     pub(super) const GOAWAY: u8 = 7;
@@ -148,6 +150,8 @@ pub(super) struct Tap {
     trailers: (u32, u64),
     /// Streams whose trailers were longer than is read.
     long_trailers: VecDeque<u32>,
+    /// What its answers hold.
+    pub(super) ahead: Ahead,
 }
 
 impl Tap {
@@ -162,6 +166,7 @@ impl Tap {
             gone_away: None,
             trailers: (0, 0),
             long_trailers: VecDeque::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -177,6 +182,7 @@ impl Tap {
             CONTINUATION if frame.stream == self.trailers.0 => {
                 self.trailers_came(frame, self.trailers.1);
             }
+            RST_STREAM => self.ahead.reset(frame.stream),
             _ => {}
         });
         self.incoming = frames;
@@ -186,12 +192,16 @@ impl Tap {
     pub(super) fn sent(&mut self, bytes: &[u8]) {
         let mut frames = std::mem::take(&mut self.outgoing);
         frames.read(bytes, |frame| match frame.kind {
+            DATA => self.ahead.left(frame.stream, u64::from(frame.length)),
             // The crate's own 431, see `Builder::max_header_list_size`.
             HEADERS if self.take(frame.stream) => self.refused.push(Refusal::HeadTooLarge.into()),
             RST_STREAM if self.take(frame.stream) => {
                 self.refused.push(of_stream(frame.code()).into());
             }
-            RST_STREAM => push_bounded(&mut self.resets, (frame.stream, frame.code()), RESETS_KEPT),
+            RST_STREAM => {
+                self.ahead.reset(frame.stream);
+                push_bounded(&mut self.resets, (frame.stream, frame.code()), RESETS_KEPT);
+            }
             GOAWAY => self.gone_away = Some(frame.code()),
             _ => {}
         });

@@ -1,21 +1,24 @@
 //! The client's end of an HTTP/2 connection: lent to the `h2` crate, which never gives a stream back, and ours again when
 //! it is done.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::accept::Presence;
+use crate::ceiling::Ceiling;
 use crate::closing::{Closing, LINGER};
 use crate::core::Core;
 use crate::io::Stream;
 use crate::reason::Reason;
 use crate::tcp::Account;
 
+use super::ahead::piece;
 use super::tap::Tap;
 
 /// A stream with several handles, all on one core, and what was seen pass over it.
@@ -29,15 +32,49 @@ struct Shared {
     account: Rc<Account>,
     stream: RefCell<Stream>,
     tap: RefCell<Tap>,
+    ceiling: Arc<Ceiling>,
+    /// What its answers may hold before they go on in small pieces.
+    most_ahead: u64,
+    /// What the process was told that they hold.
+    told_ahead: Cell<u64>,
+}
+
+impl Shared {
+    /// Lets `work` look at the frames' books, and the process know what has come of it.
+    fn with_tap<T>(&self, work: impl FnOnce(&mut Tap) -> T) -> T {
+        let mut tap = self.tap.borrow_mut();
+        let done = work(&mut tap);
+        let held = tap.ahead.held();
+        let told = self.told_ahead.replace(held);
+        if told != held {
+            self.ceiling.held_by_all.replace(told, held);
+        }
+        done
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.ceiling.held_by_all.replace(self.told_ahead.get(), 0);
+    }
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, account: Rc<Account>) -> Self {
+    /// `most_ahead` is what answers may hold on it before they go on in small pieces.
+    pub(super) fn new(
+        stream: Stream,
+        account: Rc<Account>,
+        ceiling: Arc<Ceiling>,
+        most_ahead: u64,
+    ) -> Self {
         Self {
             shared: Rc::new(Shared {
                 account,
                 stream: RefCell::new(stream),
                 tap: RefCell::new(Tap::new()),
+                ceiling,
+                most_ahead,
+                told_ahead: Cell::new(0),
             }),
         }
     }
@@ -67,6 +104,33 @@ impl Wire {
         self.shared.tap.borrow().had_long_trailers(stream.into())
     }
 
+    /// How much an answer takes from its origin, or gives to its client, at once: see [`super::ahead`].
+    pub(super) fn piece(&self) -> usize {
+        let held = self.shared.told_ahead.get();
+        let by_all = self.shared.ceiling.held_by_all.bytes();
+        piece(held, self.shared.most_ahead, by_all)
+    }
+
+    /// An answer has so much at hand.
+    pub(super) fn at_hand(&self, stream: h2::StreamId, bytes: usize) {
+        let bytes = bytes as u64;
+        self.shared
+            .with_tap(|tap| tap.ahead.at_hand(stream.into(), bytes));
+    }
+
+    /// So much of an answer was given to the crate.
+    pub(super) fn queued(&self, stream: h2::StreamId, bytes: usize) {
+        let bytes = bytes as u64;
+        self.shared
+            .with_tap(|tap| tap.ahead.queued(stream.into(), bytes));
+    }
+
+    /// Ready when all that was given to the crate has left.
+    pub(super) fn poll_left(&self, stream: h2::StreamId, cx: &Context<'_>) -> Poll<()> {
+        self.shared
+            .with_tap(|tap| tap.ahead.poll_left(stream.into(), cx))
+    }
+
     /// Closes in good order, see [`Closing`]; at once when `presence` must make room.
     pub(super) async fn close(&self, core: &Core, presence: &Presence) {
         let deadline = core.wheel.timer();
@@ -92,7 +156,7 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.shared.stream.borrow_mut()).poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
-        self.shared.tap.borrow_mut().received(read);
+        self.shared.with_tap(|tap| tap.received(read));
         Poll::Ready(Ok(()))
     }
 }
@@ -116,12 +180,14 @@ impl AsyncWrite for Wire {
             [one] => ready!(Pin::new(&mut *stream).poll_write(cx, one))?,
             several => ready!(Pin::new(&mut *stream).poll_write_vectored(cx, several))?,
         };
-        let (mut tap, mut left) = (self.shared.tap.borrow_mut(), written);
-        for slice in slices {
-            let sent = slice.get(..left.min(slice.len())).unwrap_or_default();
-            left -= sent.len();
-            tap.sent(sent);
-        }
+        self.shared.with_tap(|tap| {
+            let mut left = written;
+            for slice in slices {
+                let sent = slice.get(..left.min(slice.len())).unwrap_or_default();
+                left -= sent.len();
+                tap.sent(sent);
+            }
+        });
         Poll::Ready(Ok(written))
     }
 

@@ -16,7 +16,7 @@ use super::connect::KeptConnection;
 use super::health::Outcome;
 use super::upstreams::Lease;
 use crate::body::{Filled, RequestBody};
-use crate::core::{Core, HEAD_READ_BYTES};
+use crate::core::{Core, HEAD_READ_BYTES, READ_BYTES};
 use crate::incoming::{Incoming, Stop};
 use crate::io::Stream;
 use crate::outgoing::{Broken, Outgoing, OutgoingFraming, Progress};
@@ -45,6 +45,7 @@ pub struct Http1Exchange {
     lease: Option<Lease>,
     stream: Option<Stream>,
     incoming: Incoming,
+    read_at_most: usize,
     upload: Upload,
     body: RequestBody,
     reading: Reading,
@@ -131,6 +132,7 @@ impl Http1Exchange {
             lease: Some(lease),
             stream: Some(stream),
             incoming: Incoming::default(),
+            read_at_most: READ_BYTES,
             upload,
             body,
             reading: Reading::Head,
@@ -346,9 +348,10 @@ impl Http1Exchange {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(Filled::End));
         };
+        let most = self.read_at_most;
         match self
             .incoming
-            .poll_fill(cx, core, stream, decoder, |_| timer.arm_in(idle))
+            .poll_fill(cx, core, stream, decoder, most, |_| timer.arm_in(idle))
         {
             Poll::Ready(Ok(Filled::Data)) => Poll::Ready(Ok(Filled::Data)),
             Poll::Ready(Ok(Filled::End)) => {
@@ -373,6 +376,16 @@ impl Http1Exchange {
                 Poll::Ready(Err(self.fail(OriginFault::IdleTimeout)))
             }
         }
+    }
+
+    /// From now on, what one read takes at most.
+    pub fn read_at_most(&mut self, bytes: usize) {
+        self.read_at_most = bytes;
+    }
+
+    /// Bytes of memory that what was read ahead takes.
+    pub fn held(&self) -> usize {
+        self.incoming.held()
     }
 
     /// The body data at hand.

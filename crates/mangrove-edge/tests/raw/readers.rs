@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mangrove_edge::reason::EdgeReason;
 
-use crate::frames::{Http2, Outcome, get};
+use crate::frames::{Http2, Outcome, get, post};
 use crate::wire::End;
 use crate::world::{World, eventually};
 
@@ -212,4 +212,51 @@ fn room_is_made_by_the_idle_of_another_core() {
     origin.answer("still here");
     assert_eq!(busy.answer().body, "still here");
     drop(idle);
+}
+
+/// Its windows are as wide as can be, and it reads nothing: the origin's answers wait at the origin.
+#[test]
+fn many_answers_at_once_are_not_fetched_ahead_of_their_reader() {
+    const STREAMS: u64 = 40;
+    const ROOM: u64 = 128 * 1024;
+    let world = World::with("limits.connection_buffer_bytes = '128KiB'", "");
+    let mut client = Http2::connect_with_little_room(&world);
+    let mut origins = Vec::new();
+    for _ in 0..STREAMS {
+        client.ask(&post(&[("content-length", "0")]));
+        origins.push(answers(&world, 2 * BODY));
+    }
+    let held = "mangrove_http2_ahead_bytes";
+    // One that has its ceiling, and then for each stream a piece at hand and one that is queued.
+    let most = ROOM + 2 * 64 * 1024 + STREAMS * 2 * 16 * 1024;
+    eventually("as much as may be", || {
+        (world.gauge(held) > ROOM).then_some(())
+    });
+    for _ in 0..200 {
+        assert!(world.gauge(held) <= most);
+    }
+    let mut read = 0;
+    while read < STREAMS as usize * 2 * BODY {
+        let sip = client.sip(Duration::ZERO);
+        assert!(sip > 0, "cut off after {read} bytes");
+        read += sip;
+        assert!(world.gauge(held) <= most);
+    }
+    eventually("nothing held", || (world.gauge(held) == 0).then_some(()));
+    for origin in origins {
+        origin.join().unwrap();
+    }
+}
+
+#[test]
+fn what_was_held_for_a_client_that_has_left_is_held_no_more() {
+    let world = World::new();
+    let held = "mangrove_http2_ahead_bytes";
+    let mut client = Http2::connect_with_little_room(&world);
+    client.ask(&post(&[("content-length", "0")]));
+    let _origin = answers(&world, 8 * BODY);
+    eventually("something held", || (world.gauge(held) > 0).then_some(()));
+    client.cancels(1);
+    client.leave();
+    eventually("nothing held", || (world.gauge(held) == 0).then_some(()));
 }

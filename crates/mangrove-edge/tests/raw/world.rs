@@ -225,6 +225,15 @@ impl World {
         (status.unwrap(), serde_json::from_str(body).unwrap())
     }
 
+    /// A gauge among the metrics.
+    pub(crate) fn gauge(&self, name: &str) -> u64 {
+        let metrics = self.order("GET", "/metrics");
+        let row = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")));
+        row.unwrap().parse().unwrap()
+    }
+
     /// Tells the edge to end when the last request has.
     pub(crate) fn drain(&self) {
         self.order("POST", "/drain");
