@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::{
-    accept, admin, body, cache, ceiling, closing, core, edge, handover, http1, http2, log, origin,
-    outgoing, pages, pipeline, tls, uptake, wheel,
+    accept, admin, body, cache, ceiling, closing, compress, core, edge, handover, http1, http2,
+    log, origin, outgoing, pages, pipeline, tls, uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -92,6 +92,16 @@ fixed! {
     time pipeline::cached::UNCOLLAPSIBLE: "How long nobody waits for another's fetch of what was of no use to those who waited.";
     count pipeline::cached::LOOKS: "How often a request looks again before it asks for itself.";
     count pipeline::cached::TRIES: "Failures of other requests that a request lives through.";
+    // Compression.
+    count compress::pool::QUEUE_JOBS: "Contents that wait to be coded; with one more it stays as it is.";
+    bytes compress::pool::QUEUE_BYTES: "What waits or is being coded. A larger content is taken on when there is nothing else.";
+    count compress::pool::CORES_PER_THREAD: "Cores to which one thread for coding is given.";
+    count compress::pool::STAND_BACK: "How much these threads stand back for the cores, as `nice` counts.";
+    bytes compress::encode::STEP_BYTES: "Content between two looks at whether the work is still wanted.";
+    count compress::encode::SAVED_PART: "What a coded form must save to be worth its memory: one byte in so many.";
+    count compress::encode::BROTLI_WINDOW: "The logarithm of brotli's window: 4 MiB, the default of its format.";
+    count compress::encode::ZSTD_WINDOW: "The logarithm of the window that a client must have for zstd: 8 MiB (RFC 9659 section 3).";
+    bytes compress::encode::BROTLI_BUFFER: "What brotli gives at once.";
     // Origins.
     count origin::upstreams::KEPT_PER_ORIGIN: "Idle connections kept to one origin on one core, whatever the settings allow in use.";
     count origin::pool::MAX_MEMBERS: "Addresses of one site's origins on one core; more are left out, and counted.";

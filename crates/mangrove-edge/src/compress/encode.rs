@@ -12,12 +12,12 @@ use crate::body::CHUNK_BYTES;
 /// Bytes of content between two looks at whether the work is still wanted.
 pub const STEP_BYTES: usize = 64 * 1024;
 /// What a coded form must save to be worth its memory: one byte in so many.
-const SAVED_PART: usize = 16;
+pub(crate) const SAVED_PART: usize = 16;
 /// The base-2 logarithm of brotli's window: its format's default, 4 MiB.
-const BROTLI_WINDOW: i32 = 22;
+pub(crate) const BROTLI_WINDOW: i32 = 22;
 /// The window that a client must have for `zstd` (RFC 9659 section 3): 8 MiB.
-const ZSTD_WINDOW: u32 = 23;
-const BROTLI_BUFFER: usize = 16 * 1024;
+pub(crate) const ZSTD_WINDOW: u32 = 23;
+pub(crate) const BROTLI_BUFFER: usize = 16 * 1024;
 
 /// Why there is no coded form.
 #[derive(Debug, Error)]

@@ -27,9 +27,9 @@
 use mangrove_cache::CompressRules;
 
 mod choice;
-mod encode;
+pub(crate) mod encode;
 mod fields;
-mod pool;
+pub(crate) mod pool;
 
 pub use choice::{Uncoded, Wishes, why_uncoded, why_uncoded_after};
 pub use encode::{NotEncoded, STEP_BYTES, encode};

@@ -22,9 +22,9 @@ pub const QUEUE_JOBS: usize = 256;
 /// The most bytes of content that waits or is being coded. One larger object is taken on when there is nothing else.
 pub const QUEUE_BYTES: u64 = 32 << 20;
 /// Cores to which one thread is given.
-const CORES_PER_THREAD: usize = 4;
+pub(crate) const CORES_PER_THREAD: usize = 4;
 /// How much these threads stand back for the cores, as `nice` counts: a core that has work comes before them.
-const STAND_BACK: i32 = 10;
+pub(crate) const STAND_BACK: i32 = 10;
 
 /// How many threads go with so many cores: one for four, at least one.
 pub fn threads_for(cores: usize) -> usize {
