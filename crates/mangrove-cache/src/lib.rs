@@ -95,6 +95,6 @@ pub use targeted::{
 };
 pub use validator::{ENTITY_TAGS, EntityTag, TagList};
 pub use vary::{
-    Distinction, DistinctionKind, Place, VARIANT_BYTES, VARY_FIELDS, Vary, distinctions, place_for,
-    select, write_variant,
+    Distinction, DistinctionKind, Place, VARIANT_BYTES, VARY_FIELDS, Vary, WORDS_WITHIN,
+    distinctions, place_for, select, write_variant,
 };

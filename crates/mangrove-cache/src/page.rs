@@ -12,7 +12,7 @@ use crate::reason::{NotStored, Reason};
 use crate::stored::LifetimeSource;
 use crate::targeted::DICTIONARY_MEMBERS;
 use crate::validator::ENTITY_TAGS;
-use crate::vary::{VARIANT_BYTES, VARY_FIELDS};
+use crate::vary::{VARIANT_BYTES, VARY_FIELDS, WORDS_WITHIN};
 
 /// The page of every state and reason, in Markdown.
 pub fn decisions_markdown() -> String {
@@ -135,6 +135,11 @@ const LIMITS: &[(&str, usize, &str)] = &[
         "bytes that tell a variant apart",
         VARIANT_BYTES,
         "not stored: `vary-too-wide`",
+    ),
+    (
+        "bytes of a line in which a site's words are looked for",
+        WORDS_WITHIN,
+        "not seen",
     ),
     (
         "fields listed by `no-cache` and `private`",

@@ -80,7 +80,8 @@ pub struct KeyRules {
 pub struct WordsOfField {
     /// The field's lower-case name.
     pub header: Box<str>,
-    /// What is looked for anywhere in the field's value, whatever the case.
+    /// What is looked for in each line of the field, whatever the case, up to [`WORDS_WITHIN`](crate::WORDS_WITHIN) bytes
+    /// into it.
     pub words: Vec<Box<str>>,
 }
 

@@ -16,6 +16,8 @@ use crate::stored::Stored;
 pub const VARY_FIELDS: usize = 16;
 /// The most bytes by which a variant is known.
 pub const VARIANT_BYTES: usize = 4096;
+/// How far into each line of a field the words of [`WordsOfField`](crate::WordsOfField) are looked for, in bytes.
+pub const WORDS_WITHIN: usize = 2048;
 
 /// The fields that a response varies on: lower-case names in order, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,9 +184,11 @@ pub fn distinctions(variant: &[u8]) -> impl Iterator<Item = Distinction<'_>> {
     })
 }
 
-/// Whether `word` is anywhere in `line`, whatever its case.
+/// Whether `word` is in the first [`WORDS_WITHIN`] bytes of `line`, whatever its case.
 fn holds(line: &[u8], word: &[u8]) -> bool {
-    line.windows(word.len().max(1))
+    let looked_at = line.get(..WORDS_WITHIN).unwrap_or(line);
+    looked_at
+        .windows(word.len().max(1))
         .any(|window| window.eq_ignore_ascii_case(word))
 }
 

@@ -1,8 +1,8 @@
 //! Variants of one URL (RFC 9111 section 4.1).
 
 use mangrove_cache::{
-    DeviceRule, Found, KeyRules, Place, Rules, Stored, WordsOfField, distinctions, place_for,
-    select, write_variant,
+    DeviceRule, Found, KeyRules, Place, Rules, Stored, WORDS_WITHIN, WordsOfField, distinctions,
+    place_for, select, write_variant,
 };
 use mangrove_http::RequestHead;
 
@@ -148,13 +148,17 @@ fn the_sites_own_parts_tell_variants_apart() {
         assert_ne!(plain, of(&[other]), "{other:?}");
     }
     assert_ne!(of(&[("cookie", "group=x")]), of(&[("cookie", "group=y")]));
-    let accepting = |types| of(&[("accept", types)]);
+    let accepting = |types: &str| of(&[("accept", types)]);
     assert_ne!(accepting("image/avif"), accepting("image/webp"));
     assert_eq!(
         accepting("image/webp;q=0.8, text/html"),
         accepting("text/*, image/webp"),
         "only the words count"
     );
+    let far = |before: usize| accepting(&format!("{}image/avif", "x".repeat(before)));
+    let within = WORDS_WITHIN - "image/avif".len();
+    assert_eq!(far(within), accepting("image/avif"));
+    assert_eq!(far(within + 1), plain, "too far to be looked for");
     assert_ne!(
         of(&[("x-country", "a"), ("x-country", "b")]),
         of(&[("x-country", "a,b")]),
