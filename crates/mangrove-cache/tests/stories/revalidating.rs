@@ -126,7 +126,7 @@ fn a_client_that_wants_nothing_kept_changes_nothing() {
     let (request, rules) = (get(&[("cache-control", "no-store")]), Rules::default());
     let said = response(304, &[TAG, ("cache-control", "max-age=900")]);
     let freshened = freshen(&stored, &said, &asked(&request, &rules), &rules, times(100));
-    assert_eq!(freshened.into_stored(), (stored, true));
+    assert_eq!(freshened.into_stored(), (stored, false));
 }
 
 #[test]
