@@ -44,8 +44,15 @@ pub struct Fills {
 
 #[derive(Debug)]
 struct Home {
-    shards: Box<[Mutex<Table>]>,
+    shards: Box<[Shard]>,
     room: Room,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    table: Mutex<Table>,
+    /// How many fills have left it.
+    departures: AtomicU64,
 }
 
 type Table = HashMap<Box<[u8]>, Vec<Arc<Fill>>>;
@@ -158,7 +165,7 @@ impl Fills {
             ceiling,
             held: AtomicU64::new(0),
         };
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
         Self {
             home: Arc::new(Home { shards, room }),
         }
@@ -173,7 +180,7 @@ impl Fills {
     pub fn len(&self) -> usize {
         let shards = self.home.shards.iter();
         shards
-            .map(|shard| lock(shard).values().map(Vec::len).sum::<usize>())
+            .map(|shard| lock(&shard.table).values().map(Vec::len).sum::<usize>())
             .sum()
     }
 
@@ -181,7 +188,7 @@ impl Fills {
     pub fn followers(&self) -> usize {
         let mut followers = 0;
         for shard in &self.home.shards {
-            for fill in lock(shard).values().flatten() {
+            for fill in lock(&shard.table).values().flatten() {
                 followers += fill.lock().seats.iter().flatten().count();
             }
         }
@@ -191,6 +198,12 @@ impl Fills {
     /// True when nothing is on its way.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A number that changes whenever a fill of this key may have ended: what was looked for before and after it has changed may
+    /// be there by now.
+    pub fn departures(&self, hash: KeyHash) -> u64 {
+        self.home.shard(hash).departures.load(Ordering::Acquire)
     }
 
     /// Follows the fill of this key and lane, or begins one. With `joinable` false the fetch is for who asks alone: it
@@ -204,7 +217,7 @@ impl Fills {
         born: u64,
         floor: u64,
     ) -> Entered {
-        let mut table = lock(self.home.shard(hash));
+        let mut table = lock(&self.home.shard(hash).table);
         if joinable && let Some(fills) = table.get(key) {
             for fill in fills {
                 if fill.joinable
@@ -250,14 +263,14 @@ impl Fills {
 
     /// What is on its way for a key, for an operator.
     pub fn report(&self, hash: KeyHash, key: &[u8]) -> Vec<FillReport> {
-        let fills = lock(self.home.shard(hash)).get(key).cloned();
+        let fills = lock(&self.home.shard(hash).table).get(key).cloned();
         let fills = fills.into_iter().flatten();
         fills.map(|fill| fill.lock().report()).collect()
     }
 
     /// What is on its way for this key is not wanted any more.
     pub(super) fn withdraw(&self, hash: KeyHash, key: &[u8]) {
-        let fills = lock(self.home.shard(hash)).get(key).cloned();
+        let fills = lock(&self.home.shard(hash).table).get(key).cloned();
         for fill in fills.into_iter().flatten() {
             fill.lock().withdrawn = true;
         }
@@ -267,7 +280,9 @@ impl Fills {
 impl Home {
     /// Takes a fill out of the table: nobody enters it any more.
     fn leave(&self, fill: &Arc<Fill>) {
-        let mut table = lock(self.shard(fill.hash));
+        let shard = self.shard(fill.hash);
+        let mut table = lock(&shard.table);
+        shard.departures.fetch_add(1, Ordering::Release);
         if let Some(fills) = table.get_mut(&fill.key) {
             fills.retain(|other| !Arc::ptr_eq(other, fill));
             if fills.is_empty() {
@@ -277,7 +292,7 @@ impl Home {
     }
 
     #[allow(clippy::indexing_slicing)] // the remainder of a division by their number
-    fn shard(&self, hash: KeyHash) -> &Mutex<Table> {
+    fn shard(&self, hash: KeyHash) -> &Shard {
         &self.shards[usize::try_from(hash.0 >> 40).unwrap_or(0) % SHARDS]
     }
 }

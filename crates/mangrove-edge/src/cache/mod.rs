@@ -239,6 +239,8 @@ pub struct Found {
     pub slot: Option<Held<Resource>>,
     /// Which of it answers the request.
     pub at: Option<usize>,
+    /// [`Fills::departures`] before anything was looked for in what all cores share.
+    pub departures: u64,
 }
 
 impl Found {
@@ -291,11 +293,22 @@ impl CoreCache {
         );
         let memory = &self.shared.memory;
         let hash = memory.hash(&scratch.key);
-        let slot = self.front.borrow_mut().lookup(memory, hash, &scratch.key);
+        let front = &mut *self.front.borrow_mut();
+        let (mut slot, mut departures) = (front.find(hash, &scratch.key), 0);
+        if slot.is_none() {
+            departures = self.shared.fills.departures(hash);
+            let shared = memory.lookup(hash, &scratch.key);
+            slot = shared.map(|shared| front.keep(shared));
+        }
         let at = slot
             .as_ref()
             .and_then(|slot| choose(slot.value(), asked.request, site, &mut scratch.variant));
-        Found { hash, slot, at }
+        Found {
+            hash,
+            slot,
+            at,
+            departures,
+        }
     }
 
     /// The key of the last look.

@@ -131,7 +131,8 @@ pub(super) async fn fetch_through(
         let mut follower = match entered {
             Entered::Leader(leader) => {
                 // Another's fetch may have ended between our look and our entering.
-                if looks > 0 || joinable {
+                let shared = &story.core.cache.shared;
+                if joinable && shared.fills().departures(looked.hash) != looked.found.departures {
                     match again(story, &site, cache) {
                         Ok(answer) => {
                             leader.changed();
@@ -742,6 +743,7 @@ pub(super) fn revalidate_behind(
                 Hold::Held(_, at) => Some(at),
                 _ => None,
             },
+            departures: 0,
         },
         decision: Decision {
             action: match object.head.stored.has_validator() {
