@@ -234,6 +234,8 @@ struct Variant {
     url: String,
     status: u16,
     bytes: u64,
+    part: Option<Part>,
+    codings: Vec<Coded>,
     age: u64,
     ttl: i64,
     lifetime: Lifetime,
@@ -249,6 +251,21 @@ struct Variant {
     for_requests: Vec<Likeness>,
     now: Outcome,
     fields: Vec<(String, String)>,
+}
+
+/// The bytes that are kept, where not all are; the first has the number 0.
+#[derive(Debug, Deserialize)]
+struct Part {
+    first: u64,
+    last: u64,
+    total: Option<u64>,
+}
+
+/// The content in a coding.
+#[derive(Debug, Deserialize)]
+struct Coded {
+    coding: String,
+    bytes: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -387,10 +404,10 @@ fn coming(fill: &Fill) -> String {
 fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
     let mut text = String::new();
     let status = variant.status;
-    let size = bytes(variant.bytes);
+    let content = shown(&content(variant));
     let _ = match of {
-        1 => writeln!(text, "  {:8} {status}, {size} of content", "what"),
-        _ => writeln!(text, "  {number}. {status}, {size} of content"),
+        1 => writeln!(text, "  {:8} {status}, {content}", "what"),
+        _ => writeln!(text, "  {number}. {status}, {content}"),
     };
     let mut paragraph = |name: &str, what: &str| {
         let _ = writeln!(text, "  {name:8} {}", shown(what));
@@ -408,6 +425,19 @@ fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
             if at == 0 { "fields" } else { "" },
             &format!("{name}: {value}"),
         );
+    }
+    text
+}
+
+fn content(variant: &Variant) -> String {
+    let mut text = format!("{} of content", bytes(variant.bytes));
+    if let Some(Part { first, last, total }) = &variant.part {
+        let total = total.map_or("a number not known".to_owned(), |total| total.to_string());
+        let _ = write!(text, ": bytes {first} to {last} of {total}");
+    }
+    for (at, coded) in variant.codings.iter().enumerate() {
+        let also = if at == 0 { "; also in" } else { "," };
+        let _ = write!(text, "{also} {} ({})", coded.coding, bytes(coded.bytes));
     }
     text
 }
@@ -540,7 +570,7 @@ mod tests {
 
     fn variant(changes: Value) -> Value {
         let mut variant = json!({
-            "url": "http://a/", "status": 200, "bytes": 5, "age": 12, "ttl": 48,
+            "url": "http://a/", "status": 200, "bytes": 5, "part": null, "codings": [], "age": 12, "ttl": 48,
             "lifetime": {
                 "seconds": 60, "from": "max-age", "explain": "The origin's `max-age`.", "source": "RFC 9111 section 5.2.2.1",
             },
@@ -593,6 +623,14 @@ mod tests {
     fn each_case_has_its_own_sentence() {
         let ask = json!({ "action": "ask", "reason": "stale", "explain": "No longer fresh.", "source": "RFC" });
         for (changes, says) in [
+            (
+                json!({ "part": { "first": 5, "last": 9, "total": 20 } }),
+                "5 B of content: bytes 5 to 9 of 20",
+            ),
+            (
+                json!({ "codings": [{ "coding": "zstd", "bytes": 3 }, { "coding": "br", "bytes": 2 }] }),
+                "5 B of content; also in zstd (3 B), br (2 B)",
+            ),
             (
                 json!({ "ttl": -5, "now": ask }),
                 "stale since 5 s: a visitor waits while the origin is asked whether",

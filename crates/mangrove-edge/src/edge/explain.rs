@@ -41,8 +41,9 @@ pub(super) fn variant(
             json!({ "by": one.kind.name(), "name": text(one.name), "value": value })
         })
         .collect();
-    let fields: Vec<Value> = stored
-        .fields
+    let fields: Vec<Value> = object
+        .head
+        .fields()
         .iter()
         .map(|field| {
             let value = match is_secret(field.known) {
@@ -52,10 +53,25 @@ pub(super) fn variant(
             json!([text(field.name), value])
         })
         .collect();
+    let codings: Vec<Value> = object
+        .codings()
+        .filter_map(|coding| {
+            let bytes = object.form(coding)?.content.length();
+            Some(json!({ "coding": coding.name(), "bytes": bytes }))
+        })
+        .collect();
+    let part = match stored.content {
+        mangrove_cache::Content::Whole { .. } => None,
+        mangrove_cache::Content::Part { held, total } => {
+            Some(json!({ "first": held.first, "last": held.last, "total": total }))
+        }
+    };
     let field = |known| stored.fields.field(known).map(shown);
     json!({
         "status": stored.status,
         "bytes": object.content.length(),
+        "part": part,
+        "codings": codings,
         "memory_bytes": object.weight(),
         "received_at": stored.received_at.0 / 1000,
         "age": stored.age(now),
@@ -280,6 +296,17 @@ mod tests {
         );
         let told = variant(&object, &request(""), b"/a", &rules, at(0)).to_string();
         assert!(!told.contains("secret") && told.contains("9 bytes, not shown"));
+    }
+
+    #[test]
+    fn coded_content_is_told_beside_the_one_it_was_made_of() {
+        let rules = Rules::default();
+        let object = kept("", "Cache-Control: max-age=60\r\n", &rules);
+        let coded = Content::gather([Bytes::from_static(b"gz")]);
+        let object = object.with_form(crate::compress::Coding::Gzip, coded);
+        let told = variant(&object, &request(""), b"/a", &rules, at(0));
+        assert_eq!(told["codings"], json!([{ "coding": "gzip", "bytes": 2 }]));
+        assert_eq!((&told["bytes"], &told["part"]), (&json!(4), &Value::Null));
     }
 
     #[test]
