@@ -389,6 +389,7 @@ fn revision(number: u32) -> Ask {
         path: "/".to_owned(),
         upload: None,
         expect: Expect::Text(format!("revision {number}")),
+        mark: None,
         within: PATIENCE,
     }
 }
@@ -467,6 +468,7 @@ fn nth_ask(number: usize, round: usize) -> Ask {
         path,
         upload,
         expect,
+        mark: None,
         within: PATIENCE,
     }
 }
@@ -478,6 +480,7 @@ async fn download(way: &Way, wire: Wire, seconds: u64) -> Result<(), Failure> {
         path: format!("/paced/{bytes}/{seconds}"),
         upload: None,
         expect: Expect::Pattern(bytes),
+        mark: None,
         within: Duration::from_secs(seconds) + 3 * PATIENCE,
     };
     Visitor::arrive(way, wire, PATIENCE).await?.ask(&ask).await

@@ -33,6 +33,7 @@ mod chart;
 mod clock;
 mod compress;
 mod cpu;
+mod crowd;
 mod gates;
 mod hyper_server;
 mod instructions;
@@ -175,6 +176,8 @@ enum Action {
     },
     /// Let things happen to a Mangrove that serves, and tell what its visitors noticed.
     Live(live::Options),
+    /// Let thousands ask at once for one thing that the cache does not have, and tell what each of them got.
+    Crowd(crowd::Options),
     /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
     Slow(slow::Options),
     /// Run a program on one core. Used for everything that is started here.
@@ -218,6 +221,9 @@ fn main() -> ExitCode {
         Some(Action::Refusals { setting }) => show_refusals(&setting),
         Some(Action::Pinned { core, command }) => {
             process::become_pinned(core, &command).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Action::Crowd(options)) => {
+            shown(options.mangrove.as_deref()).and_then(|program| crowd::run(&options, &program))
         }
         Some(Action::Slow(options)) => {
             shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))

@@ -16,8 +16,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use rustix::process::Pid;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::runtime::LocalRuntime;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -339,25 +337,7 @@ impl Trial<'_> {
 
     /// What the edge says of its clients' connections.
     async fn connections(&self) -> Result<u64> {
-        let ask = async {
-            let mut stream = TcpStream::connect(self.subject.admin).await?;
-            let ask = format!(
-                "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-                self.subject.admin
-            );
-            stream.write_all(ask.as_bytes()).await?;
-            let mut page = String::new();
-            stream.read_to_string(&mut page).await?;
-            anyhow::Ok(page)
-        };
-        let page = timeout(BYSTANDER_PATIENCE, ask)
-            .await
-            .context("the edge does not tell its metrics")??;
-        let line = page
-            .lines()
-            .find(|line| line.starts_with("mangrove_connections_open"));
-        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-        value.with_context(|| format!("no count of connections in the metrics: {page}"))
+        self.subject.metric("mangrove_connections_open").await
     }
 
     /// Sockets of the edge's doors without an owner but with bytes to send (proc_pid_net(5), `tcp`).
@@ -429,6 +409,7 @@ async fn stand_by(way: Way, wire: Wire, seen: Rc<RefCell<Bystander>>, over: Rc<C
         path: format!("/bytes/{PAGE}"),
         upload: None,
         expect: Expect::Pattern(PAGE),
+        mark: None,
         within: BYSTANDER_PATIENCE,
     };
     let mut connection: Option<Visitor> = None;

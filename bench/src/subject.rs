@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::process::free_address;
@@ -176,6 +179,27 @@ key = "{key}"
     /// The edge that serves.
     pub(crate) fn edge(&self) -> Result<Pid> {
         self.edges()?.pop().context("no edge runs")
+    }
+
+    /// A number that its metrics tell.
+    pub(crate) async fn metric(&self, name: &str) -> Result<u64> {
+        let ask = async {
+            let mut stream = TcpStream::connect(self.admin).await?;
+            let ask = format!(
+                "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+                self.admin
+            );
+            stream.write_all(ask.as_bytes()).await?;
+            let mut page = String::new();
+            stream.read_to_string(&mut page).await?;
+            anyhow::Ok(page)
+        };
+        let page = timeout(PATIENCE, ask)
+            .await
+            .context("the edge does not tell its metrics")??;
+        let line = page.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        value.with_context(|| format!("no {name} in the metrics: {page}"))
     }
 
     /// Kills the supervisor and nobody else.

@@ -115,9 +115,14 @@ pub(crate) struct Ask {
     pub(crate) upload: Option<Upload>,
     /// What has to come back.
     pub(crate) expect: Expect,
+    /// What the request's own field says, if it has one.
+    pub(crate) mark: Option<String>,
     /// How long the whole exchange may take.
     pub(crate) within: Duration,
 }
+
+/// The field that tells requests apart.
+pub(crate) const MARK: &str = "x-mark";
 
 /// Bytes of the pattern that go along with a request.
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +228,17 @@ impl Visitor {
         Ok(Self::H2 { sender, scheme })
     }
 
+    /// Another stream of the same connection, where there can be one.
+    pub(crate) fn another(&self) -> Option<Self> {
+        match self {
+            Self::H1 { .. } => None,
+            Self::H2 { sender, scheme } => Some(Self::H2 {
+                sender: sender.clone(),
+                scheme,
+            }),
+        }
+    }
+
     /// True once the server has ended the connection between two requests; nobody minds that.
     pub(crate) async fn is_over(&mut self) -> bool {
         match self {
@@ -284,8 +300,12 @@ async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<bool, Failure> {
         Some(Upload::Length(length)) => ("POST", format!("Content-Length: {length}\r\n")),
         Some(Upload::Chunked(_)) => ("POST", "Transfer-Encoding: chunked\r\n".to_owned()),
     };
+    let mark = ask
+        .mark
+        .as_ref()
+        .map_or_else(String::new, |mark| format!("{MARK}: {mark}\r\n"));
     let head = format!(
-        "{method} {} HTTP/1.1\r\nHost: {}\r\n{framing}\r\n",
+        "{method} {} HTTP/1.1\r\nHost: {}\r\n{mark}{framing}\r\n",
         ask.path, ask.host
     );
     stream.write_all(head.as_bytes()).await?;
@@ -360,6 +380,9 @@ async fn ask_h2(
         .uri(format!("{scheme}://{}{}", ask.host, ask.path));
     if let Some(Upload::Length(length)) = ask.upload {
         request = request.header(http::header::CONTENT_LENGTH, length);
+    }
+    if let Some(mark) = &ask.mark {
+        request = request.header(MARK, mark);
     }
     let request = request.body(()).map_err(io::Error::other)?;
     poll_fn(|cx| sender.poll_ready(cx)).await?;
