@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::terminal::{self, bytes, counted, shown, span};
 use crate::{running, table};
 
+/// How wide a paragraph is beside its name.
+const COLUMNS: usize = 88;
+
 /// `GET /cache`, as in the edge's answer.
 #[derive(Debug, Deserialize)]
 struct Statistics {
@@ -324,7 +327,7 @@ fn explained(asked: &str, shown: &Shown) -> String {
         _ => format!("{kept} answers are kept of {url} (site {site}), for different requests.\n"),
     };
     let mut paragraph = |name: &str, what: &str| {
-        let _ = writeln!(text, "  {name:8} {what}");
+        let _ = writeln!(text, "  {name:8} {}", wrapped(what));
     };
     let Some(plain) = &shown.plain_get else {
         paragraph(
@@ -364,6 +367,29 @@ fn explained(asked: &str, shown: &Shown) -> String {
         );
     }
     text
+}
+
+/// Lines of at most [`COLUMNS`], under one another; a word that is longer stays whole, to be copied.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        match width {
+            0 => {}
+            _ if width + 1 + length > COLUMNS => {
+                lines.push_str("\n           ");
+                width = 0;
+            }
+            _ => {
+                lines.push(' ');
+                width += 1;
+            }
+        }
+        lines.push_str(word);
+        width += length;
+    }
+    lines
 }
 
 fn nothing_kept(plain: &Outcome) -> String {
@@ -410,7 +436,7 @@ fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
         _ => writeln!(text, "  {number}. {status}, {content}"),
     };
     let mut paragraph = |name: &str, what: &str| {
-        let _ = writeln!(text, "  {name:8} {}", shown(what));
+        let _ = writeln!(text, "  {name:8} {}", wrapped(&shown(what)));
     };
     if variant.url != url {
         paragraph("as", &format!("{}, as it was asked for", variant.url));
@@ -421,10 +447,9 @@ fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
     paragraph("then", &then(variant));
     paragraph("failing", &failing(variant));
     for (at, (name, value)) in variant.fields.iter().enumerate() {
-        paragraph(
-            if at == 0 { "fields" } else { "" },
-            &format!("{name}: {value}"),
-        );
+        let label = if at == 0 { "fields" } else { "" };
+        let line = shown(&format!("{name}: {value}")); // as it is, to be copied
+        let _ = writeln!(text, "  {label:8} {line}");
     }
     text
 }
@@ -602,6 +627,25 @@ mod tests {
         told(json!({ "kept": [variant(changes)] }))
     }
 
+    fn unwrapped(text: &str) -> String {
+        text.replace("\n           ", " ")
+    }
+
+    #[test]
+    fn a_paragraph_is_no_wider_than_a_terminal_but_a_word_stays_whole() {
+        let word = "x".repeat(COLUMNS - 2);
+        assert_eq!(wrapped(&format!("{word} y")), format!("{word} y"));
+        assert_eq!(
+            wrapped(&format!("{word} yy z")),
+            format!("{word}\n           yy z")
+        );
+        let long = "x".repeat(COLUMNS + 1);
+        assert_eq!(
+            wrapped(&format!("a {long} b")),
+            format!("a\n           {long}\n           b")
+        );
+    }
+
     #[test]
     fn what_is_kept_is_explained_in_sentences() {
         assert_eq!(
@@ -609,11 +653,12 @@ mod tests {
             "One answer is kept of http://a/ (site news).\n\n  \
              what     200, 5 B of content\n  \
              for      every request of this URL\n  \
-             why      it is fresh for 1 min from when it was made. The origin's `max-age`. (Cache-Control; RFC 9111 section \
-             5.2.2.1)\n  \
-             now      it is 12 s old and fresh for another 48 s: a visitor gets it at once, and the origin is not asked\n  \
-             then     for 30 s after it is stale a visitor still gets it at once, while the origin is asked whether it has \
-             changed (ETag \"x\"); after that, visitors wait\n  \
+             why      it is fresh for 1 min from when it was made. The origin's `max-age`. (Cache-Control; RFC\n           \
+             9111 section 5.2.2.1)\n  \
+             now      it is 12 s old and fresh for another 48 s: a visitor gets it at once, and the origin is\n           \
+             not asked\n  \
+             then     for 30 s after it is stale a visitor still gets it at once, while the origin is asked\n           \
+             whether it has changed (ETag \"x\"); after that, visitors wait\n  \
              failing  should the origin fail, or not be reached, it is served stale for 1 d\n  \
              fields   ETag: \"x\"\n"
         );
@@ -672,7 +717,7 @@ mod tests {
                 "requests that take no compressed content and without the cookie theme and from a phone",
             ),
         ] {
-            let told = of(changes);
+            let told = unwrapped(&of(changes));
             assert!(told.contains(says), "{says}: {told}");
         }
     }
@@ -707,7 +752,7 @@ mod tests {
                 "made at the edge, and never kept",
             ),
         ] {
-            let told = told(changes);
+            let told = unwrapped(&told(changes));
             assert!(told.starts_with("Nothing is kept of http://a/"), "{told}");
             assert!(told.contains(says), "{says}: {told}");
         }

@@ -326,3 +326,43 @@ fn a_url_is_looked_up_and_purged_under_the_sites_own_rules() {
     assert_eq!(told["cached"], false);
     assert_eq!(told["plain_get"]["reason"], "cache-off");
 }
+
+/// More than one page of them: each URL is on exactly one.
+#[test]
+fn a_long_list_is_told_page_by_page() {
+    const URLS: usize = 600;
+    let world = World::new();
+    let mut client = world.client();
+    let mut origin = fill(&world, &mut client, "/0", FRESH, "x");
+    for number in 1..URLS {
+        client.get(&format!("/{number}"));
+        origin.head();
+        send(&mut origin, FRESH, "x");
+        client.answer();
+    }
+    eventually("all are kept", || {
+        (world.operator("GET", "/cache").1["memory"]["urls"] == URLS).then_some(())
+    });
+    let (mut urls, mut pages, mut next) = (Vec::new(), 0, json!(0));
+    while let Some(from) = next.as_u64() {
+        let (_, page) = world.operator("GET", &format!("/cache/list?from={from}"));
+        let rows = page["kept"].as_array().unwrap();
+        urls.extend(
+            rows.iter()
+                .map(|row| row["url"].as_str().unwrap().to_owned()),
+        );
+        pages += 1;
+        next = page["next"].clone();
+    }
+    urls.sort();
+    urls.dedup();
+    assert_eq!(urls.len(), URLS);
+    assert!(pages >= 3, "{pages}");
+    let (_, purged) = world.operator("POST", "/purge?site=story&all");
+    assert_eq!(purged["variants"], URLS);
+    let (_, numbers) = world.operator("GET", "/cache");
+    assert_eq!(
+        numbers["memory"]["urls"], 0,
+        "the room is given back at once"
+    );
+}
