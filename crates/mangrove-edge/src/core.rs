@@ -53,7 +53,7 @@ pub struct Core {
     draining: Cell<bool>,
     random: Cell<u64>,
     date: Cell<(u64, [u8; 29])>,
-    request_heads: RefCell<Vec<RequestHead>>,
+    request_heads: RefCell<Vec<Rc<RequestHead>>>,
     response_heads: RefCell<Vec<ResponseHead>>,
     buffers: RefCell<Vec<Vec<u8>>>,
 }
@@ -150,9 +150,9 @@ impl Core {
         RequestId::from_seed(u128::from(self.random()) << 64 | u128::from(self.random()))
     }
 
-    /// The value of a `Date` field for now.
+    /// The value of a `Date` field for now, which is when the wheel last turned.
     pub fn date(&self) -> [u8; 29] {
-        let secs = self.clock.wall().secs();
+        let secs = self.clock.wall_of(self.wheel.now()).secs();
         let (known, text) = self.date.get();
         if known == secs {
             return text;
@@ -162,20 +162,23 @@ impl Core {
         text
     }
 
-    /// An empty request head.
-    pub fn take_request_head(&self) -> RequestHead {
+    /// An empty request head, nobody else's: `Rc::make_mut` writes to it as it is.
+    pub fn take_request_head(&self) -> Rc<RequestHead> {
         self.request_heads.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Keeps a request head for the next request.
-    pub fn give_request_head(&self, mut head: RequestHead) {
-        if head.octets_mut().capacity() == 0 {
-            return; // what is left of one that was taken away: kept, it would push out one with room
+    /// Keeps a request head for the next request, unless somebody else still reads it.
+    pub fn give_request_head(&self, head: &mut Rc<RequestHead>) {
+        let Some(own) = Rc::get_mut(head) else {
+            return;
+        };
+        if own.octets_mut().capacity() == 0 {
+            return; // nothing in it is worth keeping
         }
-        head.clear();
+        own.clear();
         let mut spares = self.request_heads.borrow_mut();
         if spares.len() < SPARES {
-            spares.push(head);
+            spares.push(Rc::clone(head));
         }
     }
 

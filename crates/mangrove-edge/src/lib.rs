@@ -44,6 +44,7 @@ pub mod http1;
 pub mod http2;
 pub mod incoming;
 pub mod io;
+mod keyed_hash;
 pub mod log;
 pub mod metrics;
 pub mod module;

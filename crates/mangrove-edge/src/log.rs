@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use mangrove_http::contains;
+
 use crate::metrics::CoreMetrics;
 
 /// A core's batch is handed over when it has grown to this, or at the next turn of its clock.
@@ -268,14 +270,28 @@ macro_rules! member {
     };
 }
 
+/// The same for a member that is text and comes after another one: `","name":"`. It ends the text before it and begins its
+/// own, which the next such member ends, or a quote.
+#[macro_export]
+macro_rules! next_text {
+    ($name:literal) => {
+        concat!("\",\"", $name, "\":\"").as_bytes()
+    };
+}
+
 /// Appends `text` as the inside of a JSON string; bytes that are not UTF-8 become U+FFFD.
 pub fn push_json_text(out: &mut Vec<u8>, text: &[u8]) {
     let text = text.get(..FIELD_BYTES.min(text.len())).unwrap_or_default();
-    // Nearly everything is plain ASCII. Without an early exit the compiler looks at many bytes at once.
-    let is_plain = |b: u8| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\';
-    if text.iter().fold(true, |plain, &b| plain & is_plain(b)) {
+    // Nearly everything is plain ASCII.
+    if !contains(text, |b| {
+        !matches!(b, b' '..=b'~') | (b == b'"') | (b == b'\\')
+    }) {
         return out.extend_from_slice(text);
     }
+    push_escaped(out, text);
+}
+
+fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     for chunk in text.utf8_chunks() {
         for &byte in chunk.valid().as_bytes() {
             match byte {
@@ -294,7 +310,15 @@ pub fn push_json_text(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
+/// Appends a [`next_text!`] member with its text.
+#[inline]
+pub fn push_next_text(out: &mut Vec<u8>, member: &[u8], text: &[u8]) {
+    out.extend_from_slice(member);
+    push_json_text(out, text);
+}
+
 /// Appends a [`member!`] that is text.
+#[inline]
 pub fn push_text(out: &mut Vec<u8>, member: &[u8], text: &[u8]) {
     out.extend_from_slice(member);
     out.push(b'"');
@@ -303,26 +327,61 @@ pub fn push_text(out: &mut Vec<u8>, member: &[u8], text: &[u8]) {
 }
 
 /// Appends a [`member!`] that is a number.
+#[inline]
 pub fn push_number(out: &mut Vec<u8>, member: &[u8], number: u64) {
     out.extend_from_slice(member);
     push_decimal(out, number);
 }
 
 /// Appends a decimal number.
-pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        if let Some(digit) = digits.get_mut(at) {
-            *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+pub fn push_decimal(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..10 => {
+            let [_, ones] = pair(number);
+            out.push(*ones);
         }
-        number /= 10;
-        if number == 0 {
+        10..100 => out.extend_from_slice(pair(number)),
+        100..10_000 => {
+            let ([a, b], [c, d]) = (pair(number / 100), pair(number));
+            match a {
+                b'0' => out.extend_from_slice(&[*b, *c, *d]),
+                _ => out.extend_from_slice(&[*a, *b, *c, *d]),
+            }
+        }
+        10_000.. => push_long_decimal(out, number),
+    }
+}
+
+fn push_long_decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [[b'0'; 2]; 10]; // the largest number of 64 bits has twenty
+    let mut left = number;
+    for place in digits.iter_mut().rev() {
+        if left == 0 {
             break;
         }
+        *place = *pair(left);
+        left /= 100;
     }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    let digits = digits.as_flattened();
+    let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
+    out.extend_from_slice(digits.get(zeros..).unwrap_or_default());
+}
+
+/// The last two digits.
+// An array of 100 indexed by a rest of division by 100 is always in bounds.
+#[allow(clippy::indexing_slicing)]
+#[inline]
+fn pair(number: u64) -> &'static [u8; 2] {
+    static PAIRS: [[u8; 2]; 100] = {
+        let mut pairs = [[b'0'; 2]; 100];
+        let mut number = 0_u8;
+        while number < 100 {
+            pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+            number += 1;
+        }
+        pairs
+    };
+    &PAIRS[(number % 100) as usize]
 }
 
 /// An address as the log writes it: whole, or cut to its network (/24, /48) when `truncated`.
@@ -407,9 +466,12 @@ mod tests {
 
         #[test]
         fn decimals_are_decimals(n: u64) {
-            let mut out = Vec::new();
-            push_decimal(&mut out, n);
-            prop_assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+            // From the longest to the shortest.
+            for n in (0..64).map(|shift| n >> shift) {
+                let mut out = Vec::new();
+                push_decimal(&mut out, n);
+                prop_assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+            }
         }
     }
 }

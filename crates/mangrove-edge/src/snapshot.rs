@@ -4,7 +4,7 @@
 //! shared; a site's own state on a core (connections, health) is made when its first request comes
 //! and is handed on to the next snapshot when the site's origins have not changed.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -13,12 +13,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mangrove_cache::{CompressRules, Rules};
 use mangrove_config::{OriginPolicy, OriginProtocol as Protocol, Settled};
-use mangrove_http::{HeadLimits, Moment, ResponseHead, Version};
+use mangrove_http::{HeadLimits, Moment, ResponseHead, Version, contains};
 use rustls::ClientConfig;
 
 use crate::answer_head::Prepared;
 use crate::cache::{Cache, SiteCache};
 use crate::core::Core;
+use crate::keyed_hash::Keyed;
 use crate::origin::Upstreams;
 use crate::tls::{OriginProtocol, OriginTrust, TlsProblem, client_config};
 
@@ -39,9 +40,9 @@ pub struct SharedSnapshot {
 /// Which site a host belongs to.
 #[derive(Debug, Default)]
 struct Routes {
-    exact: HashMap<Box<[u8]>, u32>,
+    exact: HashMap<Box<[u8]>, u32, Keyed>,
     /// By suffix, with its leading dot.
-    under: HashMap<Box<[u8]>, u32>,
+    under: HashMap<Box<[u8]>, u32, Keyed>,
     any: Option<u32>,
 }
 
@@ -58,7 +59,8 @@ pub struct Snapshot {
     pub response_limits: HeadLimits,
     workers: u16,
     seed: u64,
-    sites: RefCell<HashMap<u32, Rc<Site>>>,
+    /// By number, made when they are first asked for.
+    sites: Box<[OnceCell<Rc<Site>>]>,
     /// Upstreams of the snapshot before, by site name, until they are taken over or forgotten.
     heirlooms: RefCell<HashMap<Box<str>, Rc<Upstreams>>>,
     addresses: RefCell<HashMap<Arc<str>, Arc<[IpAddr]>>>,
@@ -227,15 +229,18 @@ impl Routes {
         if self.exact.is_empty() && self.under.is_empty() {
             return self.any;
         }
-        let mut lower = [0u8; LONGEST];
         let host = host.strip_suffix(b".").unwrap_or(host);
-        let Some(name) = lower.get_mut(..host.len()) else {
-            return self.any;
-        };
-        for (to, from) in name.iter_mut().zip(host) {
-            *to = from.to_ascii_lowercase();
+        let mut lower;
+        let mut name = host;
+        if contains(host, |b| b.is_ascii_uppercase()) {
+            lower = [0u8; LONGEST];
+            let Some(part) = lower.get_mut(..host.len()) else {
+                return self.any;
+            };
+            part.copy_from_slice(host);
+            part.make_ascii_lowercase();
+            name = part;
         }
-        let name: &[u8] = name;
         if let Some(site) = self.exact.get(name) {
             return Some(*site);
         }
@@ -282,7 +287,7 @@ impl Snapshot {
                 .iter()
                 .map(|site| site.name.as_str())
                 .collect();
-            for site in previous.sites.borrow().values() {
+            for site in previous.sites.iter().filter_map(OnceCell::get) {
                 if let SiteKind::Origins(upstreams) = &site.kind
                     && staying.contains(&*site.name)
                 {
@@ -297,6 +302,8 @@ impl Snapshot {
                 }
             }
         }
+        let sites = shared.settled.sites.iter().map(|_| OnceCell::new());
+        let sites = sites.collect();
         Rc::new(Self {
             settled: Arc::clone(&shared.settled),
             shared,
@@ -305,7 +312,7 @@ impl Snapshot {
             response_limits,
             workers: workers.max(1),
             seed,
-            sites: RefCell::default(),
+            sites,
             heirlooms: RefCell::new(heirlooms),
             addresses: RefCell::default(),
         })
@@ -359,9 +366,9 @@ impl Snapshot {
 
     /// The upstreams in use on this core.
     pub fn upstreams(&self) -> Vec<Rc<Upstreams>> {
-        let sites = self.sites.borrow();
-        sites
-            .values()
+        self.sites
+            .iter()
+            .filter_map(OnceCell::get)
             .filter_map(|site| match &site.kind {
                 SiteKind::Origins(upstreams) => Some(Rc::clone(upstreams)),
                 _ => None,
@@ -370,10 +377,11 @@ impl Snapshot {
     }
 
     fn site(&self, index: u32) -> Option<Rc<Site>> {
-        if let Some(site) = self.sites.borrow().get(&index) {
+        let at = usize::try_from(index).ok()?;
+        let place = self.sites.get(at)?;
+        if let Some(site) = place.get() {
             return Some(Rc::clone(site));
         }
-        let at = usize::try_from(index).ok()?;
         let settings = self.settled.sites.get(at)?;
         let kind = if let Some(respond) = &settings.respond {
             SiteKind::Respond(prepared(respond))
@@ -392,20 +400,20 @@ impl Snapshot {
             upstreams.know(&self.addresses.borrow());
             SiteKind::Origins(upstreams)
         };
-        let site = Rc::new(Site {
-            name: settings.name.as_str().into(),
-            upgrade: settings.upgrade.clone().into(),
-            request_body_bytes: settings
-                .request_body_bytes
-                .unwrap_or(self.settled.server.limits.request_body_bytes),
-            normalized_path: settings.path == mangrove_config::PathPolicy::Normalized,
-            cache: self.shared.all_rules(index).map(|(rules, compress)| {
-                SiteCache::new(&self.cache, &settings.name, rules, compress)
-            }),
-            kind,
-        });
-        self.sites.borrow_mut().insert(index, Rc::clone(&site));
-        Some(site)
+        Some(Rc::clone(place.get_or_init(|| {
+            Rc::new(Site {
+                name: settings.name.as_str().into(),
+                upgrade: settings.upgrade.clone().into(),
+                request_body_bytes: settings
+                    .request_body_bytes
+                    .unwrap_or(self.settled.server.limits.request_body_bytes),
+                normalized_path: settings.path == mangrove_config::PathPolicy::Normalized,
+                cache: self.shared.all_rules(index).map(|(rules, compress)| {
+                    SiteCache::new(&self.cache, &settings.name, rules, compress)
+                }),
+                kind,
+            })
+        })))
     }
 }
 

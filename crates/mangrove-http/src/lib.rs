@@ -64,3 +64,4 @@ pub use request::{KEPT_OCTETS, RequestHead};
 pub use response::{ResponseFraming, ResponseHead};
 pub use time::{LAST_DATE_SECS, Moment, UnixMillis, imf_fixdate, parse_http_date};
 pub use trace_context::{RequestId, TraceParent};
+pub use words::contains;

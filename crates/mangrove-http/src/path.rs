@@ -6,7 +6,7 @@
 //! Escapes of unreserved characters are decoded, hexadecimal digits are upper case, dot segments are removed. Nothing else
 //! is touched: not `%2F`, not empty segments, not `\`, not `;`, and not a `%` that begins no escape.
 
-use crate::words;
+use crate::words::contains;
 
 /// Appends the normal form of `path` to `out`.
 ///
@@ -41,30 +41,18 @@ pub fn is_normal(path: &[u8]) -> bool {
     if !path.starts_with(b"/") {
         return true;
     }
-    if is_plain(path) {
+    // Nearly every path has neither escapes nor dots, or no dots but in the name of a file.
+    if !contains(path, |b| (b == b'%') | (b == b'.')) {
         return true;
     }
     let escapes = memchr::memchr(b'%', path).is_some();
+    if !escapes && !path.windows(2).any(|pair| pair == b"/.") {
+        return true;
+    }
     let dots = path
         .split(|&b| b == b'/')
         .any(|segment| matches!(segment, b"." | b".."));
     !dots && (!escapes || escapes_are_normal(path))
-}
-
-/// Without escapes, and without a segment that begins with a dot: in one pass, since nearly every path is.
-fn is_plain(path: &[u8]) -> bool {
-    let mut rest = path;
-    loop {
-        let at = words::find(rest, |b| (b == b'%') | (b == b'.'));
-        let found = rest.get(at.saturating_sub(1)..);
-        if let Some([b'/', b'.', ..] | [_, b'%', ..] | [b'%', ..]) = found {
-            return false;
-        }
-        match rest.get(at + 1..) {
-            Some(after) => rest = after,
-            None => return true,
-        }
-    }
 }
 
 fn escapes_are_normal(path: &[u8]) -> bool {

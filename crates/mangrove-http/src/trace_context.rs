@@ -19,11 +19,16 @@ impl RequestId {
     /// 26 characters, each five bits, most significant first.
     pub fn render(self) -> [u8; RequestId::LENGTH] {
         let mut out = [b'0'; RequestId::LENGTH];
-        let mut left = self.0;
-        for slot in out.iter_mut().rev() {
-            let digit = usize::try_from(left % 32).unwrap_or(0);
-            *slot = ID_ALPHABET.get(digit).copied().unwrap_or(b'0');
-            left /= 32;
+        // The lower twelve characters have 60 bits, those before them as many, and the first two the rest.
+        let (head, rest) = out.split_at_mut(RequestId::LENGTH - 24);
+        let (middle, tail) = rest.split_at_mut(12);
+        for (part, shift) in [(head, 120), (middle, 60), (tail, 0)] {
+            #[allow(clippy::cast_possible_truncation)] // only the lower 60 bits are looked at
+            let mut left = (self.0 >> shift) as u64;
+            for slot in part.iter_mut().rev() {
+                *slot = character(left);
+                left >>= 5;
+            }
         }
         out
     }
@@ -39,6 +44,13 @@ impl RequestId {
         })?;
         Some(RequestId(value))
     }
+}
+
+/// Of the lowest five bits.
+// An array of 32 indexed by five bits is always in bounds.
+#[allow(clippy::indexing_slicing)]
+const fn character(bits: u64) -> u8 {
+    ID_ALPHABET[(bits & 31) as usize]
 }
 
 impl std::fmt::Display for RequestId {

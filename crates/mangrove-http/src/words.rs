@@ -84,6 +84,27 @@ pub(crate) fn find(octets: &[u8], sought: impl Fn(u8) -> bool) -> usize {
     octets.len() - rest.len() + in_rest.unwrap_or(rest.len())
 }
 
+/// Whether there is an octet that `sought` is true of. Cheapest without branches in `sought`, and where there is none.
+#[inline]
+pub fn contains(octets: &[u8], sought: impl Fn(u8) -> bool) -> bool {
+    let any = |block: &[u8]| block.iter().fold(false, |any, &b| any | sought(b));
+    let mut rest = octets;
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+        if any(block) {
+            return true;
+        }
+        rest = after;
+    }
+    // What is left is looked at together with octets before it, rather than one by one.
+    match (octets.last_chunk::<BLOCK>(), octets.first_chunk::<WORD>()) {
+        (Some(last), _) => any(last),
+        (None, Some(first)) => {
+            any(first) || octets.last_chunk::<WORD>().is_some_and(|last| any(last))
+        }
+        (None, None) => rest.iter().any(|&b| sought(b)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,9 +138,10 @@ mod tests {
         }
 
         #[test]
-        fn the_first_octet_is_found_wherever_it_is(octets in proptest::collection::vec(0_u8..40, 0..60)) {
+        fn the_first_octet_is_found_wherever_it_is(octets in proptest::collection::vec(0_u8..90, 0..60)) {
             let expected = octets.iter().position(|&b| b < 3).unwrap_or(octets.len());
             prop_assert_eq!(find(&octets, |b| b < 3), expected);
+            prop_assert_eq!(contains(&octets, |b| b < 3), expected < octets.len());
         }
     }
 }

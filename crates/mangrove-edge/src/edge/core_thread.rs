@@ -200,6 +200,7 @@ async fn turn(
     let mut swept = core.clock.now();
     loop {
         turns.tick().await;
+        core.clock.compare();
         let now = core.clock.now();
         core.wheel.turn(now);
         core.metrics.heartbeat.set(now.0);

@@ -49,7 +49,7 @@ pub struct ClientSide {
 struct Inner {
     stream: Stream,
     /// The head being read; none while idle.
-    head: Option<RequestHead>,
+    head: Option<Rc<RequestHead>>,
     head_started: u64,
     /// Read and not yet used: the body, or the next request.
     input: Incoming,
@@ -80,11 +80,11 @@ struct Body {
 #[derive(Debug)]
 pub enum HeadRead {
     /// A whole one, and when its first byte was seen.
-    Request(RequestHead, u64),
+    Request(Rc<RequestHead>, u64),
     /// One that is answered with a "no".
-    Refused(RequestHead, u64, Reason),
+    Refused(Rc<RequestHead>, u64, Reason),
     /// The client went in the middle of one: recorded, not answered.
-    Cut(RequestHead, u64),
+    Cut(Rc<RequestHead>, u64),
     /// The client has gone, or said nothing for too long: there is no one to answer.
     Nothing,
 }
@@ -137,7 +137,9 @@ impl ClientSide {
         if inner.head.is_none() && !inner.input.is_empty() {
             // The client sent its next request behind the last one (RFC 9112 section 9.3.2).
             let mut head = self.core.take_request_head();
-            inner.input.take_unused(&self.core, head.octets_mut());
+            inner
+                .input
+                .take_unused(&self.core, Rc::make_mut(&mut head).octets_mut());
             inner.head = Some(head);
             inner.head_started = self.core.clock.nanos();
             inner.read_timer.arm_in(limits.request_head);
@@ -158,9 +160,11 @@ impl ClientSide {
                 .head
                 .take()
                 .unwrap_or_else(|| self.core.take_request_head());
-            let read = inner
-                .stream
-                .poll_read_into(cx, head.octets_mut(), HEAD_READ_BYTES);
+            let read = inner.stream.poll_read_into(
+                cx,
+                Rc::make_mut(&mut head).octets_mut(),
+                HEAD_READ_BYTES,
+            );
             match read {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     if idle {
@@ -177,14 +181,14 @@ impl ClientSide {
                     // The end, or a reset. Whoever began a head has gone in the middle of it.
                     inner.read_timer.disarm();
                     if idle || head.octets().is_empty() {
-                        self.core.give_request_head(head);
+                        self.core.give_request_head(&mut head);
                         return Poll::Ready(HeadRead::Nothing);
                     }
                     return Poll::Ready(HeadRead::Cut(head, inner.head_started));
                 }
                 Poll::Pending => {
                     if idle {
-                        self.core.give_request_head(head);
+                        self.core.give_request_head(&mut head);
                     } else {
                         inner.head = Some(head);
                     }
@@ -218,7 +222,7 @@ impl ClientSide {
     }
 
     fn parse(&self, inner: &mut Inner, snapshot: &Snapshot) -> Option<HeadRead> {
-        let head = inner.head.as_mut()?;
+        let head = Rc::make_mut(inner.head.as_mut()?);
         let outcome = head.parse_h1(&snapshot.request_limits);
         let length = match outcome {
             Ok(None) => return None,
@@ -235,7 +239,7 @@ impl ClientSide {
             inner
                 .input
                 .start_with(&self.core, head.octets().get(length..).unwrap_or_default());
-            head.octets_mut().truncate(length);
+            Rc::make_mut(&mut head).octets_mut().truncate(length);
         }
         Some(HeadRead::Request(head, inner.head_started))
     }

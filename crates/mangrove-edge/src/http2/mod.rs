@@ -203,7 +203,7 @@ fn why_broken(error: &h2::Error) -> Reason {
 /// Records what never became a request.
 fn refuse(core: &Rc<Core>, connection: &Rc<Connection>, reason: Reason) {
     let mut head = core.take_request_head();
-    head.begin_h2();
+    Rc::make_mut(&mut head).begin_h2();
     let received = receive(core, connection, head, core.clock.nanos());
     end_unanswered(received.refused(reason).story, reason);
 }
@@ -278,8 +278,9 @@ async fn exchange(
 ) {
     let (parts, recv) = request.into_parts();
     let mut head = core.take_request_head();
-    build_head(&mut head, &parts, recv.is_end_stream());
-    let finished = head.finish_h2(&core.snapshot().request_limits);
+    let own = Rc::make_mut(&mut head);
+    build_head(own, &parts, recv.is_end_stream());
+    let finished = own.finish_h2(&core.snapshot().request_limits);
     let received = receive(&core, &connection, head, started);
     let respond = Rc::new(Respond {
         stream: respond.stream_id(),

@@ -20,7 +20,7 @@ pub struct Received {
 pub fn receive(
     core: &Rc<Core>,
     connection: &Rc<Connection>,
-    head: RequestHead,
+    head: Rc<RequestHead>,
     started: u64,
 ) -> Received {
     Received {

@@ -11,11 +11,11 @@ use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
 use super::fetch::Ask;
 use crate::cache::CacheTale;
 use crate::core::{Connection, Core};
-use crate::log::{address_text, push_decimal, push_number, push_text};
-use crate::member;
+use crate::log::{address_text, push_decimal, push_next_text, push_number, push_text};
 use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, Snapshot};
+use crate::{member, next_text};
 
 /// One request from its head to its record.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Story {
     /// Under which snapshot, chosen once.
     pub snapshot: Rc<Snapshot>,
     /// What was asked; after a refused head, as much of it as was read.
-    pub head: RequestHead,
+    pub head: Rc<RequestHead>,
     /// Whose request it is, once admitted.
     pub site: Option<Rc<Site>>,
     /// Its id, as everyone is shown it.
@@ -77,7 +77,7 @@ impl Story {
     pub(super) fn open(
         core: &Rc<Core>,
         connection: &Rc<Connection>,
-        head: RequestHead,
+        head: Rc<RequestHead>,
         started: u64,
     ) -> Box<Self> {
         core.metrics.active_requests.add(1);
@@ -111,7 +111,7 @@ impl Story {
             core: Rc::clone(&self.core),
             connection: Rc::clone(&self.connection),
             snapshot: Rc::clone(&self.snapshot),
-            head: self.head.clone(),
+            head: Rc::clone(&self.head),
             site: self.site.clone(),
             id_text: self.core.request_id().render(),
             client: self.client,
@@ -163,7 +163,8 @@ impl Story {
                 .get_or_insert(Reason::Edge(EdgeReason::ClientClosed));
         }
         let core = Rc::clone(&self.core);
-        let nanos = core.clock.nanos().saturating_sub(self.started);
+        let ended = core.clock.nanos();
+        let nanos = ended.saturating_sub(self.started);
         let status = if self.status == 0 { 499 } else { self.status };
         core.metrics.active_requests.subtract(1);
         core.metrics.request_body_bytes.add(self.received);
@@ -182,7 +183,7 @@ impl Story {
         core.log.line(&core.metrics, |out| {
             let start = out.len();
             if guard(&core.metrics, Module::LogLine, || {
-                self.line(out, status, nanos)
+                self.line(out, status, ended)
             })
             .is_err()
             {
@@ -191,14 +192,14 @@ impl Story {
         });
     }
 
-    fn line(&self, out: &mut Vec<u8>, status: u16, nanos: u64) {
+    fn line(&self, out: &mut Vec<u8>, status: u16, ended: u64) {
         let log = &self.snapshot.settled.server.log;
         let head = &self.head;
         out.extend_from_slice(b"{\"time_unix_ms\":");
-        push_decimal(out, self.core.clock.wall().0);
+        push_decimal(out, self.core.clock.wall_at(ended).0);
         out.extend_from_slice(b",\"request_id\":\"");
         out.extend_from_slice(&self.id_text);
-        out.extend_from_slice(b"\",\"client.address\":\"");
+        out.extend_from_slice(next_text!("client.address"));
         let truncated = log.client_address == ClientAddress::Truncated;
         if self.client == self.connection.peer_ip() {
             let (whole, cut) = &self.connection.peer_text;
@@ -206,34 +207,30 @@ impl Story {
         } else {
             out.extend_from_slice(address_text(self.client, truncated).as_bytes());
         }
-        out.push(b'"');
         if let Some(site) = &self.site {
-            push_text(out, member!("site"), site.name.as_bytes());
+            push_next_text(out, next_text!("site"), site.name.as_bytes());
         }
-        push_text(
-            out,
-            member!("url.scheme"),
-            self.connection.scheme().as_bytes(),
-        );
-        push_text(out, member!("server.address"), head.authority());
-        push_text(out, member!("http.request.method"), head.method_bytes());
-        push_text(out, member!("url.path"), head.path());
+        out.extend_from_slice(next_text!("url.scheme"));
+        out.extend_from_slice(self.connection.scheme().as_bytes());
+        push_next_text(out, next_text!("server.address"), head.authority());
+        out.extend_from_slice(next_text!("http.request.method"));
+        out.extend_from_slice(head.method_bytes()); // a token has nothing to escape
+        push_next_text(out, next_text!("url.path"), head.path());
         if let Some(query) = head.query() {
             let query = if log.query == Query::Keep {
                 query
             } else {
                 b"redacted"
             };
-            push_text(out, member!("url.query"), query);
+            push_next_text(out, next_text!("url.query"), query);
         }
-        push_text(
-            out,
-            member!("network.protocol.version"),
-            head.version().as_str().as_bytes(),
-        );
+        out.extend_from_slice(next_text!("network.protocol.version"));
+        out.extend_from_slice(head.version().as_str().as_bytes());
+        out.push(b'"');
         push_number(out, member!("http.response.status_code"), u64::from(status));
         push_number(out, member!("http.request.body.size"), self.received);
         push_number(out, member!("http.response.body.size"), self.sent);
+        let nanos = ended.saturating_sub(self.started);
         push_number(out, member!("duration_us"), nanos / 1_000);
         if let Some(reason) = self.reason {
             push_text(out, member!("reason"), reason.name().as_bytes());
@@ -287,8 +284,7 @@ impl Story {
 impl Drop for Story {
     fn drop(&mut self) {
         self.record();
-        let head = std::mem::take(&mut self.head);
-        self.core.give_request_head(head);
+        self.core.give_request_head(&mut self.head);
     }
 }
 
