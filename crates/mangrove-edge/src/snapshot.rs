@@ -85,7 +85,8 @@ pub struct Site {
 
 impl Site {
     /// The path that the cache's keys are made of: the one that the origin sees. Where it gets the path as it came, two
-    /// paths of one normal form may get two answers, and must not get each other's.
+    /// paths of one normal form may get two answers, and must not get each other's. Rules go by the normal form all the same,
+    /// or another spelling would get past them.
     pub fn key_path<'s>(&self, story: &'s crate::pipeline::Story) -> &'s [u8] {
         match self.normalized_path {
             true => story.path(),

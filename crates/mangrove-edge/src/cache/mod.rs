@@ -279,18 +279,12 @@ impl CoreCache {
         }
     }
 
-    /// Looks for what answers a request.
-    pub fn find(&self, site: &SiteCache, asked: &Asked<'_>, scheme: Scheme) -> Found {
+    /// Looks for what answers a request. `path` is that of its key, which need not be in normal form.
+    pub fn find(&self, site: &SiteCache, asked: &Asked<'_>, scheme: Scheme, path: &[u8]) -> Found {
         let scratch = &mut *self.scratch.borrow_mut();
         scratch.key.clear();
         scratch.key.extend_from_slice(&site.prefix);
-        write_key(
-            &site.rules,
-            scheme,
-            asked.request,
-            asked.path,
-            &mut scratch.key,
-        );
+        write_key(&site.rules, scheme, asked.request, path, &mut scratch.key);
         let memory = &self.shared.memory;
         let hash = memory.hash(&scratch.key);
         let front = &mut *self.front.borrow_mut();

@@ -182,10 +182,7 @@ impl Edge {
             true => under.first(),
             false => under.last(),
         };
-        let path: &[u8] = match sees_normal(&snapshot, site) {
-            true => &url.normal,
-            false => url.request.path(),
-        };
+        let path = &url.normal;
         let variants = || {
             under.iter().flat_map(|kept| {
                 let variants = kept

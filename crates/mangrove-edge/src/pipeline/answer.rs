@@ -19,7 +19,6 @@ use crate::compress::{NotEncoded, Wishes};
 use crate::module::{Module, guard};
 use crate::pages::{self, Arrival, ErrorPage, Format, Language};
 use crate::reason::{EdgeReason, Reason};
-use crate::snapshot::Site;
 
 /// What goes to the visitor.
 #[derive(Debug)]
@@ -41,19 +40,14 @@ pub fn answer_fetched(story: &mut Story, fetched: Fetched) -> Answer {
 }
 
 /// What the cache keeps, as an answer to this request: whole, not modified, or some of its bytes.
-pub(super) fn answer_kept(
-    story: &mut Story,
-    site: &Site,
-    cache: &SiteCache,
-    kept: &Kept,
-) -> Answer {
+pub(super) fn answer_kept(story: &mut Story, cache: &SiteCache, kept: &Kept) -> Answer {
     let now = story.core.clock.wall();
     let kept = &in_coding(story, cache, kept);
     let Some(object) = kept.object() else {
         return answer_refused(story, EdgeReason::InternalError.into());
     };
     let stored = &object.head.stored;
-    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let is_part = matches!(stored.content, mangrove_cache::Content::Part { .. });
     let length = (!is_part).then(|| object.content.length());
     let answer = mangrove_cache::answer(&asked, stored, length, now);
@@ -172,17 +166,12 @@ fn kept_answer(
 }
 
 /// An answer that the cache is being filled with: its content is read as it arrives.
-pub(super) fn answer_filling(
-    story: &mut Story,
-    site: &Site,
-    cache: &SiteCache,
-    follower: Follower,
-) -> Answer {
+pub(super) fn answer_filling(story: &mut Story, cache: &SiteCache, follower: Follower) -> Answer {
     let now = story.core.clock.wall();
     let Some(head) = follower.head() else {
         return answer_refused(story, EdgeReason::InternalError.into());
     };
-    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let not_modified = matches!(
         mangrove_cache::answer(&asked, &head.stored, None, now),
         mangrove_cache::Answer::NotModified

@@ -55,12 +55,11 @@ pub struct Looked {
 /// What is kept for a request, and what is to be done about it. Nothing is looked for where the request does not use the
 /// cache.
 pub(super) fn look(story: &Story, site: &Site, cache: &SiteCache) -> (Option<Found>, Decision) {
-    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let found = (asked.may_look_up()).then(|| {
-        story
-            .core
-            .cache
-            .find(cache, &asked, story.connection.http_scheme())
+        let scheme = story.connection.http_scheme();
+        let path = site.key_path(story);
+        story.core.cache.find(cache, &asked, scheme, path)
     });
     let now = story.core.clock.wall();
     let decide_while = |origin| {
@@ -114,7 +113,7 @@ pub(super) async fn fetch_through(
     loop {
         let story = planned.story_mut();
         let now = story.core.clock.wall();
-        let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+        let asked = Asked::read(&story.head, story.path(), &cache.rules);
         let joinable = asked.may_collapse()
             && looks < LOOKS
             && !is_uncollapsible(looked.found.slot.as_ref(), now);
@@ -153,16 +152,16 @@ pub(super) async fn fetch_through(
             Entered::Follower(follower) => follower,
         };
         looks += 1;
-        match follow(story, &site, cache, &looked, &mut follower).await {
+        match follow(story, cache, &looked, &mut follower).await {
             Followed::Answer => {
-                let answer = answer_filling(story, &site, cache, follower);
+                let answer = answer_filling(story, cache, follower);
                 return Outcome::Answered(Box::new(answer));
             }
             Followed::Again => {}
             Followed::Alone => looks = LOOKS,
             Followed::Failed(reason, status) => {
                 let failure = status.map_or(Failure::NoResponse, Failure::Status);
-                if let Some(outcome) = instead_of_failure(story, &site, cache, &looked, failure) {
+                if let Some(outcome) = instead_of_failure(story, cache, &looked, failure) {
                     return outcome;
                 }
                 failures += 1;
@@ -217,7 +216,7 @@ fn again(story: &mut Story, site: &Site, cache: &SiteCache) -> Result<Outcome, B
         tale.collapsed = true;
         story.cache = Some(tale);
         return Ok(Outcome::Answered(Box::new(answer_kept(
-            story, site, cache, &kept,
+            story, cache, &kept,
         ))));
     }
     story.cache = Some(CacheTale::of(decision));
@@ -237,7 +236,6 @@ enum Followed {
 
 async fn follow(
     story: &mut Story,
-    site: &Site,
     cache: &SiteCache,
     looked: &Looked,
     follower: &mut Follower,
@@ -254,7 +252,7 @@ async fn follow(
         Some(News::Failed(reason, status)) => return Followed::Failed(reason, status),
         Some(News::Head(head)) => head,
     };
-    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let mut scratch = Vec::new();
     if mangrove_cache::select([&head.stored], &story.head, &cache.rules, &mut scratch).is_none() {
         // Now it is known what the answers vary on: perhaps others of our kind wait already.
@@ -283,12 +281,11 @@ async fn follow(
 /// What is kept, in place of the origin's failure, if it may stand in.
 fn instead_of_failure(
     story: &mut Story,
-    site: &Site,
     cache: &SiteCache,
     looked: &Looked,
     failure: Failure,
 ) -> Option<Outcome> {
-    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let stored = looked.found.stored();
     let decision = on_error(
         &asked,
@@ -305,7 +302,7 @@ fn instead_of_failure(
     let tale = CacheTale::of(looked.decision).instead_of_failure(decision, status);
     story.cache = Some(tale);
     Some(Outcome::Answered(Box::new(answer_kept(
-        story, site, cache, &kept,
+        story, cache, &kept,
     ))))
 }
 
@@ -347,7 +344,7 @@ impl Exchange<'_> {
                     leader.changed(); // the visitor's own trouble says nothing of the origin
                 }
                 let failure = Failure::NoResponse;
-                instead_of_failure(story, self.site, self.cache, &self.looked, failure)
+                instead_of_failure(story, self.cache, &self.looked, failure)
                     .unwrap_or(Outcome::Failed(reason))
             }
             other => {
@@ -384,8 +381,7 @@ impl Exchange<'_> {
         }
         let failure = Failure::Status(status);
         if failure.is_failure()
-            && let Some(outcome) =
-                instead_of_failure(story, self.site, self.cache, &self.looked, failure)
+            && let Some(outcome) = instead_of_failure(story, self.cache, &self.looked, failure)
         {
             leader.fail(
                 mangrove_http::OriginFault::FirstByteTimeout.into(),
@@ -398,7 +394,7 @@ impl Exchange<'_> {
             leader.free(None);
             return Outcome::Fetched(fetched);
         }
-        let asked = Asked::read(&story.head, self.site.key_path(story), &self.cache.rules);
+        let asked = Asked::read(&story.head, story.path(), &self.cache.rules);
         match admit(&asked, &fetched.head, &self.cache.rules, times) {
             Ok(stored) => self.keep(story, leader, stored, fetched),
             Err(why) => self.pass(story, leader, why, fetched, known.is_some()),
@@ -415,7 +411,7 @@ impl Exchange<'_> {
         times: Times,
     ) -> Outcome {
         let rules = &self.cache.rules;
-        let asked = Asked::read(&story.head, self.site.key_path(story), rules);
+        let asked = Asked::read(&story.head, story.path(), rules);
         let freshened = freshen(&object.head.stored, head, &asked, rules, times);
         let withdrawn = matches!(freshened, Freshened::Withdrawn(_));
         let (stored, keep) = freshened.into_stored();
@@ -442,7 +438,7 @@ impl Exchange<'_> {
         } else {
             leader.free(None);
         }
-        Outcome::Answered(Box::new(answer_kept(story, self.site, self.cache, &kept)))
+        Outcome::Answered(Box::new(answer_kept(story, self.cache, &kept)))
     }
 
     /// What an answer to HEAD says of what is kept for GET (RFC 9111 section 4.3.5).
@@ -451,7 +447,7 @@ impl Exchange<'_> {
             return;
         };
         let rules = &self.cache.rules;
-        let asked = Asked::read(&story.head, self.site.key_path(story), rules);
+        let asked = Asked::read(&story.head, story.path(), rules);
         let stored = freshen_by_head(&object.head.stored, head, &asked, rules, times);
         let codable = why_uncoded(&stored, &asked, &self.cache.compress).is_none();
         let new = Arc::new(object.renewed(stored, object.born, codable));
@@ -525,7 +521,7 @@ impl Exchange<'_> {
         let follower = leader.open(Arc::clone(&head));
         let Fetched { head: own, body } = fetched;
         story.core.give_response_head(own);
-        let answer = answer_filling(story, self.site, self.cache, follower);
+        let answer = answer_filling(story, self.cache, follower);
         let carrier = Carrier {
             core: Rc::clone(&story.core),
             site: Rc::clone(self.site),
@@ -670,7 +666,7 @@ pub(super) fn heard_around(
     else {
         return Outcome::Fetched(fetched);
     };
-    let asked = Asked::read(&story.head, site.key_path(story), &cache.rules);
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let times = Times {
         requested_at,
         received_at: story.core.clock.wall(),
@@ -679,7 +675,8 @@ pub(super) fn heard_around(
         return Outcome::Fetched(fetched);
     };
     let scheme = story.connection.http_scheme();
-    let found = story.core.cache.find(cache, &asked, scheme);
+    let path = site.key_path(story);
+    let found = story.core.cache.find(cache, &asked, scheme, path);
     let decision = Decision {
         action: Action::Fetch,
         reason: mangrove_cache::Reason::Method,
@@ -800,7 +797,7 @@ impl Interim for Nobody {
 pub(super) fn serve(story: &mut Story, site: &Site, decision: Decision, kept: &Kept) -> Answer {
     story.cache = Some(CacheTale::of(decision));
     match &site.cache {
-        Some(cache) => answer_kept(story, site, cache, kept),
+        Some(cache) => answer_kept(story, cache, kept),
         None => super::answer::answer_refused(story, EdgeReason::InternalError.into()),
     }
 }

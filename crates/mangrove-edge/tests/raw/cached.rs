@@ -675,3 +675,39 @@ fn an_origin_that_stops_is_stood_in_for_and_recovers_by_itself() {
     client.get("/stale");
     assert!(status(&client.answer()).contains("; hit;"));
 }
+
+/// A visitor who spells a path otherwise would get past a rule that keeps it out, and what the origin says to them would be
+/// kept for everyone (web cache deception).
+#[test]
+fn a_rule_about_a_path_holds_however_it_is_spelled() {
+    let settings = "[site.cache]\nbypass.paths = ['/account/*']\n\
+        lifetime = [{ path = '/assets/*', ttl = '5s', override = true }]";
+    let world = World::with("", settings);
+    let mut client = world.client();
+    let mut ask = |path: &str, body: &str| {
+        client.get(path);
+        let mut origin = world.origin.accept();
+        assert!(
+            origin.head().first_line().contains(path),
+            "the origin sees it as it came"
+        );
+        send_fresh(&mut origin, body);
+        status(&client.answer()).to_owned()
+    };
+    for path in [
+        "/account/me",
+        "/%61ccount/me",
+        "/x/../account/me",
+        "/x/%2e%2e/account/me",
+    ] {
+        assert_eq!(
+            ask(path, "mine"),
+            "mangrove; fwd=bypass; detail=bypass-path",
+            "{path}"
+        );
+    }
+    let kept = ask("/%61ssets/a.css", "style");
+    assert!(kept.contains("ttl=5; stored"), "{kept}");
+    let (_, told) = world.operator("GET", "/cache/show?url=http://a.example/%2561ccount/me");
+    assert_eq!(told["plain_get"]["reason"], "bypass-path", "{told}");
+}
