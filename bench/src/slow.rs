@@ -80,8 +80,8 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
     let wanted = usize::try_from(options.connections)?;
     let each = if wanted <= FEW { SHORT } else { LONG };
     say(&format!(
-        "{wanted} connections of each kind; every limit that ends one is set to {} s (h2_idle to 5 s at least where \
-         that is all there is), closing takes 2 s more at most.",
+        "{wanted} connections of each kind; every limit that ends one is set to {} s (h2_idle to 7 s at least where \
+         that is all there is), closing takes 2 s more at most, and over HTTP/2 another 2 s after GOAWAY.",
         each.as_secs()
     ));
     let mut rows = Vec::new();

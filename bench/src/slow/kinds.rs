@@ -19,10 +19,12 @@ use crate::visit::{Way, connect_from_one_of_many, connect_with};
 pub(super) const HOST: &str = "slow.example";
 /// How long a connection that is being closed may linger at the edge when its client does not close it too; fixed.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long an HTTP/2 connection is open after GOAWAY, for its client to hear it; fixed.
+const GOAWAY_HEARD: Duration = Duration::from_secs(2);
 /// How long a stream is kept after its answer while its client still sends; fixed.
 const STREAM_LINGER: Duration = Duration::from_secs(1);
 /// An idle HTTP/2 connection is given at least this, so that closing takes visibly less than being idle once more.
-const H2_IDLE: Duration = Duration::from_secs(5);
+const H2_IDLE: Duration = Duration::from_secs(7);
 /// How often whoever trickles sends or reads a byte.
 const DRIP: Duration = Duration::from_secs(1);
 /// What a reader that does not read takes in all the same; the kernel doubles it.
@@ -95,9 +97,9 @@ impl Kind {
             }
             Self::KeepAlive => "keep_alive_idle",
             Self::SilentTls | Self::SlowTls => "tls_handshake",
-            Self::IdleH2 => "h2_idle + closing",
-            Self::StalledH2 => "response_write_idle + h2_idle + closing",
-            Self::SlowBodyH2 => "min_rate_grace + stream's end + h2_idle + closing",
+            Self::IdleH2 => "h2_idle + GOAWAY + closing",
+            Self::StalledH2 => "response_write_idle + h2_idle + GOAWAY + closing",
+            Self::SlowBodyH2 => "min_rate_grace + stream's end + h2_idle + GOAWAY + closing",
         }
     }
 
@@ -120,9 +122,10 @@ impl Kind {
             | Self::KeepAlive
             | Self::SilentTls
             | Self::SlowTls => each,
-            Self::SlowHead | Self::SlowBody | Self::IdleH2 => each + LINGER,
-            Self::StalledH2 => 2 * each + LINGER,
-            Self::SlowBodyH2 => 2 * each + STREAM_LINGER + LINGER,
+            Self::SlowHead | Self::SlowBody => each + LINGER,
+            Self::IdleH2 => each + GOAWAY_HEARD + LINGER,
+            Self::StalledH2 => 2 * each + GOAWAY_HEARD + LINGER,
+            Self::SlowBodyH2 => 2 * each + STREAM_LINGER + GOAWAY_HEARD + LINGER,
         }
     }
 
