@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{
     accept, admin, body, cache, ceiling, closing, compress, core, edge, handover, http1, http2,
-    log, origin, outgoing, pages, pipeline, tls, uptake, wheel,
+    log, origin, outgoing, pages, pipeline, tcp, tls, uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -53,6 +53,8 @@ fixed! {
     count accept::SAMPLE: "Connections looked at to find the idlest when there is no room: near enough to the idlest of all, at a cost that a flood cannot raise.";
     count ceiling::OWED_BY_A_CORE: "Connections that other cores may have asked one core to close, at a time: so many beyond `connections` the process may hold per core, for a turn of the clock.";
     bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
+    bytes tcp::TAKES_MUCH_BYTES: "A client that was given so much on one connection takes what it is given: more than all buffers hold of one that reads nothing.";
+    bytes tcp::MUCH_UNSENT_BYTES: "What the kernel takes from then on beyond what is under way: a large answer takes few calls.";
     bytes core::HEAD_READ_BYTES: "One read of a head, and of the bytes that show which protocol is spoken: nearly every head fits in.";
     bytes core::READ_BYTES: "One read of a body: a body of 1 MiB takes few calls.";
     bytes body::CHUNK_BYTES: "The largest piece of a body that is handed on at once.";

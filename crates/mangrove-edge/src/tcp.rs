@@ -9,16 +9,24 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::sock_diag::SockDiag;
+
+/// A client that was given so much on one connection has taken most of it: its buffers and ours together hold less.
+pub(crate) const TAKES_MUCH_BYTES: u64 = 1 << 20;
+/// What the kernel takes from then on beyond what is under way to it, so that a large answer takes few calls.
+pub(crate) const MUCH_UNSENT_BYTES: u32 = 2 << 20;
 
 /// A connected socket.
 #[derive(Debug)]
 pub struct Tcp {
     stream: TcpStream,
     account: Option<Rc<Account>>,
+    /// Whether it was found to take much.
+    takes_much: bool,
 }
 
 /// What was given to the kernel for one client, whatever protocols lie between.
@@ -87,6 +95,7 @@ impl Tcp {
         Self {
             stream,
             account: Some(account),
+            takes_much: false,
         }
     }
 
@@ -106,9 +115,16 @@ impl Tcp {
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
-    fn gave(&self, n: usize) {
-        if let Some(account) = &self.account {
-            account.given.set(account.given().saturating_add(n as u64));
+    fn gave(&mut self, n: usize) {
+        let Some(account) = &self.account else {
+            return;
+        };
+        let given = account.given().saturating_add(n as u64);
+        account.given.set(given);
+        if given >= TAKES_MUCH_BYTES && !self.takes_much {
+            self.takes_much = true;
+            // Best effort: without it a large answer takes more calls.
+            let _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(MUCH_UNSENT_BYTES);
         }
     }
 }
@@ -119,6 +135,7 @@ impl From<TcpStream> for Tcp {
         Self {
             stream,
             account: None,
+            takes_much: false,
         }
     }
 }

@@ -461,7 +461,8 @@ impl Leader {
     pub fn poll_worth(&self, cx: &mut Context<'_>, missing: Option<u64>) -> Poll<Worth> {
         let mut state = self.fill.lock();
         let Some(slowest) = state.slowest() else {
-            let cheap = missing.is_some_and(|bytes| bytes <= FINISH_BYTES);
+            // Where nobody says how much is to come, what has come says how much more is risked.
+            let cheap = missing.unwrap_or(state.end) <= FINISH_BYTES;
             return Poll::Ready(match cheap && !state.passing && !state.withdrawn {
                 true => Worth::Yes,
                 false => Worth::No,

@@ -778,8 +778,16 @@ pub(super) fn revalidate_behind(
             upstreams: &upstreams,
             looked: Box::new(looked),
         };
-        // Nobody reads it: what it changes is kept, and the rest is let go.
-        drop(exchange.lead(&mut behind, leader, Rc::new(Nobody)).await);
+        let outcome = exchange.lead(&mut behind, leader, Rc::new(Nobody)).await;
+        // A new answer is read to its end, as large as it may be: someone who waits is what keeps it coming.
+        if let Outcome::Answered(mut answer) = outcome
+            && let ResponseBody::Following(_) = answer.body
+        {
+            while let Ok(Filled::Data) = std::future::poll_fn(|cx| answer.body.poll_fill(cx)).await
+            {
+                drop(answer.body.take(PIECE_BYTES));
+            }
+        }
         behind.finish();
     });
 }

@@ -711,3 +711,55 @@ fn a_rule_about_a_path_holds_however_it_is_spelled() {
     let (_, told) = world.operator("GET", "/cache/show?url=http://a.example/%2561ccount/me");
     assert_eq!(told["plain_get"]["reason"], "bypass-path", "{told}");
 }
+
+#[test]
+fn what_was_served_stale_is_brought_up_to_date_behind_the_visitor() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=1, stale-while-revalidate=600\r\nAge: 1\r\nContent-Length: 3\r\n\r\nold");
+    client.answer();
+    client.get("/");
+    let stale = client.answer();
+    assert_eq!(stale.body, "old");
+    assert!(status(&stale).contains("detail=stale-while-revalidate"));
+    // Asked once, however many got the old one meanwhile; and how long the new one is, it does not say.
+    client.get("/");
+    assert_eq!(client.answer().body, "old");
+    origin.head();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Transfer-Encoding: chunked\r\n\r\n3\r\nnew\r\n"
+    ));
+    client.get("/");
+    assert_eq!(client.answer().body, "old");
+    origin.send("0\r\n\r\n");
+    eventually("the new one", || {
+        client.get("/");
+        (client.answer().body == "new").then_some(())
+    });
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn an_answer_of_unknown_length_is_finished_too_when_its_reader_has_gone() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    ));
+    client.head();
+    Wire::from(client).reset();
+    eventually("he is gone", || {
+        (world.metric("mangrove_cache_followers") == 0).then_some(())
+    });
+    origin.send("3\r\ndef\r\n0\r\n\r\n");
+    let mut next = world.client();
+    next.get("/");
+    assert_eq!(next.answer().body, "abcdef");
+    assert!(world.origin.is_untouched());
+}
