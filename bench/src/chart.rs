@@ -184,7 +184,10 @@ mod tests {
             ],
         );
         row.title = "a < b & c".to_owned();
-        let text = svg(&Results { rows: vec![row] });
+        let text = svg(&Results {
+            rows: vec![row],
+            ..Results::default()
+        });
         assert!(text.contains("a &lt; b &amp; c"));
         assert!(
             text.contains("class=\"bar\" x=\"84\" y=\"60\" width=\"300.0\""),

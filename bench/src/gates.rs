@@ -125,7 +125,10 @@ mod tests {
     use crate::results::tests::row;
 
     fn verdict(rows: Vec<RowResult>, name: &str, words: &str) -> Verdict {
-        let judged = judge(&Results { rows });
+        let judged = judge(&Results {
+            rows,
+            ..Results::default()
+        });
         judged
             .iter()
             .find(|judged| judged.row == name && judged.budget.contains(words))

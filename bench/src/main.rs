@@ -32,6 +32,7 @@ mod bare;
 mod chart;
 mod clock;
 mod compress;
+mod cores;
 mod cpu;
 mod crowd;
 mod gates;
@@ -176,6 +177,8 @@ enum Action {
     },
     /// Let things happen to a Mangrove that serves, and tell what its visitors noticed.
     Live(live::Options),
+    /// Measure hits on one core and on two: what the second one brings, and what they ask each other for.
+    Cores(cores::Options),
     /// Let thousands ask at once for one thing that the cache does not have, and tell what each of them got.
     Crowd(crowd::Options),
     /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
@@ -221,6 +224,9 @@ fn main() -> ExitCode {
         Some(Action::Refusals { setting }) => show_refusals(&setting),
         Some(Action::Pinned { core, command }) => {
             process::become_pinned(core, &command).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Action::Cores(options)) => {
+            shown(options.mangrove.as_deref()).and_then(|program| measure_cores(&options, &program))
         }
         Some(Action::Crowd(options)) => {
             shown(options.mangrove.as_deref()).and_then(|program| crowd::run(&options, &program))
@@ -308,6 +314,21 @@ fn compare(arguments: &Compare) -> Result<ExitCode> {
         (true, true) => ExitCode::FAILURE,
         (true, false) => ExitCode::SUCCESS,
     })
+}
+
+fn measure_cores(options: &cores::Options, program: &Path) -> Result<ExitCode> {
+    let machine = Machine::look(&Programs {
+        mangrove: Some(program.to_owned()),
+    });
+    let measured = cores::measure(options, program, machine)?;
+    say(&measured.section());
+    if options.quick {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut results = Results::load(&own_folder().join("results.json"))?;
+    results.cores = Some(measured);
+    write_results(own_folder(), &results)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_results(folder: &Path, results: &Results) -> Result<()> {

@@ -121,14 +121,21 @@ pub(crate) fn become_pinned(core: usize, command: &[OsString]) -> Result<()> {
 
 /// Keeps the calling thread, and the threads and programs that it starts, on one core.
 pub(crate) fn pin(core: usize) -> Result<()> {
-    ensure!(
-        core < rustix::thread::CpuSet::MAX_CPU,
-        "there is no core {core}"
-    );
-    let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores)
-        .with_context(|| format!("pinning to core {core}"))
+    keep_to(&[core])
+}
+
+/// The same with several cores.
+pub(crate) fn keep_to(cores: &[usize]) -> Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    for core in cores {
+        ensure!(
+            *core < rustix::thread::CpuSet::MAX_CPU,
+            "there is no core {core}"
+        );
+        set.set(*core);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+        .with_context(|| format!("keeping to the cores {cores:?}"))
 }
 
 /// Makes orphans of what is started here come back to this process, so that they can be found and ended.

@@ -37,6 +37,9 @@ pub(crate) fn markdown(results: &Results) -> String {
             row.machine.commit,
         );
     }
+    if let Some(cores) = &results.cores {
+        text.push_str(&cores.section());
+    }
     text.push_str("\n## Machine and versions\n\n");
     text.push_str(&machines(results));
     text.push_str(&rules());

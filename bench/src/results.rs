@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::cores::Cores;
 use crate::machine::Machine;
 use crate::peers::{Contender, Server};
 use crate::rows::ROWS;
@@ -16,6 +17,9 @@ use crate::stats;
 pub(crate) struct Results {
     /// In the order of the report.
     pub(crate) rows: Vec<RowResult>,
+    /// Hits on two cores beside one, as `mangrove-bench cores` measured them last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cores: Option<Cores>,
 }
 
 /// One row, measured in one run.

@@ -136,6 +136,10 @@ pub struct CoreMetrics {
     pub origin_reuses: Count,
     /// Requests sent again.
     pub origin_retries: Count,
+    /// Looks into the cache that this core's own front answered, without asking what all cores share.
+    pub cache_front_hits: Count,
+    /// Those that went on to the memory that all cores share, each under the lock of one shard.
+    pub cache_front_misses: Count,
     /// Lines the access log could not take.
     pub log_dropped: Count,
     /// Milliseconds on the edge's clock when this core last turned its wheel.
@@ -166,6 +170,8 @@ impl CoreMetrics {
             origin_connects: Count::default(),
             origin_reuses: Count::default(),
             origin_retries: Count::default(),
+            cache_front_hits: Count::default(),
+            cache_front_misses: Count::default(),
             log_dropped: Count::default(),
             heartbeat: Count::default(),
         }
@@ -498,7 +504,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 24] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 26] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         [
@@ -531,6 +537,18 @@ impl Page {
                 "Answers that the cache's memory did not take: too large, not worth others' room, or no room to be made",
                 Counter,
                 cache.refused_too_large + cache.refused_not_worth_it + cache.refused_pinned,
+            ),
+            (
+                "mangrove_cache_front_hits",
+                "Looks into the cache that a core answered from its own front",
+                Counter,
+                self.sum(|c| c.cache_front_hits.value()),
+            ),
+            (
+                "mangrove_cache_front_misses",
+                "Looks into the cache that went on to the memory that all cores share, each under a lock",
+                Counter,
+                self.sum(|c| c.cache_front_misses.value()),
             ),
             (
                 "mangrove_cache_fills",

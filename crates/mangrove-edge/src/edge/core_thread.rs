@@ -207,6 +207,9 @@ async fn turn(
         core.log.hand_over(&core.metrics);
         core.keep_room();
         core.cache.sweep();
+        let front = core.cache.front_statistics();
+        core.metrics.cache_front_hits.set(front.hits);
+        core.metrics.cache_front_misses.set(front.misses);
         let snapshot = core.snapshot();
         let sweep = now.saturating_since(swept) >= Duration::from_secs(1);
         if sweep {

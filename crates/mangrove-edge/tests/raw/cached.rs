@@ -76,6 +76,27 @@ fn the_first_asks_and_the_second_need_not() {
 }
 
 #[test]
+fn what_a_core_has_asked_for_lately_it_does_not_ask_the_shared_memory_for() {
+    let world = World::new();
+    let mut client = world.client();
+    client.get("/");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send_fresh(&mut origin, "news");
+    client.answer();
+    for _ in 0..10 {
+        client.get("/");
+        client.answer();
+    }
+    eventually("all looks are counted", || {
+        let hits = world.metric("mangrove_cache_front_hits_total");
+        let misses = world.metric("mangrove_cache_front_misses_total");
+        // The first one of all, the leader's second one before it asked, and the first to be answered from memory.
+        (hits + misses >= 11 && misses <= 3).then_some(())
+    });
+}
+
+#[test]
 fn many_wait_and_one_asks_and_all_read_as_it_comes() {
     let world = World::new();
     let (mut origin, first, others) = crowd(&world, 40);
