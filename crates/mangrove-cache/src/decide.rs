@@ -31,7 +31,7 @@ pub enum Action {
         /// Ask the origin about it as well, without letting the client wait.
         revalidate: bool,
     },
-    /// Ask the origin about what is stored, with [`write_conditions`](crate::write_conditions), and let the client wait.
+    /// Ask the origin about what is stored, with its [`conditions`](crate::conditions), and let the client wait.
     Revalidate,
     /// Ask the origin as if nothing was stored.
     Fetch,
