@@ -13,8 +13,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use mangrove_http::{
     Authority, BodyDecoder, BodyFault, BodyFraming, Decoded, Field, HeadLimits, HostPattern, Known,
     Method, OriginFault, Prefix, Refusal, RequestHead, RequestId, ResponseFraming, ResponseHead,
-    TraceParent, UnixMillis, Version, accept, cdn_loop, chunk_head, client_address, imf_fixdate,
-    is_normal, normalize, parse_http_date, proxy_protocol, websocket, write_last_chunk,
+    TRAILER_BYTES, TraceParent, UnixMillis, Version, accept, cdn_loop, chunk_head, client_address,
+    imf_fixdate, is_normal, normalize, parse_http_date, proxy_protocol, websocket,
+    write_last_chunk,
 };
 
 use crate::cache;
@@ -621,7 +622,12 @@ fn reencoded(data: &[u8], decoder: &BodyDecoder) {
         out.extend_from_slice(data);
         out.extend_from_slice(b"\r\n");
     }
+    let start = out.len();
     write_last_chunk(decoder.trailers().fields(), &mut out);
+    // `A:b` is written as `A: b`: what just fits as it came may be too much as it is written.
+    if out.len() - start > TRAILER_BYTES {
+        return;
+    }
     let Reading::Whole(again, length) = plain::chunked(&out) else {
         panic!("not a body: {}", out.escape_ascii())
     };
