@@ -368,6 +368,13 @@ fn restrictions(said: &ResponseDirectives) -> [bool; 5] {
 }
 
 fn cache_control(input: &[u8]) {
+    // Control characters are no white space of HTTP (RFC 9110 section 5.6.3), but of what is compared with below.
+    if input
+        .iter()
+        .any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n'))
+    {
+        return;
+    }
     let lines = lines(input);
     let all = ResponseDirectives::read(lines.iter().copied());
     for end in 0..lines.len() {
