@@ -12,4 +12,5 @@ mod cache;
 pub mod campaign;
 pub mod mutate;
 pub mod plain;
+mod shield;
 pub mod targets;

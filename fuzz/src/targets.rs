@@ -21,6 +21,7 @@ use mangrove_http::{
 use crate::cache;
 use crate::mutate::Grammar;
 use crate::plain::{self, Body, FieldLine, Reading};
+use crate::shield;
 
 /// A parser under test.
 #[derive(Debug)]
@@ -42,10 +43,11 @@ pub fn named(name: &str) -> Option<&'static Target> {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Target> {
-    HTTP.iter().chain(&CACHE)
+    HTTP.iter().chain(&CACHE).chain(&SHIELD)
 }
 
 static CACHE: [Target; cache::TARGETS.len()] = cache::TARGETS;
+static SHIELD: [Target; shield::TARGETS.len()] = shield::TARGETS;
 
 static HTTP: &[Target] = &[
     Target {

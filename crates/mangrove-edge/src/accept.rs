@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use mangrove_http::{Moment, Refusal, proxy_protocol};
+use mangrove_shield::ja4::Fingerprint;
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::AsyncReadExt;
@@ -21,6 +22,7 @@ use crate::core::{Connection, Core, Place, TlsFacts};
 use crate::handover::ListenerKind;
 use crate::incoming::Incoming;
 use crate::io::Stream;
+use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
 use crate::tcp::{Account, Tcp};
 use crate::{http1, http2};
@@ -318,7 +320,7 @@ async fn begin(
             }
         }
     }
-    let stream = Tcp::of_client(stream, account);
+    let mut stream = Tcp::of_client(stream, account);
     if kind == ListenerKind::Https {
         let timer = core.wheel.timer();
         timer.arm_in(server.limits.tls_handshake);
@@ -326,16 +328,18 @@ async fn begin(
         let Some(acceptor) = tls.acceptor() else {
             return;
         };
+        stream.overhear();
         let shaken = Box::pin(timer.bound(acceptor.accept(stream)));
         let Some(shaken) = unless_evicted(presence, shaken).await else {
             return;
         };
-        let stream = match shaken {
+        let mut stream = match shaken {
             Some(Ok(stream)) => stream,
             Some(Err(_)) => return core.metrics.reason(EdgeReason::TlsHandshakeFailed.into()),
             None => return core.metrics.reason(EdgeReason::TlsHandshakeTimeout.into()),
         };
-        let session = stream.get_ref().1;
+        let (tcp, session) = stream.get_mut();
+        let fingerprint = fingerprint(core, &tcp.overheard());
         let facts = TlsFacts {
             version: if session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
                 "1.2"
@@ -344,6 +348,7 @@ async fn begin(
             },
             server_name: session.server_name().map(Into::into),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            fingerprint,
         };
         core.metrics.tls_handshakes.add(1);
         core.metrics.tls_resumed.add(u64::from(facts.resumed));
@@ -359,6 +364,19 @@ async fn begin(
         return;
     };
     serve(core, connection, stream, is_http2, presence).await;
+}
+
+/// Who a client is by the way it greeted, once its handshake is through.
+fn fingerprint(core: &Core, heard: &[u8]) -> Option<Fingerprint> {
+    // Fail mode open: without a name it is served like any other.
+    let read = guard(&core.metrics, Module::Fingerprint, || {
+        Fingerprint::of(heard)
+    });
+    let fingerprint = read.ok().and_then(Result::ok);
+    core.metrics
+        .tls_unnamed
+        .add(u64::from(fingerprint.is_none()));
+    fingerprint
 }
 
 /// Runs `work` unless the connection is asked to make room before it is done. One that has not come

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mangrove_http::{RequestHead, RequestId, ResponseHead, Scheme, imf_fixdate};
+use mangrove_shield::ja4::Fingerprint;
 
 use crate::accept::Register;
 use crate::cache::{Cache, CoreCache};
@@ -249,6 +250,8 @@ pub struct TlsFacts {
     pub server_name: Option<Box<str>>,
     /// True when a ticket was used.
     pub resumed: bool,
+    /// Which software the client is, by the way it greeted.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl Connection {

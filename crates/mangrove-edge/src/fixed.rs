@@ -55,6 +55,7 @@ fixed! {
     bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
     bytes tcp::TAKES_MUCH_BYTES: "A client that was given so much on one connection takes what it is given: more than all buffers hold of one that reads nothing.";
     bytes tcp::MUCH_UNSENT_BYTES: "What the kernel takes from then on beyond what is under way: a large answer takes few calls.";
+    bytes tcp::OVERHEARD_BYTES: "Of what a client sends while it shakes hands, what is kept for its fingerprint. One that greets with more has none.";
     bytes core::HEAD_READ_BYTES: "One read of a head, and of the bytes that show which protocol is spoken: nearly every head fits in.";
     bytes core::READ_BYTES: "One read of a body: a body of 1 MiB takes few calls.";
     bytes body::CHUNK_BYTES: "The largest piece of a body that is handed on at once.";

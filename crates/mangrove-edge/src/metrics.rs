@@ -130,6 +130,8 @@ pub struct CoreMetrics {
     pub tls_handshakes: Count,
     /// Of these, resumed.
     pub tls_resumed: Count,
+    /// Of these, with a client that has no fingerprint.
+    pub tls_unnamed: Count,
     /// Connections opened to origins.
     pub origin_connects: Count,
     /// Requests sent on a kept origin connection.
@@ -167,6 +169,7 @@ impl CoreMetrics {
             connections_open: Count::default(),
             tls_handshakes: Count::default(),
             tls_resumed: Count::default(),
+            tls_unnamed: Count::default(),
             origin_connects: Count::default(),
             origin_reuses: Count::default(),
             origin_retries: Count::default(),
@@ -504,7 +507,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 26] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 27] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         [
@@ -615,6 +618,12 @@ impl Page {
                 "TLS handshakes that resumed a session",
                 Counter,
                 self.sum(|c| c.tls_resumed.value()),
+            ),
+            (
+                "mangrove_tls_handshakes_unnamed",
+                "TLS handshakes with a client that has no fingerprint",
+                Counter,
+                self.sum(|c| c.tls_unnamed.value()),
             ),
             (
                 "mangrove_origin_connects",

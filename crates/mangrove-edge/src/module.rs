@@ -30,6 +30,8 @@ impl FailMode {
 /// The guarded steps that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Module {
+    /// Which software a TLS client is.
+    Fingerprint,
     /// Who the visitor is behind listed proxies.
     ClientAddress,
     /// `traceparent` and the request id.
@@ -49,6 +51,7 @@ pub enum Module {
 impl Module {
     /// All of them, in the order of the metrics.
     pub const ALL: &'static [Module] = &[
+        Self::Fingerprint,
         Self::ClientAddress,
         Self::Trace,
         Self::PathForm,
@@ -61,6 +64,7 @@ impl Module {
     /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Fingerprint => "fingerprint",
             Self::ClientAddress => "client-address",
             Self::Trace => "trace",
             Self::PathForm => "path-form",
@@ -78,13 +82,14 @@ impl Module {
             Self::ClientAddress | Self::PathForm | Self::Balance | Self::Pipeline => {
                 FailMode::Closed
             }
-            Self::Trace | Self::Page | Self::LogLine => FailMode::Open,
+            Self::Fingerprint | Self::Trace | Self::Page | Self::LogLine => FailMode::Open,
         }
     }
 
     /// What it may cost one request: time is bounded by these input ceilings, not by a clock.
     pub const fn budget(self) -> &'static str {
         match self {
+            Self::Fingerprint => "one ClientHello of at most 16 KiB",
             Self::ClientAddress => "at most 32 list elements of the head",
             Self::Trace => "one field of at most 512 bytes",
             Self::PathForm => "one pass over the target",

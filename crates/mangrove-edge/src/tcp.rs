@@ -1,4 +1,4 @@
-//! A TCP socket, and, where it is a client's, the account of what it was given.
+//! A TCP socket, and, where it is a client's, the account of what it was given, and its first bytes while they are wanted.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -13,6 +13,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use mangrove_shield::ja4::HELLO_BYTES;
+
 use crate::sock_diag::SockDiag;
 
 /// A client that was given so much on one connection has taken most of it: its buffers and ours together hold less.
@@ -20,11 +22,17 @@ pub(crate) const TAKES_MUCH_BYTES: u64 = 1 << 20;
 /// What the kernel takes from then on beyond what is under way to it, so that a large answer takes few calls.
 pub(crate) const MUCH_UNSENT_BYTES: u32 = 2 << 20;
 
+/// What is kept of a client's first bytes: the longest greeting that has a fingerprint, with room for the heads of the records
+/// that it comes in.
+pub(crate) const OVERHEARD_BYTES: usize = HELLO_BYTES + 1024;
+
 /// A connected socket.
 #[derive(Debug)]
 pub struct Tcp {
     stream: TcpStream,
     account: Option<Rc<Account>>,
+    /// What it has sent so far, while somebody wants to know.
+    overheard: Option<Vec<u8>>,
     /// Whether it was found to take much.
     takes_much: bool,
 }
@@ -95,8 +103,19 @@ impl Tcp {
         Self {
             stream,
             account: Some(account),
+            overheard: None,
             takes_much: false,
         }
+    }
+
+    /// From now on, keeps what it sends, up to a ceiling.
+    pub fn overhear(&mut self) {
+        self.overheard = Some(Vec::new());
+    }
+
+    /// What it has sent since then; from now on nothing more is kept.
+    pub fn overheard(&mut self) -> Vec<u8> {
+        self.overheard.take().unwrap_or_default()
     }
 
     /// Its account, where it is a client's.
@@ -135,6 +154,7 @@ impl From<TcpStream> for Tcp {
         Self {
             stream,
             account: None,
+            overheard: None,
             takes_much: false,
         }
     }
@@ -164,7 +184,14 @@ impl AsyncRead for Tcp {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if let Some(heard) = &mut self.overheard {
+            let read = buf.filled().get(before..).unwrap_or_default();
+            let room = OVERHEARD_BYTES.saturating_sub(heard.len());
+            heard.extend_from_slice(read.get(..room).unwrap_or(read));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -268,6 +268,14 @@ impl Story {
         }
         if let Some(tls) = &self.connection.tls {
             push_text(out, member!("tls.protocol.version"), tls.version.as_bytes());
+            if let Some(client) = &tls.fingerprint {
+                push_text(out, member!("tls.client.ja4"), client.ja4.as_bytes());
+                push_text(
+                    out,
+                    member!("tls.client.ja4_stable"),
+                    client.stable.as_bytes(),
+                );
+            }
         }
         if let Some(trace) = &self.trace {
             // Between the dashes of `00-<trace id>-<parent id>-01`.

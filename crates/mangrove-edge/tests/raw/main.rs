@@ -16,6 +16,7 @@
 //! | `reuse` | which connections to an origin are used again |
 //! | `cached` | one fetch for many, and nobody gets what is another's |
 //! | `operator` | what an operator is told of the cache, and what a purge leaves |
+//! | `tls` | who a client is by the way it greets |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
@@ -47,5 +48,6 @@ mod pipelining;
 mod readers;
 mod reuse;
 mod streams;
+mod tls;
 mod wire;
 mod world;

@@ -161,7 +161,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let text = std::str::from_utf8(bytes).unwrap();
         let text = text.strip_suffix("\r\n\r\n").unwrap();
         Self {

@@ -55,6 +55,11 @@ impl World {
         Self::made(server, "", 1)
     }
 
+    /// Whose listener over IPv6 speaks TLS, with a certificate that it made for itself.
+    pub(crate) fn with_tls(site: &str) -> Self {
+        Self::made("https = ['[::1]:0']", site, 0)
+    }
+
     fn made(server: &str, site: &str, second_core: u16) -> Self {
         let origin = Origin::new();
         let state = tempfile::tempdir().unwrap();
@@ -66,8 +71,13 @@ impl World {
             true => "",
             false => "hosts = ['*']",
         };
+        let tls = server.starts_with("https = ");
+        let listeners = match tls {
+            true => "http = ['127.0.0.1:0']",
+            false => "http = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'",
+        };
         let text = format!(
-            "[server]\nhttp = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'\nadmin = 'off'\n{drain}\n\
+            "[server]\n{listeners}\nadmin = 'off'\n{drain}\n\
              trusted_proxies = ['{TRUSTED}']\nproxy_protocol = ['{BALANCER}']\n{server}\n\
              [[site]]\nname = 'story'\n{hosts}\norigins = ['http://{}']\n{site}\n",
             origin.address()
@@ -81,7 +91,10 @@ impl World {
         let settled = state.path().join("edge/settled.json");
         std::fs::write(settled, settlement.settled.to_json()).unwrap();
         let (ipv4, first) = listen("127.0.0.1:0", 0);
-        let (ipv6, second) = listen("[::1]:0", second_core);
+        let (ipv6, mut second) = listen("[::1]:0", second_core);
+        if tls {
+            second.kind = ListenerKind::Https;
+        }
         let (mut ready, tell_ready) = std::io::pipe().unwrap();
         let args = EdgeArgs {
             state_dir: state.path().to_owned(),
@@ -104,6 +117,11 @@ impl World {
     /// Where the edge listens over IPv4.
     pub(crate) fn address(&self) -> SocketAddr {
         self.ipv4
+    }
+
+    /// Where the edge listens over IPv6, with TLS where there is TLS.
+    pub(crate) fn address_v6(&self) -> SocketAddr {
+        self.ipv6
     }
 
     /// A visitor who has connected and said nothing.
@@ -179,7 +197,11 @@ impl World {
 
     /// The access log's line about an answer.
     pub(crate) fn record_of(&self, answer: &Answer) -> serde_json::Value {
-        let id = answer.head.field("x-request-id").unwrap();
+        self.record_with_id(answer.head.field("x-request-id").unwrap())
+    }
+
+    /// The access log's line with this request id.
+    pub(crate) fn record_with_id(&self, id: &str) -> serde_json::Value {
         eventually(id, || {
             self.records().into_iter().find(|r| r["request_id"] == id)
         })
