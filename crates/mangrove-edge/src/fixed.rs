@@ -5,6 +5,8 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use mangrove_shield::protocol::Kind;
+
 use crate::{
     accept, admin, body, cache, ceiling, closing, compress, core, edge, handover, http1, http2,
     log, origin, outgoing, pages, pipeline, tcp, tls, uptake, wheel,
@@ -210,6 +212,24 @@ pub fn fixed_markdown() -> String {
         let Fixed { name, amount, why } = fixed;
         let _ = writeln!(page, "| `{name}` | {amount} | {why} |"); // a String takes everything
     }
+    page.push_str(
+        "\n### What an HTTP/2 client may send beside its requests, on one connection\n\n\
+         Generated from `crates/mangrove-shield/src/protocol.rs`. One more than this ends the connection with ENHANCE_YOUR_CALM.\n\n\
+         | what | at once | each second | each request | each piece of an answer | at most | reason |\n|---|---|---|---|---|---|---|\n",
+    );
+    for kind in Kind::ALL {
+        let budget = kind.budget();
+        let _ = writeln!(
+            page,
+            "| `{kind:?}` | {} | {} | {} | {} | {} | {} |",
+            budget.burst,
+            budget.per_second,
+            budget.per_request,
+            budget.per_piece,
+            budget.most,
+            budget.why
+        );
+    }
     page
 }
 
@@ -233,6 +253,7 @@ mod tests {
         ("tls::self_signed::DAY", "a unit"),
         ("sock_diag", "what the kernel writes"),
         ("cache::object::BLOCK_BYTES", "what an allocator adds"),
+        ("http2::tap::END_STREAM_OR_ACK", "the form of a frame"),
         ("http2::tap::HEAD_BYTES", "the form of a frame"),
         ("http2::tap::START_BYTES", "the form of a frame"),
         ("http2::tap::PREFACE_BYTES", "the form of a preface"),

@@ -85,6 +85,24 @@ edge_reasons! {
     Http2TooManyStreams = "http2-too-many-streams", 429, Visitor, "More HTTP/2 streams were opened at one time than the edge had offered.";
     /// RFC 9113 section 10.5.
     Http2Flood = "http2-flood", 429, Visitor, "The HTTP/2 connection cost more than it asked for: resets, malformed requests, CONTINUATION or empty frames without end.";
+    /// CVE-2023-44487.
+    Http2ResetFlood = "http2-reset-flood", 429, Visitor, "More streams of the HTTP/2 connection were reset than a client has reason to.";
+    /// CVE-2025-8671.
+    Http2ForcedResets = "http2-forced-resets", 429, Visitor, "The HTTP/2 client broke the rules on so many streams, which all had to be reset, that its connection was ended.";
+    /// RFC 9113 section 6.7.
+    Http2PingFlood = "http2-ping-flood", 429, Visitor, "More PINGs came on the HTTP/2 connection than a client has reason to send.";
+    /// RFC 9113 section 6.5.
+    Http2SettingsFlood = "http2-settings-flood", 429, Visitor, "More SETTINGS came on the HTTP/2 connection than a client has reason to send.";
+    /// RFC 9113 section 6.3, RFC 9218.
+    Http2PriorityFlood = "http2-priority-flood", 429, Visitor, "Priorities changed more often on the HTTP/2 connection than its requests explain.";
+    /// RFC 9113 section 6.1.
+    Http2EmptyDataFlood = "http2-empty-data-flood", 429, Visitor, "DATA frames without data came on the HTTP/2 connection, one after the other.";
+    /// RFC 9113 section 6.10.
+    Http2ContinuationFlood = "http2-continuation-flood", 429, Visitor, "Heads came on the HTTP/2 connection in more pieces than they need.";
+    /// RFC 9113 section 6.9.
+    Http2WindowFlood = "http2-window-flood", 429, Visitor, "Windows of the HTTP/2 connection were opened more often than what was sent explains.";
+    /// RFC 9113 section 5.5.
+    Http2UnknownFlood = "http2-unknown-frame-flood", 429, Visitor, "Frames of types that nobody here knows came on the HTTP/2 connection, one after the other.";
 }
 
 impl Reason {

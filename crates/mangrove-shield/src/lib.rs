@@ -1,6 +1,6 @@
-//! The attack shield, as pure decisions: who a client is.
+//! The attack shield, as pure decisions: who a client is, what it may spend, and when it has spent it.
 //!
-//! Pure: no sockets, clocks or files. The edge brings bytes, and acts on what is decided.
+//! Pure: no sockets, clocks or files. The edge brings bytes and `now`, and acts on what is decided.
 //!
 //! [`ja4`] reads the first message of a TLS handshake and names the software that wrote it, whatever it says of itself later:
 //!
@@ -10,5 +10,9 @@
 //! // What a scanner of another protocol sends has no fingerprint, and says why.
 //! assert_eq!(Fingerprint::of(b"GET / HTTP/1.1\r\n"), Err(NoFingerprint::NotHandshake));
 //! ```
+//!
+//! [`protocol`] knows what an HTTP/2 client may make a server do on one connection besides answering requests, and says when
+//! that is spent.
 
 pub mod ja4;
+pub mod protocol;

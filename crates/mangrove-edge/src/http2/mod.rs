@@ -8,7 +8,6 @@ mod wire;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -44,8 +43,9 @@ pub(crate) const STREAM_WINDOW: u32 = 128 * 1024;
 pub(crate) const SEND_SHARE: u32 = 4;
 /// Streams that ended by a reset and are remembered for a moment (the crate's own guard).
 pub(crate) const REMEMBERED_RESETS: usize = 64;
-/// Streams reset by their client before they were taken up, at one time.
-pub(crate) const RESETS_BEFORE_SERVED: usize = 20;
+/// Streams reset by their client before they were taken up, at one time. No more than a connection's budget of resets comes
+/// this far, so it is the budget that ends it, and names why.
+pub(crate) const RESETS_BEFORE_SERVED: usize = 128;
 /// Streams that the crate refuses on one connection before it ends it.
 pub(crate) const STREAMS_REFUSED: usize = 1024;
 /// How long a stream is kept after its answer while the client still sends: see [`linger`].
@@ -70,7 +70,7 @@ pub async fn serve(
     let wire = Wire::new(
         stream,
         Rc::clone(&account),
-        Arc::clone(&core.ceiling),
+        &core,
         u64::from(limits.connection_buffer_bytes),
     );
     let mut leftover = Leftover::new(&limits);
@@ -110,7 +110,13 @@ pub async fn serve(
             if account.poll_ends_by_reset(cx).is_ready() {
                 return Poll::Ready(Event::Cut); // one of its streams found that the client takes nothing
             }
-            let event = poll_event(cx, &core, &mut http2, &idle, presence, &open, closing);
+            let mut event = Poll::Pending;
+            if wire.spent().is_none() {
+                event = poll_event(cx, &core, &mut http2, &idle, presence, &open, closing);
+            }
+            if let (Poll::Pending, Some(reason)) = (&event, wire.spent()) {
+                event = Poll::Ready(Event::Flood(reason));
+            }
             while let Some(reason) = wire.next_refused() {
                 refuse(&core, &connection, reason);
             }
@@ -162,6 +168,16 @@ pub async fn serve(
                 refuse(&core, &connection, reason);
                 break;
             }
+            Event::Flood(reason) => {
+                refuse(&core, &connection, reason);
+                http2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                idle.arm_in(GOAWAY_HEARD);
+                // Either way it has been told, or does not listen.
+                let _ = idle
+                    .bound(std::future::poll_fn(|cx| http2.poll_closed(cx)))
+                    .await;
+                break;
+            }
             Event::Over => break,
             Event::Cut => return,
         }
@@ -182,6 +198,8 @@ enum Event {
     Drain,
     /// The client broke the protocol, in this way; it has been told.
     Broken(Reason),
+    /// It made us do more than its requests are worth, in this way.
+    Flood(Reason),
     /// Both sides are done.
     Over,
     /// Nothing more is to be said: it must make room, or would not hear it.

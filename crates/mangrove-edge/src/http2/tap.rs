@@ -3,12 +3,19 @@
 //! The `h2` crate refuses much by itself and tells nobody: a malformed request never becomes one, and its stream is reset
 //! without a word to us. So the heads of frames (RFC 9113 section 4.1) are watched both ways as the bytes pass. Nothing is
 //! decoded, held or changed.
+//!
+//! What frames cost beside their requests has a budget (`mangrove_shield::protocol`). Once one is spent, the read that it was in is
+//! not handed on, nor any after it: [`Tap::spent`] says why, and the connection is ended.
 
 use std::collections::VecDeque;
 
-use mangrove_http::{Refusal, TRAILER_BYTES};
+use mangrove_http::{Moment, Refusal, TRAILER_BYTES};
+use mangrove_shield::protocol::{Guard, Kind, Spent};
 
-use self::kind::{CONTINUATION, DATA, GOAWAY, HEADERS, RST_STREAM};
+use self::kind::{
+    CONTINUATION, DATA, GOAWAY, HEADERS, PING, PRIORITY, PRIORITY_UPDATE, PUSH_PROMISE, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE,
+};
 use super::ahead::Ahead;
 use crate::reason::{EdgeReason, Reason};
 
@@ -25,18 +32,28 @@ const START_BYTES: usize = 8;
 /// Octets before a client's first frame.
 const PREFACE_BYTES: u32 = 24;
 
-/// RFC 9113 section 6.
+/// RFC 9113 section 6, and RFC 9218 section 7.1.
 mod kind {
     pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
+    pub(super) const PRIORITY: u8 = 2;
     pub(super) const RST_STREAM: u8 = 3;
+    pub(super) const SETTINGS: u8 = 4;
+    pub(super) const PUSH_PROMISE: u8 = 5;
+    pub(super) const PING: u8 = 6;
     pub(super) const GOAWAY: u8 = 7;
+    pub(super) const WINDOW_UPDATE: u8 = 8;
     pub(super) const CONTINUATION: u8 = 9;
+    pub(super) const PRIORITY_UPDATE: u8 = 16;
 }
+
+/// DATA that is the last of its stream; in PING, an answer (RFC 9113 sections 6.1 and 6.7).
+const END_STREAM_OR_ACK: u8 = 1;
 
 /// RFC 9113 section 7.
 mod code {
     pub(super) const NO_ERROR: u32 = 0;
+    pub(super) const PROTOCOL_ERROR: u32 = 1;
     pub(super) const FLOW_CONTROL_ERROR: u32 = 3;
     pub(super) const STREAM_CLOSED: u32 = 5;
     pub(super) const FRAME_SIZE_ERROR: u32 = 6;
@@ -50,6 +67,7 @@ mod code {
 struct Frame {
     length: u32,
     kind: u8,
+    flags: u8,
     stream: u32,
     start: [u8; START_BYTES],
 }
@@ -115,12 +133,29 @@ impl Frames {
 
 impl Frame {
     fn of(head: [u8; HEAD_BYTES]) -> Self {
-        let [l0, l1, l2, kind, _flags, s0, s1, s2, s3] = head;
+        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = head;
         Self {
             length: u32::from_be_bytes([0, l0, l1, l2]),
             kind,
+            flags,
             stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]), // its first bit is reserved
             start: [0; START_BYTES],
+        }
+    }
+
+    /// What a client's frame is, where it has a budget.
+    fn costs(&self) -> Option<Kind> {
+        let flagged = self.flags & END_STREAM_OR_ACK != 0;
+        match self.kind {
+            DATA => (self.length == 0 && !flagged).then_some(Kind::EmptyData),
+            PING => (!flagged).then_some(Kind::Ping),
+            RST_STREAM => Some(Kind::Reset),
+            SETTINGS => Some(Kind::Settings),
+            PRIORITY | PRIORITY_UPDATE => Some(Kind::Priority),
+            CONTINUATION => Some(Kind::Continuation),
+            WINDOW_UPDATE => Some(Kind::WindowUpdate),
+            HEADERS | PUSH_PROMISE | GOAWAY => None,
+            _ => Some(Kind::Unknown),
         }
     }
 
@@ -152,10 +187,12 @@ pub(super) struct Tap {
     long_trailers: VecDeque<u32>,
     /// What its answers hold.
     pub(super) ahead: Ahead,
+    guard: Guard,
+    spent: Option<EdgeReason>,
 }
 
 impl Tap {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Moment) -> Self {
         Self {
             incoming: Frames::after_preface(),
             outgoing: Frames::default(),
@@ -167,45 +204,71 @@ impl Tap {
             trailers: (0, 0),
             long_trailers: VecDeque::new(),
             ahead: Ahead::default(),
+            guard: Guard::new(now.0),
+            spent: None,
         }
     }
 
     /// The client sent `bytes`.
-    pub(super) fn received(&mut self, bytes: &[u8]) {
+    pub(super) fn received(&mut self, bytes: &[u8], now: Moment) {
         let mut frames = std::mem::take(&mut self.incoming);
-        frames.read(bytes, |frame| match frame.kind {
-            HEADERS if frame.stream > self.last_opened => {
-                self.last_opened = frame.stream;
-                push_bounded(&mut self.opened, frame.stream, OPENED_KEPT);
+        frames.read(bytes, |frame| {
+            if let Some(kind) = frame.costs() {
+                self.spend(kind, now);
             }
-            HEADERS => self.trailers_came(frame, 0),
-            CONTINUATION if frame.stream == self.trailers.0 => {
-                self.trailers_came(frame, self.trailers.1);
+            match frame.kind {
+                HEADERS if frame.stream > self.last_opened => {
+                    self.last_opened = frame.stream;
+                    self.guard.request();
+                    push_bounded(&mut self.opened, frame.stream, OPENED_KEPT);
+                }
+                HEADERS => self.trailers_came(frame, 0),
+                CONTINUATION if frame.stream == self.trailers.0 => {
+                    self.trailers_came(frame, self.trailers.1);
+                }
+                RST_STREAM => self.ahead.reset(frame.stream),
+                _ => {}
             }
-            RST_STREAM => self.ahead.reset(frame.stream),
-            _ => {}
         });
         self.incoming = frames;
     }
 
     /// `bytes` were sent to the client.
-    pub(super) fn sent(&mut self, bytes: &[u8]) {
+    pub(super) fn sent(&mut self, bytes: &[u8], now: Moment) {
         let mut frames = std::mem::take(&mut self.outgoing);
         frames.read(bytes, |frame| match frame.kind {
-            DATA => self.ahead.left(frame.stream, u64::from(frame.length)),
+            DATA => {
+                self.guard.piece();
+                self.ahead.left(frame.stream, u64::from(frame.length));
+            }
             // The crate's own 431, see `Builder::max_header_list_size`.
             HEADERS if self.take(frame.stream) => self.refused.push(Refusal::HeadTooLarge.into()),
-            RST_STREAM if self.take(frame.stream) => {
-                self.refused.push(of_stream(frame.code()).into());
-            }
             RST_STREAM => {
-                self.ahead.reset(frame.stream);
-                push_bounded(&mut self.resets, (frame.stream, frame.code()), RESETS_KEPT);
+                if is_forced(frame.code()) {
+                    self.spend(Kind::ForcedReset, now);
+                }
+                if self.take(frame.stream) {
+                    self.refused.push(of_stream(frame.code()).into());
+                } else {
+                    self.ahead.reset(frame.stream);
+                    push_bounded(&mut self.resets, (frame.stream, frame.code()), RESETS_KEPT);
+                }
             }
             GOAWAY => self.gone_away = Some(frame.code()),
             _ => {}
         });
         self.outgoing = frames;
+    }
+
+    /// Why the connection should end, once one of its budgets is spent.
+    pub(super) fn spent(&self) -> Option<EdgeReason> {
+        self.spent
+    }
+
+    fn spend(&mut self, kind: Kind, now: Moment) {
+        if let Err(Spent(kind)) = self.guard.spend(kind, now.0) {
+            self.spent.get_or_insert(of_flood(kind));
+        }
     }
 
     /// A request was made of the stream.
@@ -220,6 +283,9 @@ impl Tap {
 
     /// Why a stream is over that was taken up; it was not us who ended it.
     pub(super) fn why_over(&self, stream: u32) -> EdgeReason {
+        if let Some(reason) = self.spent {
+            return reason;
+        }
         let reset = self.resets.iter().find(|(of, _)| *of == stream);
         match (reset, self.gone_away) {
             (Some(&(_, code)), _) => of_stream(code),
@@ -253,6 +319,35 @@ fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
         queue.pop_front();
     }
     queue.push_back(item);
+}
+
+/// Whether we reset a stream for what its client did on it. REFUSED_STREAM is none of these: a client may open more than it
+/// may before it has read how many that are, and the crate has a ceiling for it ([`super::STREAMS_REFUSED`]).
+fn is_forced(code: u32) -> bool {
+    matches!(
+        code,
+        code::PROTOCOL_ERROR
+            | code::FLOW_CONTROL_ERROR
+            | code::STREAM_CLOSED
+            | code::FRAME_SIZE_ERROR
+            | code::COMPRESSION_ERROR
+            | code::ENHANCE_YOUR_CALM
+    )
+}
+
+/// What it is called here when the budget of this kind is spent.
+fn of_flood(kind: Kind) -> EdgeReason {
+    match kind {
+        Kind::Reset => EdgeReason::Http2ResetFlood,
+        Kind::ForcedReset => EdgeReason::Http2ForcedResets,
+        Kind::Ping => EdgeReason::Http2PingFlood,
+        Kind::Settings => EdgeReason::Http2SettingsFlood,
+        Kind::Priority => EdgeReason::Http2PriorityFlood,
+        Kind::EmptyData => EdgeReason::Http2EmptyDataFlood,
+        Kind::Continuation => EdgeReason::Http2ContinuationFlood,
+        Kind::WindowUpdate => EdgeReason::Http2WindowFlood,
+        Kind::Unknown => EdgeReason::Http2UnknownFlood,
+    }
 }
 
 /// What it is called here when a stream is ended with this code.
@@ -294,8 +389,8 @@ mod tests {
     }
 
     fn tap() -> Tap {
-        let mut tap = Tap::new();
-        tap.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        let mut tap = Tap::new(Moment(0));
+        tap.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Moment(0));
         tap
     }
 
@@ -307,13 +402,13 @@ mod tests {
     fn a_stream_that_is_reset_before_it_was_taken_up_was_refused() {
         let mut tap = tap();
         for stream in [1, 3, 5] {
-            tap.received(&frame(HEADERS, stream, b"x"));
+            tap.received(&frame(HEADERS, stream, b"x"), Moment(0));
         }
         tap.taken_up(1);
-        tap.sent(&frame(RST_STREAM, 1, &reset(8)));
-        tap.sent(&frame(RST_STREAM, 3, &reset(1)));
-        tap.sent(&frame(HEADERS, 5, b"\x08\x03431"));
-        tap.sent(&frame(RST_STREAM, 5, &reset(1)));
+        tap.sent(&frame(RST_STREAM, 1, &reset(8)), Moment(0));
+        tap.sent(&frame(RST_STREAM, 3, &reset(1)), Moment(0));
+        tap.sent(&frame(HEADERS, 5, b"\x08\x03431"), Moment(0));
+        tap.sent(&frame(RST_STREAM, 5, &reset(1)), Moment(0));
         assert_eq!(tap.next_refused(), Some(Refusal::HeadTooLarge.into()));
         assert_eq!(
             tap.next_refused(),
@@ -326,14 +421,13 @@ mod tests {
     fn a_stream_is_over_by_its_reset_or_the_connections_end_or_the_client() {
         let mut tap = tap();
         assert_eq!(tap.why_over(1), EdgeReason::ClientReset);
-        tap.sent(&frame(RST_STREAM, 1, &reset(3)));
-        tap.sent(&frame(GOAWAY, 0, &[0; 8]));
+        tap.sent(&frame(RST_STREAM, 1, &reset(3)), Moment(0));
+        tap.sent(&frame(GOAWAY, 0, &[0; 8]), Moment(0));
         assert_eq!(tap.why_over(3), EdgeReason::ClientReset);
-        tap.sent(&frame(
-            GOAWAY,
-            0,
-            &[0, 0, 0, 1, 0, 0, 0, 11, b'w', b'h', b'y'],
-        ));
+        tap.sent(
+            &frame(GOAWAY, 0, &[0, 0, 0, 1, 0, 0, 0, 11, b'w', b'h', b'y']),
+            Moment(0),
+        );
         assert_eq!(tap.why_over(1), EdgeReason::Http2FlowControlError);
         assert_eq!(tap.why_over(3), EdgeReason::Http2Flood);
     }
@@ -342,11 +436,14 @@ mod tests {
     fn trailers_are_long_from_one_octet_past_the_ceiling_on_in_however_many_frames() {
         let mut tap = tap();
         for stream in [1, 3, 5] {
-            tap.received(&frame(HEADERS, stream, &vec![0; 2 * TRAILER_BYTES]));
-            tap.received(&frame(HEADERS, stream, &vec![0; TRAILER_BYTES]));
+            tap.received(
+                &frame(HEADERS, stream, &vec![0; 2 * TRAILER_BYTES]),
+                Moment(0),
+            );
+            tap.received(&frame(HEADERS, stream, &vec![0; TRAILER_BYTES]), Moment(0));
             assert!(!tap.had_long_trailers(stream));
             if stream == 3 {
-                tap.received(&frame(CONTINUATION, 3, &[0]));
+                tap.received(&frame(CONTINUATION, 3, &[0]), Moment(0));
             }
         }
         assert_eq!(
@@ -356,14 +453,59 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_that_is_spent_has_the_name_of_what_it_was_spent_on() {
+        for kind in Kind::ALL {
+            let (number, payload): (u8, &[u8]) = match kind {
+                Kind::Reset => (RST_STREAM, &[0, 0, 0, 8]),
+                Kind::ForcedReset => (RST_STREAM, &[0, 0, 0, 1]),
+                Kind::Ping => (PING, &[0; 8]),
+                Kind::Settings => (SETTINGS, &[]),
+                Kind::Priority => (PRIORITY_UPDATE, b"\0\0\0\x01u=1"),
+                Kind::EmptyData => (DATA, &[]),
+                Kind::Continuation => (CONTINUATION, &[0]),
+                Kind::WindowUpdate => (WINDOW_UPDATE, &[0, 0, 0, 1]),
+                Kind::Unknown => (0xfa, &[1]),
+            };
+            let mut tap = tap();
+            let one = frame(number, 1, payload);
+            for n in 0..=kind.budget().burst {
+                assert_eq!(tap.spent(), None, "{kind:?} after {n}");
+                match kind {
+                    Kind::ForcedReset => tap.sent(&one, Moment(0)),
+                    _ => tap.received(&one, Moment(0)),
+                }
+            }
+            assert_eq!(tap.spent(), Some(of_flood(kind)));
+            assert_eq!(tap.why_over(1), of_flood(kind));
+        }
+    }
+
+    #[test]
+    fn what_ends_a_stream_or_answers_costs_nothing() {
+        let mut tap = tap();
+        for kind in [DATA, PING] {
+            let mut last = frame(kind, 1, b"");
+            last[4] = END_STREAM_OR_ACK;
+            for _ in 0..1_000 {
+                tap.received(&last, Moment(0));
+            }
+        }
+        let own = frame(RST_STREAM, 1, &reset(8));
+        for _ in 0..1_000 {
+            tap.sent(&own, Moment(0)); // we gave up, or the origin did
+        }
+        assert_eq!(tap.spent(), None);
+    }
+
+    #[test]
     fn what_is_remembered_has_an_end() {
         let mut tap = tap();
         for stream in (1..).step_by(2).take(OPENED_KEPT + 1) {
-            tap.received(&frame(HEADERS, stream, b""));
+            tap.received(&frame(HEADERS, stream, b""), Moment(0));
         }
         assert_eq!((tap.opened.len(), tap.opened[0]), (OPENED_KEPT, 3));
         for stream in (1_000_000..).take(RESETS_KEPT + 1) {
-            tap.sent(&frame(RST_STREAM, stream, &reset(1)));
+            tap.sent(&frame(RST_STREAM, stream, &reset(1)), Moment(0));
         }
         assert_eq!(
             (tap.resets.len(), tap.resets[0].0),
@@ -396,8 +538,8 @@ mod tests {
         #[test]
         fn no_bytes_make_the_tap_panic(received in proptest::collection::vec(any::<u8>(), 0..600), sent in proptest::collection::vec(any::<u8>(), 0..600)) {
             let mut tap = tap();
-            tap.received(&received);
-            tap.sent(&sent);
+            tap.received(&received, Moment(0));
+            tap.sent(&sent, Moment(0));
         }
     }
 }

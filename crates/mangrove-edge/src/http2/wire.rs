@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::io::Stream;
 use crate::reason::Reason;
 use crate::tcp::Account;
+use crate::wheel::Wheel;
 
 use super::ahead::piece;
 use super::tap::Tap;
@@ -30,6 +31,7 @@ pub struct Wire {
 #[derive(Debug)]
 struct Shared {
     account: Rc<Account>,
+    wheel: Rc<Wheel>,
     stream: RefCell<Stream>,
     tap: RefCell<Tap>,
     ceiling: Arc<Ceiling>,
@@ -61,18 +63,14 @@ impl Drop for Shared {
 
 impl Wire {
     /// `most_ahead` is what answers may hold on it before they go on in small pieces.
-    pub(super) fn new(
-        stream: Stream,
-        account: Rc<Account>,
-        ceiling: Arc<Ceiling>,
-        most_ahead: u64,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, account: Rc<Account>, core: &Core, most_ahead: u64) -> Self {
         Self {
             shared: Rc::new(Shared {
                 account,
+                wheel: Rc::clone(&core.wheel),
                 stream: RefCell::new(stream),
-                tap: RefCell::new(Tap::new()),
-                ceiling,
+                tap: RefCell::new(Tap::new(core.wheel.now())),
+                ceiling: Arc::clone(&core.ceiling),
                 most_ahead,
                 told_ahead: Cell::new(0),
             }),
@@ -92,6 +90,11 @@ impl Wire {
     /// One stream that came to nothing before it was a request, and why.
     pub(super) fn next_refused(&self) -> Option<Reason> {
         self.shared.tap.borrow_mut().next_refused()
+    }
+
+    /// Why the connection should end, once the client has made us do more than its requests are worth.
+    pub(super) fn spent(&self) -> Option<Reason> {
+        self.shared.tap.borrow().spent().map(Into::into)
     }
 
     /// Why a stream is over that we have not ended.
@@ -153,10 +156,18 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.spent().is_some() {
+            return Poll::Pending; // whoever polls the connection looks why; see `Tap::spent`
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.shared.stream.borrow_mut()).poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
-        self.shared.with_tap(|tap| tap.received(read));
+        let now = self.shared.wheel.now();
+        self.shared.with_tap(|tap| tap.received(read, now));
+        if self.spent().is_some() {
+            buf.set_filled(before);
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -180,12 +191,13 @@ impl AsyncWrite for Wire {
             [one] => ready!(Pin::new(&mut *stream).poll_write(cx, one))?,
             several => ready!(Pin::new(&mut *stream).poll_write_vectored(cx, several))?,
         };
+        let now = self.shared.wheel.now();
         self.shared.with_tap(|tap| {
             let mut left = written;
             for slice in slices {
                 let sent = slice.get(..left.min(slice.len())).unwrap_or_default();
                 left -= sent.len();
-                tap.sent(sent);
+                tap.sent(sent, now);
             }
         });
         Poll::Ready(Ok(written))

@@ -11,6 +11,7 @@ pub(crate) const PROTOCOL_ERROR: Outcome = Outcome::Reset(1);
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -145,6 +146,39 @@ impl Http2 {
         stream
     }
 
+    /// Opens a stream with a field section in so many frames beyond the first, and nothing after it.
+    pub(crate) fn ask_in_crumbs(&mut self, fields: &[(&str, &str)], more: usize) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        let block = block_of(fields);
+        let size = block.len().div_ceil(more + 1);
+        let crumbs: Vec<&[u8]> = block.chunks(size).collect();
+        for (n, crumb) in crumbs.iter().enumerate() {
+            let (kind, ends) = match n {
+                0 => (HEADERS, END_STREAM),
+                _ => (CONTINUATION, 0),
+            };
+            let last = if n + 1 == crumbs.len() {
+                END_HEADERS
+            } else {
+                0
+            };
+            self.frame(kind, ends | last, stream, crumb);
+        }
+        stream
+    }
+
+    /// Waits for the next piece of an answer; says how long it is.
+    pub(crate) fn next_data(&mut self, stream: u32) -> usize {
+        loop {
+            match self.next_frame() {
+                (DATA, on, payload) if on == stream => return payload.len(),
+                (RST_STREAM | GOAWAY, _, payload) => panic!("no data: {payload:?}"),
+                _ => {}
+            }
+        }
+    }
+
     /// Ends the stream with trailers in as many frames as it takes.
     pub(crate) fn trailers_in_pieces(&mut self, stream: u32, fields: &[(&str, &str)]) {
         let block = block_of(fields);
@@ -220,7 +254,7 @@ impl Http2 {
 
     /// Sends bytes that are no frames; false when they are not taken.
     pub(crate) fn babbles(&mut self, bytes: usize) -> bool {
-        self.wire.try_send(vec![0; bytes])
+        self.wire.try_send(vec![0xff; bytes]) // zeros would be frames, and a flood of them
     }
 
     /// Leaves without a word.
@@ -238,7 +272,27 @@ impl Http2 {
         self.frame(HEADERS, flags, stream, &block);
     }
 
-    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    /// A PING, and everything up to its answer; false when the edge says GOAWAY instead.
+    pub(crate) fn is_heard(&mut self) -> bool {
+        self.frame(PING, 0, 0, &[7; 8]);
+        loop {
+            match self.next_frame() {
+                (PING, ..) => return true,
+                (GOAWAY, _, payload) => {
+                    self.outcomes
+                        .insert(0, Outcome::GoneAway(number(&payload[4..])));
+                    return false;
+                }
+                (RST_STREAM, on, payload) => {
+                    self.outcomes.insert(on, Outcome::Reset(number(&payload)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends any frame.
+    pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
         frame.extend([kind, flags]);
         frame.extend(stream.to_be_bytes());

@@ -18,6 +18,7 @@
 //! | `operator` | what an operator is told of the cache, and what a purge leaves |
 //! | `tls` | who a client is by the way it greets |
 //! | `readers` | whoever takes an answer slowly, or not at all |
+//! | `floods` | clients that make the edge work and ask for nothing |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
 #![allow(
@@ -35,6 +36,7 @@ mod cached;
 mod chunks;
 mod downgrade;
 mod expect;
+mod floods;
 mod forwarding;
 mod frames;
 mod heads;

@@ -36,6 +36,14 @@ impl Origin {
         Visit(Wire::new(stream))
     }
 
+    /// How many connections the edge has opened that were not accepted; they are let go.
+    pub(crate) fn unaccepted(&self) -> usize {
+        self.listener.set_nonblocking(true).unwrap();
+        let count = std::iter::from_fn(|| self.listener.accept().ok()).count();
+        self.listener.set_nonblocking(false).unwrap();
+        count
+    }
+
     /// True when the edge has opened no connection but those accepted.
     pub(crate) fn is_untouched(&self) -> bool {
         self.listener.set_nonblocking(true).unwrap();
