@@ -6,10 +6,11 @@ use crate::asked::{Asked, bypass_by_rule};
 use crate::directives::{DELTA_CEILING, ResponseDirectives, delta_seconds};
 use crate::fields::Fields;
 use crate::invalidate::names_itself;
+use crate::purge::check_tags;
 use crate::range::{AskedRange, ContentRange};
 use crate::reason::NotStored;
 use crate::rules::Rules;
-use crate::stored::{Content, Lifetime, LifetimeSource, Reuse, Stored};
+use crate::stored::{Content, Expiry, Lifetime, LifetimeSource, Reuse, Stored};
 use crate::targeted::{self, PolicyField};
 use crate::validator;
 use crate::vary::{VARIANT_BYTES, Vary, write_variant};
@@ -44,6 +45,7 @@ pub fn admit(
     if variant.len() > VARIANT_BYTES {
         return Err(NotStored::VaryTooWide);
     }
+    check_tags(response)?;
     let dates = Dates::read(response, times);
     let lifetime = lifetime(asked.path, response, &said, field, &dates, rules);
     check_lifetime(asked, response.status(), &said, lifetime)?;
@@ -61,6 +63,7 @@ pub fn admit(
         vary,
         variant: variant.into(),
         invalidated: false,
+        expiry: Expiry::default(),
     };
     check_use(&stored)?;
     Ok(stored)
@@ -103,6 +106,7 @@ pub(crate) fn is_withdrawn(updated: &Stored, response: &ResponseHead, rules: &Ru
     no_store
         || said.private
         || Vary::read(response).is_err()
+        || check_tags(response).is_err()
         || updated.variant.len() > VARIANT_BYTES
 }
 
@@ -112,6 +116,7 @@ pub(crate) fn restart_age(stored: &mut Stored, response: &ResponseHead, times: T
     stored.received_at = times.received_at;
     stored.initial_age = initial_age(response, &Dates::read(response, times), times);
     stored.invalidated = false;
+    stored.expiry = Expiry::default();
 }
 
 fn check_request(

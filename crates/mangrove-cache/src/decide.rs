@@ -123,12 +123,7 @@ fn why_not_fresh(asked: &Asked<'_>, stored: &Stored, now: UnixMillis) -> Result<
         return Err(Reason::NoCacheResponse);
     }
     let age = stored.age(now);
-    let Some(fresh_for) = stored
-        .lifetime
-        .seconds
-        .checked_sub(age)
-        .filter(|&left| left > 0)
-    else {
+    let Some(fresh_for) = stored.fresh_for(now) else {
         return Err(Reason::Stale);
     };
     let wants = asked.directives;

@@ -12,6 +12,7 @@
 //! 5. What the origin sends is stored if [`admit`] says so, or updates what is stored: [`freshen`] (304),
 //!    [`freshen_by_head`], [`combine`] (206). If it fails, [`on_error`] says whether the stored response serves instead.
 //!    If it answered an unsafe method, [`invalidated_keys`] go.
+//! 6. What an operator wants gone is written into a [`purge::Ledger`], which is asked about whatever was kept before.
 //!
 //! ```
 //! use mangrove_cache::{Action, Asked, Found, OriginState, Reason, Rules, Times, admit, decide};
@@ -51,6 +52,7 @@ pub mod memory;
 mod page;
 mod partial;
 mod pattern;
+pub mod purge;
 mod range;
 mod reason;
 mod revalidate;
@@ -88,7 +90,7 @@ pub use revalidate::{
 pub use rules::{
     BypassRules, DeviceRule, KeyRules, LifetimeRule, NegativeRule, QueryRule, Rules, WordsOfField,
 };
-pub use stored::{Content, Lifetime, LifetimeSource, Reuse, Stored};
+pub use stored::{Content, Expiry, Lifetime, LifetimeSource, Reuse, Stored};
 pub use targeted::{
     DICTIONARY_MEMBERS, PolicyField, dictionary, is_capability_of, policy,
     write_surrogate_capability,

@@ -7,6 +7,7 @@ use crate::compress::MEDIA_PATTERN_BYTES;
 use crate::directives::{DELTA_CEILING, WITHHELD_FIELDS};
 use crate::key::SORTED_PARAMETERS;
 use crate::pattern::{NAME_PATTERN_BYTES, PATTERN_BYTES, PATTERN_STARS};
+use crate::purge::{PREFIX_BYTES, TAG_BYTES, TAGS};
 use crate::range::{RANGES_ANSWERED, RANGES_ASKED};
 use crate::reason::{NotStored, Reason};
 use crate::stored::LifetimeSource;
@@ -135,6 +136,13 @@ const LIMITS: &[(&str, usize, &str)] = &[
         "bytes that tell a variant apart",
         VARIANT_BYTES,
         "not stored: `vary-too-wide`",
+    ),
+    ("tags of a response", TAGS, "not stored: `too-many-tags`"),
+    ("bytes of a tag", TAG_BYTES, "not stored: `too-many-tags`"),
+    (
+        "bytes of a prefix that is purged",
+        PREFIX_BYTES,
+        "no prefix",
     ),
     (
         "bytes of a line in which a site's words are looked for",

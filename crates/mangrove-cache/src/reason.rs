@@ -170,6 +170,8 @@ outcomes! {
             "Vary is not a list of field names.";
         VaryTooWide = "vary-too-wide", Forward::UriMiss, "a limit of the cache",
             "The response varies on more fields, or on longer values, than the cache keeps apart.";
+        TooManyTags = "too-many-tags", Forward::UriMiss, "a limit of the cache",
+            "The response has more tags, or longer ones, than can be purged by.";
         MustUnderstand = "must-understand", Forward::UriMiss, "RFC 9111 section 5.2.2.3",
             "The origin wants it stored only by who understands its status, and this cache does not.";
         StatusForOneRequest = "status-for-one-request", Forward::UriMiss, "RFC 9110 section 15; RFC 6585",

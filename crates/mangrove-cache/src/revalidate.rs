@@ -169,7 +169,7 @@ pub fn freshen_by_head(
         .flatten()
         .filter(|updated| !admit::is_withdrawn(updated, response, rules))
         .unwrap_or_else(|| {
-            let mut stale = stored.clone();
+            let stale = stored.clone();
             stale.expire(times.received_at);
             stale
         })

@@ -1,5 +1,7 @@
 //! What is kept about a response, and how old and how fresh it is (RFC 9111 section 4.2).
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use mangrove_http::{Known, UnixMillis};
 
 use crate::directives::DELTA_CEILING;
@@ -41,7 +43,43 @@ pub struct Stored {
     pub variant: Box<[u8]>,
     /// Whether it must not be used, not even stale, before the origin has confirmed it (section 4.4).
     pub invalidated: bool,
+    /// Since when it is stale whatever its lifetime says: a soft purge.
+    pub expiry: Expiry,
 }
+
+/// Since when something is stale in spite of its lifetime, if it is. The one part of what is stored that changes while
+/// others read it, so that a soft purge copies nothing: it only ever becomes earlier.
+#[derive(Debug)]
+pub struct Expiry(AtomicU64);
+
+impl Expiry {
+    const NEVER: u64 = u64::MAX;
+
+    fn at(&self) -> Option<UnixMillis> {
+        let at = self.0.load(Ordering::Relaxed);
+        (at != Self::NEVER).then_some(UnixMillis(at))
+    }
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Self(AtomicU64::new(Self::NEVER))
+    }
+}
+
+impl Clone for Expiry {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+impl PartialEq for Expiry {
+    fn eq(&self, other: &Self) -> bool {
+        self.at() == other.at()
+    }
+}
+
+impl Eq for Expiry {}
 
 /// How much of a representation is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,17 +173,36 @@ impl Stored {
 
     /// Whether it is fresh (section 4.2).
     pub fn is_fresh(&self, now: UnixMillis) -> bool {
-        self.age(now) < self.lifetime.seconds
+        self.fresh_for(now).is_some()
+    }
+
+    /// Seconds it stays fresh, at least one; `None` once it is stale. What has expired stays so, also should the clock be set
+    /// back.
+    pub fn fresh_for(&self, now: UnixMillis) -> Option<u32> {
+        let left = self.lifetime.seconds.checked_sub(self.age(now))?;
+        (left > 0 && self.expiry.at().is_none()).then_some(left)
     }
 
     /// Seconds it stays fresh; negative when it is stale: the `ttl` of `Cache-Status` (RFC 9211 section 2.4).
     pub fn ttl(&self, now: UnixMillis) -> i64 {
-        i64::from(self.lifetime.seconds) - i64::from(self.age(now))
+        match self.fresh_for(now) {
+            Some(left) => i64::from(left),
+            None => -i64::from(self.age(now).saturating_sub(self.stale_from_age())),
+        }
     }
 
     /// How long it has been stale, in seconds; `None` while it is fresh.
     pub fn staleness(&self, now: UnixMillis) -> Option<u32> {
-        self.age(now).checked_sub(self.lifetime.seconds)
+        match self.fresh_for(now) {
+            Some(_) => None,
+            None => Some(self.age(now).saturating_sub(self.stale_from_age())),
+        }
+    }
+
+    /// The age at which it became, or becomes, stale.
+    fn stale_from_age(&self) -> u32 {
+        let expired = self.expiry.at().map(|at| self.age(at));
+        expired.map_or(self.lifetime.seconds, |age| age.min(self.lifetime.seconds))
     }
 
     /// For how long it may be served stale while the origin is asked (RFC 5861 section 3), in seconds; 0 when it may not.
@@ -221,9 +278,10 @@ impl Stored {
         }
     }
 
-    /// Makes it stale as of `now`, so that what may be served stale still is: a soft purge.
-    pub fn expire(&mut self, now: UnixMillis) {
-        self.lifetime.seconds = self.lifetime.seconds.min(self.age(now));
+    /// Makes it stale as of `since`, so that what may be served stale still is: a soft purge. Of several the earliest counts.
+    pub fn expire(&self, since: UnixMillis) {
+        // A number by itself, which nothing else depends on; whoever tells others that it was set orders that.
+        self.expiry.0.fetch_min(since.0, Ordering::Relaxed);
     }
 
     /// Makes it unusable until the origin confirms it (section 4.4).

@@ -124,7 +124,7 @@ proptest! {
     #[test]
     fn a_purge_makes_nothing_fresher(fields in lines(), purged in 0..400_000_u64, more in 0..400_000_u64) {
         let Some(before) = stored(&fields, 0) else { return Ok(()) };
-        let mut after = before.clone();
+        let after = before.clone();
         after.expire(at(purged));
         prop_assert!(!after.is_fresh(at(purged)) && !after.is_fresh(at(purged + more)));
         prop_assert!(after.ttl(at(purged + more)) <= before.ttl(at(purged + more)));

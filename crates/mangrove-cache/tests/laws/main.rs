@@ -14,6 +14,7 @@ mod freshness;
 mod judged;
 mod kept;
 mod plain;
+mod purged;
 #[path = "../stories/talk.rs"]
 mod talk;
 mod world;

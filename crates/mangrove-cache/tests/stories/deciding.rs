@@ -539,7 +539,7 @@ fn what_is_fresh_stands_in_for_a_failed_confirmation_that_only_the_client_wanted
 
 #[test]
 fn a_purge_is_soft_or_hard() {
-    let mut soft = kept("max-age=60, stale-while-revalidate=10");
+    let soft = kept("max-age=60, stale-while-revalidate=10");
     soft.expire(at(5));
     assert_eq!(get_later("", &soft, 5).reason, Reason::StaleWhileRevalidate);
     assert_eq!(get_later("", &soft, 15).reason, Reason::Stale);

@@ -26,6 +26,7 @@ fn every_reason_not_to_store_has_its_case() {
     };
     let parts = [FRESH, ("content-type", "Multipart/ByteRanges; boundary=a")];
     let range = [("range", "bytes=0-4")];
+    let tags = vec!["t"; mangrove_cache::purge::TAGS + 1].join(" ");
     let cases = [
         (
             NotStored::CacheOff,
@@ -205,6 +206,16 @@ fn every_reason_not_to_store_has_its_case() {
         (
             NotStored::PartMultiple,
             Case("GET /a", &range, 206, &parts, plain()),
+        ),
+        (
+            NotStored::TooManyTags,
+            Case(
+                "GET /a",
+                &[],
+                200,
+                &[FRESH, ("surrogate-key", &tags)],
+                plain(),
+            ),
         ),
         (
             NotStored::TooLarge,
