@@ -8,6 +8,7 @@
     reason = "a target tells what it found by panicking, and the campaign catches it"
 )]
 
+use mangrove_cache::purge::{Filter, Force, Generation, Kind, Purge, Subject};
 use mangrove_cache::{
     AcceptedCodings, AskedRange, ByteRanges, ContentRange, EntityTag, PathPattern, RANGES_ANSWERED,
     RequestDirectives, ResponseDirectives, Rules, Satisfied, Stored, TagList, Times, VARY_FIELDS,
@@ -22,7 +23,7 @@ use crate::mutate::Grammar;
 use crate::targets::Target;
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 10] = [
+pub(crate) const TARGETS: [Target; 11] = [
     Target {
         name: "cache-control",
         about: "no line takes back what another restricts, and a plain reading finds the same",
@@ -76,6 +77,12 @@ pub(crate) const TARGETS: [Target; 10] = [
         about: "a pattern matches what a plain reading matches",
         grammar: PATTERN,
         run: path_pattern,
+    },
+    Target {
+        name: "purge",
+        about: "a filter is in the form that is compared, and a purge is written in one way",
+        grammar: PURGE,
+        run: purge,
     },
     Target {
         name: "admission",
@@ -278,6 +285,23 @@ const KEY: Grammar = Grammar {
         "?x",
     ],
     last: &["", "/", "?", "#"],
+};
+
+const PURGE: Grammar = Grammar {
+    first: &[
+        "/",
+        "/a",
+        "news.example",
+        "https://a/",
+        "[::1]",
+        "tag",
+        "\x01\x03\x00",
+        "\x01\x02\x01\x07\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x01\0s\x02\0\0\0/a",
+    ],
+    then: &[
+        "/", "..", ".", "%41", "%7e", "%", "a", "*", ",", " ", "?", ":80", "\0",
+    ],
+    last: &["", "/", "*", "."],
 };
 
 const PATTERN: Grammar = Grammar {
@@ -628,6 +652,34 @@ fn cache_key(input: &[u8]) {
     let scheme = Scheme::of(scheme.as_bytes()).expect("http or https");
     write_key(&rules, scheme, &head, &path, &mut asked);
     assert_eq!(asked, key);
+}
+
+fn purge(input: &[u8]) {
+    for kind in Kind::ALL {
+        let Ok(filter) = Filter::read(kind, input) else {
+            continue;
+        };
+        assert_eq!(filter.kind(), kind);
+        assert_eq!(filter.text().is_empty(), kind == Kind::All);
+        assert_eq!(Filter::read(kind, filter.text()).as_ref(), Ok(&filter));
+        let purge = Purge {
+            site: "news".into(),
+            filter,
+            force: Force::Soft,
+            generation: Generation(7),
+            at: UnixMillis(9),
+        };
+        let mut bytes = Vec::new();
+        purge.encode(&mut bytes).expect("a name of a site");
+        assert_eq!(Purge::decode(&bytes), Ok(purge));
+    }
+    if let Ok(purge) = Purge::decode(input) {
+        let mut bytes = Vec::new();
+        purge.encode(&mut bytes).expect("it was read");
+        assert_eq!(bytes, input);
+    }
+    let subject = Subject::of_key(input, None);
+    assert!(subject.is_meant_by(&Filter::all()));
 }
 
 fn path_pattern(input: &[u8]) {

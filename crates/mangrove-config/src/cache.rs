@@ -10,6 +10,7 @@ use mangrove_cache::{
     PolicyField, QueryRule, Rules, WordsOfField,
 };
 
+use crate::network::Network;
 use crate::pattern::{
     CookieName, CookiePattern, FieldName, FieldWord, LanguageTag, MediaTypes, ParameterPattern,
     Paths,
@@ -68,6 +69,8 @@ settings! {
             "The largest response that is kept; a larger one is passed on.";
         max_variants: u32 = 64, Count 1 ..= 1_024,
             "Copies of one URL that differ by Vary or by the keys above; with one more, the oldest goes.";
+        purge_from: Vec<Network> = Vec::new(), List 1 ..= 1_024,
+            "Addresses and networks whose PURGE lets go of the URL that it asks for, such as the application's own. Unset, nobody's does. Behind a balancer the visitor's address counts.";
     }
 }
 

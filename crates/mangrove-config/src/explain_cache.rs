@@ -33,6 +33,7 @@ pub(crate) const COVERED: &[&str] = &[
     "cache.store_set_cookie",
     "cache.obey_requests",
     "cache.targeted",
+    "cache.purge_from",
     "compress.",
 ];
 
@@ -65,6 +66,20 @@ pub(crate) fn explain_cache(cache: &CacheSettings, compress: &CompressSettings, 
                 page,
                 "reload",
                 "a visitor's Cache-Control does not reach past the cache",
+            );
+        }
+        if !cache.purge_from.is_empty() {
+            let mut from: Vec<String> = cache.purge_from.iter().map(ToString::to_string).collect();
+            let more = from.len().saturating_sub(LISTED);
+            from.truncate(LISTED);
+            let more = match more {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            line(
+                page,
+                "purge",
+                &format!("by PURGE from {}{more}", from.join(", ")),
             );
         }
         if cache.store_set_cookie {

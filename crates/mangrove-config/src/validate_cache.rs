@@ -28,6 +28,9 @@ pub(crate) fn check_cache(cache: &CacheSettings, faults: &mut Faults) {
         &cache.key_languages,
         |one, other| one == other,
     );
+    redundant(faults, "purge_from", &cache.purge_from, |one, other| {
+        one == other
+    });
     redundant(faults, "targeted", &cache.targeted, |one, other| {
         one == other
     });

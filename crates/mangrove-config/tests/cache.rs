@@ -726,3 +726,16 @@ fn what_holds_by_default_is_within_its_ceiling() {
         = lower `minimum_bytes` or raise `maximum_bytes`
     "#);
 }
+
+#[test]
+fn whoever_may_purge_is_listed_and_an_empty_list_is_refused() {
+    let page = explained("[site.cache]\npurge_from = ['192.0.2.0/24', '::1']");
+    assert!(page.contains("by PURGE from 192.0.2.0/24, ::1"), "{page}");
+    assert!(!explained("").contains("PURGE"));
+    let nobody = problems("[site.cache]\npurge_from = []");
+    assert!(nobody.contains("purge_from"), "{nobody}");
+    let twice = problems("[site.cache]\npurge_from = ['::1', '::1']");
+    assert!(twice.contains("listed twice"), "{twice}");
+    let wrong = problems("[site.cache]\npurge_from = ['news.example']");
+    assert!(wrong.contains("a network is written"), "{wrong}");
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mangrove_cache::{ContentRange, is_in_not_modified, write_unsatisfied};
 use mangrove_http::{Field, Known, ResponseHead, UnixMillis};
 
-use crate::cache::{Kept, KeptHead, is_told_afresh};
+use crate::cache::{Kept, KeptHead, is_for_caches, is_told_afresh};
 
 /// An answer that is the same for everyone, made when its snapshot was.
 #[derive(Debug)]
@@ -56,10 +56,13 @@ impl AnswerHead {
         }
     }
 
-    /// The fields, but for those that every answer is given afresh.
+    /// The fields, but for those that every answer is given afresh, and those that only caches are told.
     pub fn for_each_field(&self, mut look: impl FnMut(&Field<'_>)) {
         match self {
-            Self::Own(head) => head.fields().for_each(|field| look(&field)),
+            Self::Own(head) => {
+                let told = head.fields().filter(|field| !is_for_caches(field.known));
+                told.for_each(|field| look(&field));
+            }
             Self::Prepared(prepared) => prepared.head.fields().for_each(|field| look(&field)),
             Self::Kept(kept) => kept.for_each_field(look),
         }
@@ -150,7 +153,7 @@ impl KeptAnswer {
         };
         for field in head.fields().iter() {
             let told = match &self.form {
-                _ if is_told_afresh(field.known) => false,
+                _ if is_told_afresh(field.known) || is_for_caches(field.known) => false,
                 Form::Whole => true,
                 Form::NotModified => is_in_not_modified(&head.stored, &field),
                 Form::Part(_) => field.known != Known::ContentRange,

@@ -7,6 +7,7 @@ pub(crate) mod cache_door;
 mod core_thread;
 pub(crate) mod explain;
 pub(crate) mod parameters;
+pub(crate) mod purge_door;
 mod sockets;
 
 use std::cell::{Cell, RefCell};
@@ -29,6 +30,7 @@ use core_thread::{CoreOrder, CoreSeed, run_core};
 use sockets::Sockets;
 
 use crate::cache::Cache;
+use crate::cache::sweep::{ROUND_REST, STEP_REST};
 use crate::clock::Clock;
 use crate::compress::{Compressor, threads_for};
 use crate::core::Ceiling;
@@ -275,6 +277,7 @@ impl Edge {
             fills: self.cache.fills().len() as u64,
             fill_bytes: self.cache.fills().held(),
             followers: self.cache.fills().followers() as u64,
+            purges: self.cache.purge_counts(),
         };
         let cores: Vec<_> = self
             .cores
@@ -504,6 +507,17 @@ impl Edge {
                 if edge.files_changed() {
                     let _ = edge.reload_certificates(); // it complains by itself
                 }
+            }
+        });
+        let cache = Arc::clone(&self.cache);
+        tokio::task::spawn_local(async move {
+            loop {
+                cache.sweeps().called().await;
+                let mut round = cache.round();
+                while cache.sweep_some(&mut round) {
+                    tokio::time::sleep(STEP_REST).await;
+                }
+                tokio::time::sleep(ROUND_REST).await;
             }
         });
         self.watch_names();
@@ -790,6 +804,6 @@ fn in_words(problems: &[(String, crate::tls::TlsProblem)]) -> String {
 
 /// To the terminal or the journal: what an operator should know.
 #[allow(clippy::print_stderr)] // the edge's one way to speak to people
-fn complain(what: &str) {
+pub(crate) fn complain(what: &str) {
     eprintln!("mangrove edge: {what}");
 }

@@ -89,6 +89,10 @@ fixed! {
     count cache::FILLS_SHARE: "Of that, what answers on their way may take before they are kept: one part in so many.";
     count cache::FRONT_SLOTS: "Objects that a core finds without asking what all cores share.";
     count cache::SWEPT_PLACES: "Places of that front looked through for what is gone, each turn of the clock.";
+    count cache::LEDGER_ENTRIES: "Filters of purges remembered, of all sites together, in some 4 MiB; with one more, the older half of those of the site that has most become one about all of that site.";
+    count cache::sweep::STEP_PLACES: "Places of the memory that are looked through at once for what was purged.";
+    time cache::sweep::STEP_REST: "The rest between two such looks: a million URLs take some ten seconds, and a tenth of the keeper's time.";
+    time cache::sweep::ROUND_REST: "The rest between two rounds, so that many purges are one round.";
     count cache::fill::SHARDS: "Tables of answers on their way, each with its own lock.";
     bytes cache::fill::PIECE_BYTES: "What of an origin's answer is taken at once.";
     bytes cache::fill::WINDOW_BYTES: "Of an answer that will not be kept, how far its fastest reader may be ahead of the slowest.";
@@ -169,6 +173,8 @@ fixed! {
     count edge::cache_door::LIST_PAGES: "The most such looks for one page of the list.";
     count edge::cache_door::SITES_NAMED: "Sites named to an operator who mistyped one.";
     time edge::cache_door::FRONT_PATIENCE: "How long a core may take to tell of its own front before its numbers are left out.";
+    count edge::purge_door::PURGE_FILTERS: "URLs, prefixes, hosts or tags of one order to purge.";
+    count edge::explain::TAGS_TOLD: "Tags of one variant that an operator is told of.";
     count edge::explain::VARIANTS_TOLD: "Variants of one URL that an operator is told of; the rest are counted.";
     bytes edge::explain::VALUE_TOLD: "Of a field's value, what an operator is shown.";
     time admin::EXCHANGE: "An operator's exchange, from its first byte to its last.";

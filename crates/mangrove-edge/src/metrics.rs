@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use mangrove_cache::memory::Statistics as CacheStatistics;
+use mangrove_cache::purge::Kind;
 use mangrove_cache::{NotStored, Reason as CacheReason};
 use mangrove_http::{Method, Version};
 use prometheus_client::collector::Collector;
@@ -16,6 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::cache::sweep::PurgeCounts;
 use crate::cache::{CacheResult, CacheTale};
 use crate::module::Module;
 use crate::reason::Reason;
@@ -295,6 +297,8 @@ pub struct EdgeFacts {
     pub fill_bytes: u64,
     /// Requests that share them.
     pub followers: u64,
+    /// What was purged.
+    pub purges: PurgeCounts,
 }
 
 /// Renders everything in Prometheus text format.
@@ -494,6 +498,20 @@ impl Page {
             }
         }
         let mut family = out.encode_descriptor(
+            "mangrove_cache_purges",
+            "Filters purged, by what they are about, and whether what they mean is gone (hard) or stale (soft)",
+            None,
+            MetricType::Counter,
+        )?;
+        for (kind, forces) in Kind::ALL.iter().zip(self.facts.purges.purges) {
+            for (force, n) in ["hard", "soft"].into_iter().zip(forces) {
+                if n > 0 {
+                    let labels = [("kind", kind.name()), ("force", force)];
+                    Number(n, MetricType::Counter).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        let mut family = out.encode_descriptor(
             "mangrove_module_panics",
             "Panics caught at a module's border",
             None,
@@ -507,7 +525,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 27] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 32] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         [
@@ -570,6 +588,36 @@ impl Page {
                 "Bytes of them that have arrived",
                 Gauge,
                 self.facts.fill_bytes,
+            ),
+            (
+                "mangrove_cache_purge_entries",
+                "Filters of purges that are remembered",
+                Gauge,
+                self.facts.purges.entries,
+            ),
+            (
+                "mangrove_cache_purge_bytes",
+                "Bytes that remembering them takes",
+                Gauge,
+                self.facts.purges.bytes,
+            ),
+            (
+                "mangrove_cache_purges_folded",
+                "Filters that made room for others by becoming one about a whole site: more was purged than was asked",
+                Counter,
+                self.facts.purges.folded,
+            ),
+            (
+                "mangrove_cache_swept_urls",
+                "URLs that gave their memory back after a purge",
+                Counter,
+                self.facts.purges.urls,
+            ),
+            (
+                "mangrove_cache_swept_answers",
+                "Answers that gave their memory back after a purge",
+                Counter,
+                self.facts.purges.variants,
             ),
             (
                 "mangrove_http2_ahead_bytes",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mangrove_cache::{CompressRules, Rules};
-use mangrove_config::{OriginPolicy, OriginProtocol as Protocol, Settled};
+use mangrove_config::{Network, OriginPolicy, OriginProtocol as Protocol, Settled};
 use mangrove_http::{HeadLimits, Moment, ResponseHead, Version, contains};
 use rustls::ClientConfig;
 
@@ -79,6 +79,8 @@ pub struct Site {
     pub normalized_path: bool,
     /// What of its answers is kept, and for how long.
     pub cache: Option<SiteCache>,
+    /// Who may purge a URL by asking for it with PURGE.
+    pub purge_from: Box<[Network]>,
     /// Where its answers come from.
     pub kind: SiteKind,
 }
@@ -412,6 +414,7 @@ impl Snapshot {
                 cache: self.shared.all_rules(index).map(|(rules, compress)| {
                     SiteCache::new(&self.cache, &settings.name, rules, compress)
                 }),
+                purge_from: settings.cache.purge_from.as_slice().into(),
                 kind,
             })
         })))

@@ -150,6 +150,8 @@ refusals! {
         "That protocol is not offered on this site; continue with HTTP.";
     MethodNotAllowed = "method-not-allowed" 405 keep, "RFC 9110 section 15.5.6",
         "This method is not offered here; see the Allow field for those that are.";
+    PurgeNotAllowed = "purge-not-allowed" 403 keep, "the site's settings",
+        "PURGE is taken only from the addresses that the site lists in `purge_from`; use `mangrove purge`, or have yours listed.";
     LoopDetected = "loop-detected" 508 keep, "RFC 8586 section 2",
         "The request has already passed through this network; an origin points back to the edge.";
     MalformedCdnLoop = "malformed-cdn-loop" 400 keep, "RFC 8586 section 2",

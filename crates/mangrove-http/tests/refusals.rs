@@ -10,11 +10,12 @@ use mangrove_http::{
 };
 
 /// Reasons that need a deadline, a setting or a route: only the edge can find them.
-const FOUND_BY_THE_EDGE: [Refusal; 6] = [
+const FOUND_BY_THE_EDGE: [Refusal; 7] = [
     Refusal::MisdirectedRequest,
     Refusal::BodyTooLarge,
     Refusal::UpgradeNotAllowed,
     Refusal::MethodNotAllowed,
+    Refusal::PurgeNotAllowed,
     Refusal::HeadTimeout,
     Refusal::BodyTimeout,
 ];

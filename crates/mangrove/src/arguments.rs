@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::purge::Wanted;
+use crate::purge::{By, Wanted};
 use crate::source;
 
 /// Where state is kept when nobody says otherwise.
@@ -87,15 +87,20 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Cache(CacheCommand),
 
-    /// Let go of what is kept of one URL, or of a whole site, at once
+    /// Let go of what is kept: of a URL, a prefix, a host, a tag, or a whole site, at once
     #[command(after_help = "Examples:\n  \
         mangrove purge news --url https://news.example/a\n  \
+        mangrove purge news --tag article-7 --tag front --soft\n  \
+        mangrove purge news --prefix /sport/\n  \
         mangrove purge news --all\n\n\
         Whoever asks once this has returned gets what the origin says by then. Who was being answered gets the rest of \
         that answer. What the origin was asked for earlier is not kept. Edges that are only finishing their requests are \
         told as well. A URL is purged with all its variants; http and https are two URLs.\n\n\
-        Exits with 0 when every edge has purged, also if nothing was kept; with 1 when one has not, or the site or URL is \
-        none of theirs; with 2 when the command line is wrong.")]
+        With --soft what is kept is only stale from now on: it is still answered while the origin is asked or fails, where \
+        stale answers are allowed. If something must not be seen again, leave --soft out.\n\n\
+        One kind of filter at a time, up to 256 of it. An empty one is refused: nothing but --all is everything.\n\n\
+        Exits with 0 when every edge has purged, also if nothing was kept; with 1 when one has not, or the site, host or URL \
+        is none of theirs; with 2 when the command line is wrong.")]
     Purge(Purge),
 
     /// The data plane; started by `serve`
@@ -253,11 +258,27 @@ pub(crate) struct Purge {
 
     /// This URL, all of it as a visitor's browser shows it
     #[arg(long, value_name = "URL", group = "what")]
-    url: Option<String>,
+    url: Vec<String>,
+
+    /// Every path that begins so, on all hosts of the site: /news/ is a folder, /news is also /newsletter
+    #[arg(long, value_name = "PATH", group = "what")]
+    prefix: Vec<String>,
+
+    /// Everything of this host of the site, under http and https
+    #[arg(long, value_name = "HOST", group = "what")]
+    host: Vec<String>,
+
+    /// What the origin has given this tag, in Surrogate-Key or Cache-Tag
+    #[arg(long, value_name = "TAG", group = "what")]
+    tag: Vec<String>,
 
     /// Everything that is kept for the site
     #[arg(long, group = "what")]
     all: bool,
+
+    /// Leave it stale instead: still answered while the origin is asked or fails, where stale answers are allowed
+    #[arg(long)]
+    soft: bool,
 
     /// Print JSON, for a program to read: what each edge did
     #[arg(long)]
@@ -268,11 +289,20 @@ pub(crate) struct Purge {
 }
 
 impl Purge {
-    /// What is to be purged; the command line takes exactly one of the two.
+    /// What is to be purged; the command line takes exactly one kind.
     pub(crate) fn wanted(&self) -> Wanted {
-        match (&self.url, self.all) {
-            (None, true) => Wanted::All,
-            (url, _) => Wanted::Url(url.clone().unwrap_or_default()),
+        let lists = [
+            (By::Url, &self.url),
+            (By::Prefix, &self.prefix),
+            (By::Host, &self.host),
+            (By::Tag, &self.tag),
+        ];
+        let given = lists.into_iter().find(|(_, texts)| !texts.is_empty());
+        let (by, texts) = given.map_or((By::All, Vec::new()), |(by, texts)| (by, texts.clone()));
+        Wanted {
+            by,
+            texts,
+            soft: self.soft,
         }
     }
 }
@@ -358,23 +388,36 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(wanted(&["news", "--all"]).unwrap(), Wanted::All);
+        let of = |by, texts: &[&str], soft| Wanted {
+            by,
+            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+            soft,
+        };
+        assert_eq!(wanted(&["news", "--all"]).unwrap(), of(By::All, &[], false));
         let url = "https://news.example/";
         let one = wanted(&["news", "--url", url]).unwrap();
-        assert_eq!(one, Wanted::Url(url.into()));
+        assert_eq!(one, of(By::Url, &[url], false));
+        let two = wanted(&["news", "--tag", "a", "--soft", "--tag", "b"]).unwrap();
+        assert_eq!(two, of(By::Tag, &["a", "b"], true));
+        let prefix = wanted(&["news", "--prefix", "/a"]).unwrap();
+        assert_eq!(prefix, of(By::Prefix, &["/a"], false));
+        let host = wanted(&["news", "--host", "a"]).unwrap();
+        assert_eq!(host, of(By::Host, &["a"], false));
         for wrong in [
             &["news"][..],
+            &["news", "--soft"],
             &["--all"],
             &["news", "--url"],
             &["news", "--url", url, "--all"],
-            &["news", "--url", url, "--url", url],
+            &["news", "--url", url, "--tag", "a"],
+            &["news", "--prefix", "/a", "--host", "a"],
         ] {
             assert!(wanted(wrong).is_err(), "{wrong:?}");
         }
-        // The edge refuses an empty URL by name.
+        // The edge refuses an empty one by name.
         assert_eq!(
             wanted(&["news", "--url", ""]).unwrap(),
-            Wanted::Url(String::new())
+            of(By::Url, &[""], false)
         );
     }
 

@@ -12,10 +12,27 @@ use crate::terminal::{self, counted};
 
 /// What is to be purged of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// One URL.
-    Url(String),
-    /// Everything.
+pub(crate) struct Wanted {
+    /// By what it is told.
+    pub(crate) by: By,
+    /// Which; none for everything.
+    pub(crate) texts: Vec<String>,
+    /// Whether it may still be answered where what is stale may.
+    pub(crate) soft: bool,
+}
+
+/// By what one tells what is to be purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Its URL.
+    Url,
+    /// How its path begins.
+    Prefix,
+    /// Its host.
+    Host,
+    /// A tag that the origin gave it.
+    Tag,
+    /// It is the site's.
     All,
 }
 
@@ -26,15 +43,56 @@ struct Purged {
     edge: Generation,
     site: String,
     cached: bool,
-    variants: u64,
+    purge: String,
+    soft: bool,
+    filters: Vec<String>,
+    generation: u64,
+    #[serde(default)]
+    folded: Vec<Folded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    urls: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
+    variants: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fills: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     elsewhere: Option<String>,
+}
+
+/// Older purges that had to make room.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Folded {
+    site: String,
+    entries: u64,
+}
+
+impl Wanted {
+    /// As the edge wants to be asked.
+    fn line(&self, site: &str) -> String {
+        let mut line = format!("POST /purge?site={}", running::encoded(site));
+        match self.by {
+            By::All => line += "&all",
+            by => {
+                for text in &self.texts {
+                    line += &format!("&{}={}", by.name(), running::encoded(text));
+                }
+            }
+        }
+        if self.soft {
+            line += "&soft";
+        }
+        line
+    }
+}
+
+impl By {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Prefix => "prefix",
+            Self::Host => "host",
+            Self::Tag => "tag",
+            Self::All => "all",
+        }
+    }
 }
 
 /// What came of asking them all.
@@ -50,12 +108,7 @@ struct Outcome {
 
 /// Purges, and prints what was done and what it means.
 pub(crate) fn run(state: &Path, site: &str, wanted: &Wanted, json: bool) -> Result<ExitCode> {
-    let what = match wanted {
-        Wanted::Url(url) => format!("url={}", running::encoded(url)),
-        Wanted::All => "all".to_owned(),
-    };
-    let line = format!("POST /purge?site={}&{what}", running::encoded(site));
-    let outcome = sorted(running::ask_each(state, &line)?);
+    let outcome = sorted(running::ask_each(state, &wanted.line(site))?);
     if json {
         terminal::say(serde_json::to_string_pretty(&outcome.purged)?);
     } else if let Some(text) = in_words(wanted, &outcome) {
@@ -107,54 +160,91 @@ fn sorted(said: Vec<Said>) -> Outcome {
     outcome
 }
 
+/// Filters that are named; the rest are counted.
+const NAMED: usize = 3;
+
 fn in_words(wanted: &Wanted, outcome: &Outcome) -> Option<String> {
     let newest = outcome.purged.first()?;
     let site = &newest.site;
-    if !newest.cached && outcome.purged.iter().all(|purged| purged.variants == 0) {
+    let count = |of: fn(&Purged) -> Option<u64>| outcome.purged.iter().filter_map(of).sum::<u64>();
+    let (variants, fills) = (
+        count(|purged| purged.variants),
+        count(|purged| purged.fills),
+    );
+    if !newest.cached && variants == 0 {
         return Some(format!(
             "Nothing of site {site} is kept: its cache is off, or its answers are made at the edge. \
              There was nothing to purge."
         ));
     }
-    let variants = outcome.purged.iter().map(|purged| purged.variants).sum();
-    let kept = match variants {
-        0 => "nothing was kept".to_owned(),
-        _ => counted(variants, "answer was kept", "answers were kept"),
-    };
-    let mut text = match wanted {
-        Wanted::Url(url) => {
-            let url = terminal::shown(newest.url.as_deref().unwrap_or(url));
-            format!("Purged {url} of site {site}: {kept}")
-        }
-        Wanted::All => {
-            let urls = outcome.purged.iter().filter_map(|purged| purged.urls).sum();
-            let of_urls = match variants {
-                0 => String::new(),
-                _ => format!(", of {}", counted(urls, "URL", "URLs")),
-            };
-            format!("Purged everything of site {site}: {kept}{of_urls}")
-        }
-    };
-    let fills: u64 = outcome
-        .purged
+    let mut named: Vec<String> = newest
+        .filters
         .iter()
-        .filter_map(|purged| purged.fills)
-        .sum();
+        .map(|text| terminal::shown(text))
+        .collect();
+    let more = named.len().saturating_sub(NAMED);
+    named.truncate(NAMED);
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    let named = named.join(", ");
+    let done = match wanted.soft {
+        true => "Made stale",
+        false => "Purged",
+    };
+    let mut text = match wanted.by {
+        By::Url => format!("{done} {named} of site {site}"),
+        By::Prefix => format!("{done} of site {site} what begins with {named}"),
+        By::Host => format!("{done} of site {site} what is of the host {named}"),
+        By::Tag => format!("{done} of site {site} what is tagged {named}"),
+        By::All => format!("{done} everything of site {site}"),
+    };
+    if newest.variants.is_some() {
+        text += &match variants {
+            0 => ": nothing was kept".to_owned(),
+            _ => format!(
+                ": {}",
+                counted(variants, "answer was kept", "answers were kept")
+            ),
+        };
+    }
     if fills > 0 {
         let fetches = counted(fills, "fetch was", "fetches were");
         text += &format!(", and {fetches} under way");
     }
-    text += ".\nWhoever asks from now on gets what the origin says now. Who was being answered already gets the rest of \
-             that answer; nothing that the origin was asked for earlier is kept.";
+    text += match wanted.soft {
+        true => {
+            ".\nNothing of it is fresh from now on: the origin is asked before it is answered, or behind the visitor where \
+             stale answers are allowed. It stands in while the origin fails."
+        }
+        false => {
+            ".\nWhoever asks from now on gets what the origin says now. Who was being answered already gets the rest of \
+             that answer; nothing that the origin was asked for earlier is kept."
+        }
+    };
+    if newest.variants.is_none() {
+        text += "\nHow many answers that is was not counted: nothing is walked over. Their memory comes back by itself.";
+    }
+    for folded in outcome.purged.iter().flat_map(|purged| &purged.folded) {
+        let Folded { site, entries } = folded;
+        text += &format!(
+            "\nMore was purged than you asked: the ledger was full, and {entries} older purges of site {site} now count for \
+             all that was kept of that site before them."
+        );
+    }
     for purged in outcome.purged.iter().skip(1) {
-        let (edge, kept) = (purged.edge, purged.variants);
-        text += &format!("\nEdge {edge} has purged as well ({kept}).");
+        let edge = purged.edge;
+        let kept = purged.variants.map(|kept| format!(" ({kept})"));
+        text += &format!(
+            "\nEdge {edge} has purged as well{}.",
+            kept.unwrap_or_default()
+        );
     }
     for (edge, why) in &outcome.unconcerned {
         let why = terminal::shown(why);
         text += &format!("\nEdge {edge} has nothing of it: {why}");
     }
-    if let (0, Some(other)) = (variants, &newest.elsewhere) {
+    if let (Some(0), Some(other)) = (newest.variants, &newest.elsewhere) {
         let other = terminal::shown(other);
         text += &format!(
             "\nBut something is kept of {other}: http and https are two URLs to a cache. Purge it too if you meant it."
@@ -178,7 +268,8 @@ mod tests {
 
     fn purged(variants: u64) -> io::Result<Result<String, Refused>> {
         let text = format!(
-            "{{\"site\":\"news\",\"url\":\"http://a/\",\"cached\":true,\"variants\":{variants},\"fills\":1,\"elsewhere\":null}}"
+            "{{\"site\":\"news\",\"purge\":\"url\",\"soft\":false,\"filters\":[\"http://a/\"],\"generation\":2,\"cached\":true,\
+             \"variants\":{variants},\"fills\":1,\"elsewhere\":null,\"folded\":[]}}"
         );
         Ok(Ok(text))
     }
@@ -189,9 +280,45 @@ mod tests {
         Ok(Err(Refused { status, reason }))
     }
 
+    fn wanted(by: By, texts: &[&str], soft: bool) -> Wanted {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        Wanted { by, texts, soft }
+    }
+
+    #[test]
+    fn an_order_says_each_filter_and_how_hard() {
+        let line = |by, texts: &[&str], soft| wanted(by, texts, soft).line("news");
+        assert_eq!(line(By::All, &[], false), "POST /purge?site=news&all");
+        assert_eq!(
+            line(By::Tag, &["a&b", "c"], true),
+            "POST /purge?site=news&tag=a%26b&tag=c&soft"
+        );
+        assert_eq!(line(By::Url, &[""], false), "POST /purge?site=news&url=");
+    }
+
+    #[test]
+    fn what_costs_no_walk_is_told_without_a_number_and_what_was_folded_is_told() {
+        let tags = ["a", "b", "c", "d", "e"];
+        let text = format!(
+            "{{\"site\":\"news\",\"purge\":\"tag\",\"soft\":true,\"filters\":{tags:?},\"generation\":2,\"cached\":true,\
+             \"variants\":null,\"fills\":null,\"elsewhere\":null,\"folded\":[{{\"site\":\"shop\",\"entries\":9}}]}}"
+        );
+        let outcome = sorted(vec![said(9, Ok(Ok(text)))]);
+        let text = in_words(&wanted(By::Tag, &tags, true), &outcome).unwrap();
+        assert!(
+            text.starts_with("Made stale of site news what is tagged a, b, c, 2 more.\n"),
+            "{text}"
+        );
+        assert!(text.contains("stands in while the origin fails"), "{text}");
+        assert!(
+            text.contains("not counted") && text.contains("9 older purges of site shop"),
+            "{text}"
+        );
+    }
+
     #[test]
     fn what_was_purged_on_all_edges_is_told_as_one() {
-        let wanted = Wanted::Url("http://a/".into());
+        let wanted = wanted(By::Url, &["http://a/"], false);
         let outcome = sorted(vec![
             said(9, purged(2)),
             said(8, purged(1)),

@@ -148,10 +148,13 @@ fn a_newcomer_sees_a_miss_a_hit_and_why_and_purges() {
     assert!(told(&["cache", "list"]).1.contains(&url));
     assert!(told(&["cache", "stats"]).1.contains("1 URL, "));
 
-    for (purge, number) in [(&["--url", &*url][..], "1"), (&["--all"], "2")] {
+    for (purge, number, says) in [
+        (&["--url", &*url][..], "1", "1 answer was kept"),
+        (&["--all"], "2", "Purged everything of site a."),
+    ] {
         let (code, text) = told(&[&["purge", "a"], purge].concat());
         assert_eq!(code, Some(0), "{text}");
-        assert!(text.contains("1 answer was kept"), "{text}");
+        assert!(text.contains(says), "{text}");
         let (head, body) = asked();
         assert_eq!(body, number);
         assert!(status(&head).contains("fwd=uri-miss"), "{head}");

@@ -11,8 +11,8 @@
 //!          └► Failed               the origin failed: one more try, then everyone tells of it
 //! ```
 //!
-//! A fill belongs to a key and a *lane*: what the URL's answers are known to vary on. A purge withdraws the fills of its key:
-//! they go on for those who follow already, gain no new ones, and are not kept.
+//! A fill belongs to a key and a *lane*: what the URL's answers are known to vary on. What was purged meanwhile, or
+//! withdrawn by a change of its URL, goes on for those who follow already, gains no new ones, and is not kept.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use mangrove_cache::NotStored;
 use mangrove_cache::memory::KeyHash;
+use mangrove_cache::purge::Generation;
+use mangrove_cache::{Fields, NotStored};
 
 use super::object::{Kept, KeptHead, Object};
 use crate::body::Filled;
@@ -71,8 +72,8 @@ pub struct Fill {
     pub key: Box<[u8]>,
     /// Its hash.
     pub hash: KeyHash,
-    /// The cache's number when the origin was asked.
-    pub born: u64,
+    /// The number of the time when the origin was asked.
+    pub born: Generation,
     lane: Box<[u8]>,
     joinable: bool,
     home: Arc<Home>,
@@ -206,24 +207,24 @@ impl Fills {
         self.home.shard(hash).departures.load(Ordering::Acquire)
     }
 
-    /// Follows the fill of this key and lane, or begins one. With `joinable` false the fetch is for who asks alone: it
-    /// follows nobody and nobody follows it.
+    /// Follows the fill of this key and lane, or begins one, with the number of now. With `joinable` false the fetch is for
+    /// who asks alone: it follows nobody and nobody follows it. `is_current` says of a fill, by its number and by its fields
+    /// where they are there, whether a newcomer may still get it.
     pub fn enter(
         &self,
         hash: KeyHash,
         key: &[u8],
         lane: &[u8],
         joinable: bool,
-        born: u64,
-        floor: u64,
+        born: Generation,
+        is_current: impl Fn(Generation, Option<&Fields>) -> bool,
     ) -> Entered {
         let mut table = lock(&self.home.shard(hash).table);
         if joinable && let Some(fills) = table.get(key) {
             for fill in fills {
                 if fill.joinable
                     && *fill.lane == *lane
-                    && fill.born >= floor
-                    && let Some(follower) = fill.join()
+                    && let Some(follower) = fill.join(&is_current)
                 {
                     return Entered::Follower(follower);
                 }
@@ -268,6 +269,16 @@ impl Fills {
         fills.map(|fill| fill.lock().report()).collect()
     }
 
+    /// The lowest number of what is on its way.
+    pub fn oldest(&self) -> Option<Generation> {
+        let shards = self.home.shards.iter();
+        let of_shard = |shard: &Shard| {
+            let table = lock(&shard.table);
+            table.values().flatten().map(|fill| fill.born).min()
+        };
+        shards.filter_map(of_shard).min()
+    }
+
     /// What is on its way for this key is not wanted any more.
     pub(super) fn withdraw(&self, hash: KeyHash, key: &[u8]) {
         let fills = lock(&self.home.shard(hash).table).get(key).cloned();
@@ -307,13 +318,19 @@ impl Fill {
     }
 
     /// A seat, if it is not too late for one.
-    fn join(self: &Arc<Self>) -> Option<Follower> {
+    fn join(
+        self: &Arc<Self>,
+        is_current: impl Fn(Generation, Option<&Fields>) -> bool,
+    ) -> Option<Follower> {
         let mut state = self.lock();
-        let open = matches!(
-            state.phase,
-            Phase::Asked | Phase::Content(_) | Phase::Whole(_)
-        );
-        if state.withdrawn || !open || state.start > 0 {
+        let head = match &state.phase {
+            Phase::Asked => None,
+            Phase::Content(head) => Some(head),
+            Phase::Whole(whole) => Some(&whole.head),
+            _ => return None,
+        };
+        let fields = head.map(|head| &head.stored.fields);
+        if state.withdrawn || state.start > 0 || !is_current(self.born, fields) {
             return None;
         }
         state.joined += 1;
@@ -493,11 +510,15 @@ impl Leader {
         })
     }
 
-    /// Runs `keep` unless a purge has said that the answer is not wanted; no purge comes between. `None` also when the
-    /// answer is older than the site's floor.
-    pub fn keep<T>(&self, floor: u64, keep: impl FnOnce() -> Option<T>) -> Option<T> {
+    /// Runs `keep` unless the answer was withdrawn, or `is_alive` finds it purged. No withdrawal comes between; a purge may,
+    /// and then finds what was kept by its number.
+    pub fn keep<T>(
+        &self,
+        is_alive: impl FnOnce() -> bool,
+        keep: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
         let state = self.fill.lock();
-        if state.withdrawn || self.fill.born < floor {
+        if state.withdrawn || !is_alive() {
             return None;
         }
         let kept = keep();
@@ -531,7 +552,12 @@ impl Leader {
             // Only passed on: what is left is in the pieces.
             let head = Arc::clone(head);
             state.phase = Phase::Whole(Finished {
-                object: Arc::new(Object::new(head.stored.clone(), Arc::default(), 0, false)),
+                object: Arc::new(Object::new(
+                    head.stored.clone(),
+                    Arc::default(),
+                    self.fill.born,
+                    false,
+                )),
                 head,
                 _slot: None,
             });
@@ -740,7 +766,12 @@ mod tests {
 
     /// Pieces of an answer that will not be kept, taken ahead of a reader who reads nothing.
     fn taken_ahead(fills: &Fills, key: u8) -> (usize, Leader, Follower) {
-        let enter = || fills.enter(KeyHash(u64::from(key)), &[key], b"", true, 0, 0);
+        let enter = || {
+            let born = Generation::default();
+            fills.enter(KeyHash(u64::from(key)), &[key], b"", true, born, |_, _| {
+                true
+            })
+        };
         let (Entered::Leader(leader), Entered::Follower(follower)) = (enter(), enter()) else {
             panic!("the first leads and the second follows");
         };

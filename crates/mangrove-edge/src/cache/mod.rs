@@ -6,22 +6,25 @@
 //! look up ──► front (this core's, no lock) ──► memory (all cores') ──► fills (what is on its way) ──► origin
 //! ```
 //!
-//! A purge names what must not be answered any more. Of one URL it takes out what is kept and tells every fill under way
-//! that it is not wanted; of a site it raises a *floor*: whatever was asked for before has a lower number and is as good as
-//! gone. Neither waits for anyone, and neither can be undone by a fill that began earlier.
+//! A purge names what must not be answered any more. It is written into a ledger ([`mangrove_cache::purge`]), which a hit
+//! asks once about each object that is older than the purge, and a fill before it is joined or kept: nothing that began
+//! earlier can undo it. Nobody walks over what is kept while someone waits; of one URL it is taken out at once, the rest gives
+//! its memory back when the keeper comes round (`sweep.rs`).
 
 pub(crate) mod fill;
 mod kept_body;
 mod object;
+pub(crate) mod sweep;
 mod tale;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use mangrove_cache::memory::{Front, Held, KeyHash, Memory, Slot, Updated};
-use mangrove_cache::{Asked, CompressRules, Rules, Stored, select, write_key};
+use mangrove_cache::purge::{
+    Entered as Purged, Filter, Force, Generation, Kind, Ledger, SiteLedger, Subject, Verdict,
+};
+use mangrove_cache::{Asked, CompressRules, Fields, Rules, Stored, select, write_key};
 use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 use crate::compress::{Coding, Compressor};
@@ -40,17 +43,19 @@ pub(crate) const FRONT_SLOTS: usize = 16 * 1024;
 pub(crate) const SWEPT_PLACES: usize = 64;
 /// Of the memory's ceiling, what answers on their way may take before they are kept: one in so many.
 pub(crate) const FILLS_SHARE: u64 = 4;
+/// Filters of purges that are remembered, of all sites together: some 4 MiB. With one more, the older half of those of the
+/// site that has most become one about all of that site.
+pub(crate) const LEDGER_ENTRIES: usize = 64 * 1024;
+
 /// What all cores share.
 #[derive(Debug)]
 pub struct Cache {
     memory: Memory<Resource>,
     fills: Fills,
-    /// Counts purges of sites; whatever is asked for carries the number of its time.
-    generation: AtomicU64,
+    ledger: Ledger,
+    sweeps: sweep::Sweeps,
     /// Codes what is kept; without it everything stays as it is.
     compressor: Option<Compressor>,
-    /// By site: numbers below are gone.
-    floors: Mutex<HashMap<Box<str>, Arc<AtomicU64>>>,
 }
 
 impl Cache {
@@ -60,9 +65,9 @@ impl Cache {
         Arc::new(Self {
             memory: Memory::new(ceiling - for_fills, seed),
             fills: Fills::new(for_fills),
-            generation: AtomicU64::new(1),
+            ledger: Ledger::new(seed, LEDGER_ENTRIES),
+            sweeps: sweep::Sweeps::default(),
             compressor,
-            floors: Mutex::default(),
         })
     }
 
@@ -76,31 +81,39 @@ impl Cache {
         &self.fills
     }
 
-    /// The number of now, for what is asked for now.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    /// What was purged.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
-    /// The floor of a site, by its name: the same for as long as the process lives, whatever is reloaded.
-    pub fn floor(&self, site: &str) -> Arc<AtomicU64> {
-        let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(floors.entry(site.into()).or_default())
+    /// What gives memory back after purges.
+    pub(crate) fn sweeps(&self) -> &sweep::Sweeps {
+        &self.sweeps
     }
 
-    /// Nothing that was asked for before now is answered for this site again.
-    pub fn purge_site(&self, site: &str) {
-        let floor = self.floor(site);
-        let next = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
-        floor.fetch_max(next, Ordering::AcqRel);
+    /// Nothing of a site that was asked for before now, and that one of `filters` means, is answered again, or not as fresh.
+    /// What is kept of a URL purged hard is let go of at once.
+    pub fn purge(&self, site: &str, filters: &[Filter], force: Force, at: UnixMillis) -> Purged {
+        let purged = self.ledger.purge(site, filters, force, at);
+        for filter in filters {
+            if filter.kind() == Kind::Url && force == Force::Hard {
+                let mut key = prefix_of(site);
+                key.extend_from_slice(filter.text());
+                self.take_out(&key);
+            }
+            self.sweeps.count(filter.kind(), force);
+        }
+        self.sweeps.call();
+        purged
     }
 
-    /// Nothing that was asked for before now is answered for this key again; says how many variants were kept.
-    pub fn purge_key(&self, key: &[u8]) -> usize {
+    /// Lets go of what is kept under a key, and keeps nothing that is on its way for it. For what a visitor may cause: the
+    /// ledger has no entry of it, so that no visitor can fill that.
+    pub fn take_out(&self, key: &[u8]) {
         let hash = self.memory.hash(key);
         // First the fills: one that ends between the two is refused its place, one that ended before is taken out.
         self.fills.withdraw(hash, key);
-        let taken = self.memory.remove(hash, key);
-        taken.map_or(0, |slot| slot.value().variants.len())
+        self.memory.remove(hash, key);
     }
 
     /// What is kept under a key now, without counting it as a hit or a miss.
@@ -115,14 +128,14 @@ impl Cache {
         hash: KeyHash,
         key: &[u8],
         object: &Arc<Object>,
-        rules: &Rules,
-        floor: u64,
+        site: &SiteCache,
     ) -> Option<Kept> {
+        let is_alive = |known: &Object| site.is_alive(key, known);
         let mut kept = Arc::clone(object);
         let updated = self.memory.update(hash, key, |there| {
             let there = there.map(|slot| slot.value());
-            kept = Resource::combined(there, object, rules, floor);
-            let resource = Resource::with(there, &kept, rules, floor);
+            kept = Resource::combined(there, object, &site.rules, is_alive);
+            let resource = Resource::with(there, &kept, &site.rules, is_alive);
             let weight = resource.weight();
             Some((resource, weight))
         });
@@ -184,7 +197,8 @@ pub struct SiteCache {
     pub compress: Arc<CompressRules>,
     /// What its keys begin with, so that no site ever finds what is another's.
     prefix: Box<[u8]>,
-    floor: Arc<AtomicU64>,
+    /// What of it was purged.
+    ledger: Arc<SiteLedger>,
 }
 
 impl SiteCache {
@@ -194,13 +208,27 @@ impl SiteCache {
             rules,
             compress,
             prefix: prefix_of(site).into(),
-            floor: cache.floor(site),
+            ledger: cache.ledger.site(site),
         }
     }
 
-    /// Numbers below are gone.
-    pub fn floor(&self) -> u64 {
-        self.floor.load(Ordering::Acquire)
+    /// Whether what is kept under a key may be answered: no purge has taken it. Sees to it that what was purged softly is
+    /// stale. On the way of every hit.
+    #[inline]
+    pub fn is_alive(&self, key: &[u8], object: &Object) -> bool {
+        object.is_alive(&self.ledger, self.url_of(key))
+    }
+
+    /// Whether what was asked for with a number, under a key, is still what a newcomer may get as fresh. Without fields its
+    /// tags are not known yet.
+    pub fn is_current(&self, key: &[u8], born: Generation, fields: Option<&Fields>) -> bool {
+        let subject = || Subject::of_key(self.url_of(key), fields);
+        born >= self.ledger.version()
+            || self.ledger.verdict(born, &subject()).verdict == Verdict::Alive
+    }
+
+    fn url_of<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        key.get(self.prefix.len()..).unwrap_or_default()
     }
 
     /// What its keys begin with.
@@ -214,6 +242,12 @@ pub fn prefix_of(site: &str) -> Vec<u8> {
     let mut prefix = site.as_bytes().to_vec();
     prefix.push(0);
     prefix
+}
+
+/// A key's site and the URL under it.
+pub(crate) fn split_key(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (site, url) = key.split_at_checked(key.iter().position(|&b| b == 0)?)?;
+    Some((site, url.get(1..)?))
 }
 
 /// One core's way into the cache.
@@ -239,6 +273,8 @@ pub struct Found {
     pub slot: Option<Held<Resource>>,
     /// Which of it answers the request.
     pub at: Option<usize>,
+    /// Whether there is anything that was not purged, for this request or for others.
+    pub alive: bool,
     /// [`Fills::departures`] before anything was looked for in what all cores share.
     pub departures: u64,
 }
@@ -246,12 +282,10 @@ pub struct Found {
 impl Found {
     /// As the decisions want to be told.
     pub fn for_decision(&self) -> mangrove_cache::Found<'_> {
-        match (&self.slot, self.stored()) {
-            (_, Some(stored)) => mangrove_cache::Found::This(stored),
-            (Some(slot), None) if !slot.value().variants.is_empty() => {
-                mangrove_cache::Found::OtherVariants
-            }
-            _ => mangrove_cache::Found::Nothing,
+        match self.stored() {
+            Some(stored) => mangrove_cache::Found::This(stored),
+            None if self.alive => mangrove_cache::Found::OtherVariants,
+            None => mangrove_cache::Found::Nothing,
         }
     }
 
@@ -294,13 +328,24 @@ impl CoreCache {
             let shared = memory.lookup(hash, &scratch.key);
             slot = shared.map(|shared| front.keep(shared));
         }
-        let at = slot
-            .as_ref()
-            .and_then(|slot| choose(slot.value(), asked.request, site, &mut scratch.variant));
+        let resource = slot.as_ref().map(|slot| slot.value());
+        let is_alive = |object: &Object| site.is_alive(&scratch.key, object);
+        let at = resource.and_then(|resource| {
+            choose(
+                resource,
+                asked.request,
+                site,
+                &mut scratch.variant,
+                is_alive,
+            )
+        });
+        let mut others = resource.into_iter().flat_map(|all| &all.variants);
+        let alive = at.is_some() || others.any(|object| is_alive(object));
         Found {
             hash,
             slot,
             at,
+            alive,
             departures,
         }
     }
@@ -333,11 +378,12 @@ fn choose(
     request: &RequestHead,
     site: &SiteCache,
     scratch: &mut Vec<u8>,
+    is_alive: impl Fn(&Object) -> bool,
 ) -> Option<usize> {
     let all = resource.variants.iter().map(|object| &object.head.stored);
     let at = select(all, request, &site.rules, scratch)?;
     let object = resource.variants.get(at)?;
-    (object.born >= site.floor()).then_some(at)
+    is_alive(object).then_some(at)
 }
 
 /// Whether the key's answers are known to be of no use to anyone but who asked, so that nobody waits for another's.
@@ -348,4 +394,9 @@ pub fn is_uncollapsible(slot: Option<&Held<Resource>>, now: UnixMillis) -> bool 
 /// Fields that are told for each answer afresh, whatever was kept.
 pub(crate) fn is_told_afresh(known: Known) -> bool {
     matches!(known, Known::ContentLength | Known::XRequestId | Known::Age)
+}
+
+/// Fields that a visitor is not told: tags are between the origin and its caches, and would tell others how a site is made.
+pub(crate) fn is_for_caches(known: Known) -> bool {
+    matches!(known, Known::SurrogateKey | Known::CacheTag)
 }

@@ -1,14 +1,15 @@
 //! One answer that is kept, and all that are kept of one URL.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use mangrove_cache::memory::{Held, Slot};
+use mangrove_cache::purge::{Generation, SiteLedger, Subject, Verdict};
 use mangrove_cache::{Fields, Interval, Place, Rules, Stored, combine, place_for};
 use mangrove_http::{Known, UnixMillis};
 
-use super::is_told_afresh;
+use super::{is_for_caches, is_told_afresh};
 use crate::answer_head::push_field;
 use crate::body::CHUNK_BYTES;
 use crate::compress::{Coding, coded_fields};
@@ -23,7 +24,7 @@ pub struct KeptHead {
     pub stored: Stored,
     /// The fields that are told, where they are not those of `stored`.
     told: Option<Fields>,
-    /// Its field lines as HTTP/1 writes them, but for those that are told afresh each time.
+    /// Its field lines as HTTP/1 writes them, but for those that are told afresh each time or to nobody.
     pub http1_fields: Box<[u8]>,
     /// Whether `Date` is among them.
     pub dated: bool,
@@ -44,7 +45,7 @@ impl KeptHead {
     fn telling(stored: Stored, told: Option<Fields>) -> Arc<Self> {
         let (mut lines, mut dated) = (Vec::new(), false);
         for field in told.as_ref().unwrap_or(&stored.fields).iter() {
-            if is_told_afresh(field.known) {
+            if is_told_afresh(field.known) || is_for_caches(field.known) {
                 continue;
             }
             dated |= field.known == Known::Date;
@@ -58,7 +59,7 @@ impl KeptHead {
         })
     }
 
-    /// The fields that are told.
+    /// The fields that are told, and those that only caches are.
     pub fn fields(&self) -> &Fields {
         self.told.as_ref().unwrap_or(&self.stored.fields)
     }
@@ -76,8 +77,10 @@ pub struct Object {
     pub head: Arc<KeptHead>,
     /// The content in pieces of at most [`CHUNK_BYTES`].
     pub content: Arc<Content>,
-    /// The cache's number when its origin was asked.
-    pub born: u64,
+    /// The number of the time when its origin was asked.
+    pub born: Generation,
+    /// The version of the site's purges in which it was found alive last; at first, that of its birth.
+    checked: AtomicU64,
     /// The same content in codings; none of them has forms of its own.
     forms: Vec<(Coding, Arc<Object>)>,
     /// Whether the content may be coded.
@@ -190,12 +193,12 @@ impl Content {
 
 impl Object {
     /// An object whose content is there as it is, and perhaps may be coded.
-    pub fn new(stored: Stored, content: Arc<Content>, born: u64, codable: bool) -> Self {
+    pub fn new(stored: Stored, content: Arc<Content>, born: Generation, codable: bool) -> Self {
         Self::with_forms(stored, content, born, codable.then_some(&[]), 0)
     }
 
     /// An object of `stored` with the content and the coded forms of this one, unless it may not be coded any more.
-    pub fn renewed(&self, stored: Stored, born: u64, codable: bool) -> Self {
+    pub fn renewed(&self, stored: Stored, born: Generation, codable: bool) -> Self {
         let forms: Vec<_> = self
             .forms
             .iter()
@@ -221,7 +224,7 @@ impl Object {
     fn with_forms(
         stored: Stored,
         content: Arc<Content>,
-        born: u64,
+        born: Generation,
         forms: Option<&[(Coding, Arc<Content>)]>,
         codings: u8,
     ) -> Self {
@@ -246,8 +249,36 @@ impl Object {
             },
             content,
             born,
+            checked: AtomicU64::new(born.0),
             codings: AtomicU8::new(codings),
         }
+    }
+
+    /// Whether no purge has taken it; `url` is its key, without the site's prefix. What was purged softly is stale afterwards.
+    ///
+    /// A hit reads two numbers. Only if a purge of its site has come since it was looked at last is the ledger asked.
+    #[inline]
+    pub fn is_alive(&self, ledger: &SiteLedger, url: &[u8]) -> bool {
+        // Acquire: whoever sees that it was looked at sees what came of it, an expiry.
+        let checked = Generation(self.checked.load(Ordering::Acquire));
+        checked >= ledger.version() || self.ask(ledger, url)
+    }
+
+    #[cold]
+    fn ask(&self, ledger: &SiteLedger, url: &[u8]) -> bool {
+        let subject = Subject::of_key(url, Some(&self.head.stored.fields));
+        let asked = ledger.verdict(self.born, &subject);
+        match asked.verdict {
+            Verdict::Alive => {}
+            Verdict::StaleSince(since) => {
+                self.head.stored.expire(since);
+                let forms = self.forms.iter();
+                forms.for_each(|(_, form)| form.head.stored.expire(since));
+            }
+            Verdict::Gone => return false,
+        }
+        self.checked.fetch_max(asked.version.0, Ordering::Release);
+        true
     }
 
     /// Whether the content may be coded.
@@ -327,12 +358,17 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// What is there, with `object` in its place; without what a purge of the site has left behind.
-    pub fn with(there: Option<&Resource>, object: &Arc<Object>, rules: &Rules, floor: u64) -> Self {
+    /// What is there, with `object` in its place; without what purges have left behind.
+    pub fn with(
+        there: Option<&Resource>,
+        object: &Arc<Object>,
+        rules: &Rules,
+        is_alive: impl Fn(&Object) -> bool,
+    ) -> Self {
         let mut variants: Vec<Arc<Object>> = there
             .into_iter()
             .flat_map(|resource| &resource.variants)
-            .filter(|known| known.born >= floor)
+            .filter(|known| is_alive(known))
             .cloned()
             .collect();
         let all = variants.iter().map(|known| &known.head.stored);
@@ -355,7 +391,7 @@ impl Resource {
         there: Option<&Resource>,
         object: &Arc<Object>,
         rules: &Rules,
-        floor: u64,
+        is_alive: impl Fn(&Object) -> bool,
     ) -> Arc<Object> {
         let Some(there) = there else {
             return Arc::clone(object);
@@ -364,7 +400,7 @@ impl Resource {
         let Place::Instead(at) = place_for(&object.head.stored, all, rules) else {
             return Arc::clone(object);
         };
-        let old = there.variants.get(at).filter(|old| old.born >= floor);
+        let old = there.variants.get(at).filter(|old| is_alive(old));
         let combined = old.and_then(|old| {
             let combined = combine(&old.head.stored, &object.head.stored)?;
             let mut pieces = Vec::new();
@@ -393,6 +429,15 @@ impl Resource {
             .filter(|known| !Arc::ptr_eq(known, object));
         Self {
             variants: others.cloned().collect(),
+            uncollapsible_until: self.uncollapsible_until,
+        }
+    }
+
+    /// The same without what purges have left behind.
+    pub fn living(&self, is_alive: impl Fn(&Object) -> bool) -> Self {
+        let living = self.variants.iter().filter(|known| is_alive(known));
+        Self {
+            variants: living.cloned().collect(),
             uncollapsible_until: self.uncollapsible_until,
         }
     }

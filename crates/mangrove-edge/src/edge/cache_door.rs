@@ -1,12 +1,13 @@
-//! The operator's doors to the cache: what it holds and why, and orders to let go of it.
+//! The operator's doors to the cache: what it holds and why.
 //!
-//! Whoever asks is told in JSON; the words a person reads are made by the command line. A purge is exact and holds from the
-//! moment its answer is written: what was kept is not answered any more, and what was asked for earlier is never kept.
+//! Whoever asks is told in JSON; the words a person reads are made by the command line. What was purged is told by nobody,
+//! whether its memory has been given back or not.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mangrove_cache::memory::Slot;
+use mangrove_cache::purge::SiteLedger;
 use mangrove_cache::{Rules, write_key};
 use mangrove_config::PathPolicy;
 use mangrove_http::Scheme;
@@ -18,7 +19,7 @@ use super::explain::{self, VARIANTS_TOLD};
 use super::parameters::{Parameter, Parameters, Url};
 use super::{CoreHandle, Edge, STALLED};
 use crate::admin::Reply;
-use crate::cache::{CacheResult, Resource, prefix_of};
+use crate::cache::{CacheResult, Object, Resource, prefix_of, split_key};
 use crate::snapshot::SharedSnapshot;
 
 /// Places of the memory that are looked at together; a page of the list ends with the first so many URLs.
@@ -31,9 +32,22 @@ pub(crate) const SITES_NAMED: usize = 20;
 pub(crate) const FRONT_PATIENCE: Duration = STALLED;
 
 /// What is kept under one key.
-struct KeptUnder {
-    key: Vec<u8>,
+pub(super) struct KeptUnder {
+    pub(super) key: Vec<u8>,
     slot: Option<Arc<Slot<Resource>>>,
+    ledger: Arc<SiteLedger>,
+}
+
+impl KeptUnder {
+    /// What was not purged.
+    pub(super) fn living(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let variants = self.slot.iter().flat_map(|slot| &slot.value().variants);
+        variants.filter(|object| self.is_alive(object))
+    }
+
+    fn is_alive(&self, object: &Object) -> bool {
+        object.is_alive(&self.ledger, url_of(&self.key))
+    }
 }
 
 impl Edge {
@@ -143,8 +157,9 @@ impl Edge {
                 if site.is_some_and(|site| site != name) {
                     return None;
                 }
-                let (floor, now) = (self.floor_of(name), self.clock.wall());
-                explain::row(name.as_bytes(), url, slot.value(), floor, now)
+                let (ledger, now) = (self.cache.ledger().site(name), self.clock.wall());
+                let is_alive = |object: &Object| object.is_alive(&ledger, url);
+                explain::row(name.as_bytes(), url, slot.value(), is_alive, now)
             }));
             next = page.next;
             tokio::task::yield_now().await; // others ask the keeper too
@@ -167,7 +182,7 @@ impl Edge {
         let snapshot = self.snapshot.borrow();
         let site = match said.value("site") {
             Some(name) => named(&snapshot, name)?,
-            None => hosting(&snapshot, &url)?,
+            None => hosting(&snapshot, url.request.host())?,
         };
         let name = site_name(&snapshot, site);
         let Some(rules) = snapshot.rules(site) else {
@@ -176,7 +191,7 @@ impl Edge {
                 &json!({ "site": name, "cached": false, "kept": [], "left_out": 0, "fills": [], "elsewhere": null }),
             ));
         };
-        let (now, floor) = (self.clock.wall(), self.floor_of(name));
+        let now = self.clock.wall();
         let under = self.kept_under(name, &url, url.scheme, &rules);
         let as_seen = match sees_normal(&snapshot, site) {
             true => under.first(),
@@ -184,14 +199,9 @@ impl Edge {
         };
         let path = &url.normal;
         let variants = || {
-            under.iter().flat_map(|kept| {
-                let variants = kept
-                    .slot
-                    .iter()
-                    .flat_map(|slot| slot.value().variants.iter());
-                let alive = variants.filter(|object| object.born >= floor);
-                alive.map(move |object| (&kept.key, object))
-            })
+            under
+                .iter()
+                .flat_map(|kept| kept.living().map(move |object| (&kept.key, object)))
         };
         let told: Vec<Value> = variants()
             .take(VARIANTS_TOLD)
@@ -212,7 +222,8 @@ impl Edge {
             })
             .collect();
         let resource = as_seen.and_then(|kept| kept.slot.as_ref().map(|slot| slot.value()));
-        let plain = explain::plain_get(resource, &url.request, path, &rules, floor, now);
+        let is_alive = |object: &Object| as_seen.is_some_and(|kept| kept.is_alive(object));
+        let plain = explain::plain_get(resource, &url.request, path, &rules, is_alive, now);
         Ok(Reply::json(
             200,
             &json!({
@@ -223,141 +234,32 @@ impl Edge {
                 "left_out": variants().count().saturating_sub(VARIANTS_TOLD),
                 "fills": fills,
                 "plain_get": plain,
-                "elsewhere": self.elsewhere(name, &url, &rules, floor),
+                "elsewhere": self.elsewhere(name, &url, &rules),
             }),
         ))
     }
 
     /// The same URL under the other scheme, if something is kept of that: the mistake one makes at night.
-    fn elsewhere(&self, site: &str, url: &Url, rules: &Rules, floor: u64) -> Option<String> {
+    pub(super) fn elsewhere(&self, site: &str, url: &Url, rules: &Rules) -> Option<String> {
         let other = match url.scheme {
             Scheme::Http => Scheme::Https,
             Scheme::Https => Scheme::Http,
         };
         let under = self.kept_under(site, url, other, rules);
-        let holds = |kept: &&KeptUnder| {
-            let mut variants = kept.slot.iter().flat_map(|slot| &slot.value().variants);
-            variants.any(|object| object.born >= floor)
-        };
+        let holds = |kept: &&KeptUnder| kept.living().next().is_some();
         under.iter().find(holds).map(|kept| text_of(&kept.key))
-    }
-
-    /// `POST /purge?site=NAME&url=URL` or `POST /purge?site=NAME&all`: from now on nothing is answered that was kept, or
-    /// asked for, before.
-    pub async fn purge(&self, query: Option<&[u8]>) -> Reply {
-        let known = [
-            Parameter::Value("site"),
-            Parameter::Value("url"),
-            Parameter::Flag("all"),
-        ];
-        let said = match Parameters::read(query, &known) {
-            Ok(said) => said,
-            Err(refused) => return refused,
-        };
-        let what = "say what to purge of which site: site=NAME and either url=URL or all";
-        let Some(site) = said.value("site") else {
-            return Reply::error(400, what);
-        };
-        match (said.value("url"), said.has("all")) {
-            (Some(url), false) => self.purge_url(site, url).unwrap_or_else(|refused| refused),
-            (None, true) => self.purge_all(site).await,
-            _ => Reply::error(400, what),
-        }
-    }
-
-    fn purge_url(&self, site: &str, url: &str) -> Result<Reply, Reply> {
-        let url = Url::read(url)?;
-        let snapshot = self.snapshot.borrow();
-        let index = named(&snapshot, site)?;
-        let host = hosting(&snapshot, &url)?;
-        if host != index {
-            let (host, owner) = (text_of(url.request.host()), site_name(&snapshot, host));
-            return Err(Reply::error(
-                409,
-                format!(
-                    "the host {host} belongs to site {owner}, not to {site}: nothing was purged"
-                ),
-            ));
-        }
-        let Some(rules) = snapshot.rules(index) else {
-            let nothing = json!({ "site": site, "cached": false, "variants": 0, "fills": 0 });
-            return Ok(Reply::json(200, &nothing));
-        };
-        let floor = self.floor_of(site);
-        let (mut variants, mut fills) = (0, 0);
-        let under = self.kept_under(site, &url, url.scheme, &rules);
-        for kept in &under {
-            let hash = self.cache.memory().hash(&kept.key);
-            fills += self.cache.fills().report(hash, &kept.key).len();
-            let alive = |slot: &Arc<Slot<Resource>>| {
-                let variants = slot.value().variants.iter();
-                variants.filter(|object| object.born >= floor).count()
-            };
-            // What a purge of the site has left behind was not kept any more.
-            let gone_before =
-                (kept.slot.as_ref()).map_or(0, |slot| slot.value().variants.len() - alive(slot));
-            let taken = self.cache.purge_key(&kept.key);
-            variants += taken.saturating_sub(gone_before);
-        }
-        Ok(Reply::json(
-            200,
-            &json!({
-                "site": site,
-                "url": under.first().map(|kept| text_of(&kept.key)),
-                "cached": rules.on,
-                "variants": variants,
-                "fills": fills,
-                "elsewhere": self.elsewhere(site, &url, &rules, floor),
-            }),
-        ))
-    }
-
-    async fn purge_all(&self, site: &str) -> Reply {
-        let cached = {
-            let snapshot = self.snapshot.borrow();
-            match named(&snapshot, site) {
-                Ok(index) => snapshot.rules(index).is_some_and(|rules| rules.on),
-                Err(refused) => return refused,
-            }
-        };
-        let before = self.floor_of(site);
-        self.cache.purge_site(site);
-        let floor = self.floor_of(site);
-        // It is done; what follows gives the memory back at once, and counts.
-        let (prefix, memory) = (prefix_of(site), self.cache.memory());
-        let (mut urls, mut variants, mut next) = (0u64, 0, Some(0));
-        while let Some(from) = next {
-            let page = memory.page(from, LIST_URLS);
-            for slot in page
-                .slots
-                .iter()
-                .filter(|slot| slot.key().starts_with(&prefix))
-            {
-                let purged = |slot: &Slot<Resource>| {
-                    let variants = slot.value().variants.iter();
-                    let purged = variants.filter(|object| (before..floor).contains(&object.born));
-                    purged.count()
-                };
-                let of_it = purged(slot);
-                urls += u64::from(of_it > 0);
-                variants += of_it;
-                memory.remove_if(slot.hash(), slot.key(), |slot| {
-                    let mut variants = slot.value().variants.iter();
-                    variants.all(|object| object.born < floor)
-                });
-            }
-            next = page.next;
-            tokio::task::yield_now().await; // others ask the keeper too
-        }
-        Reply::json(
-            200,
-            &json!({ "site": site, "all": true, "cached": cached, "urls": urls, "variants": variants }),
-        )
     }
 
     /// What is kept under the keys that a URL may have: that of its normal path, and that of the path as it is written,
     /// where those differ.
-    fn kept_under(&self, site: &str, url: &Url, scheme: Scheme, rules: &Rules) -> Vec<KeptUnder> {
+    pub(super) fn kept_under(
+        &self,
+        site: &str,
+        url: &Url,
+        scheme: Scheme,
+        rules: &Rules,
+    ) -> Vec<KeptUnder> {
+        let ledger = self.cache.ledger().site(site);
         let written = url.is_spelled_otherwise().then(|| url.request.path());
         let paths = [Some(url.normal.as_slice()), written];
         paths
@@ -367,30 +269,23 @@ impl Edge {
                 let mut key = prefix_of(site);
                 write_key(rules, scheme, &url.request, path, &mut key);
                 let slot = self.cache.peek(&key);
-                KeptUnder { key, slot }
+                let ledger = Arc::clone(&ledger);
+                KeptUnder { key, slot, ledger }
             })
             .collect()
     }
-
-    fn floor_of(&self, site: &str) -> u64 {
-        self.cache
-            .floor(site)
-            .load(std::sync::atomic::Ordering::Acquire)
-    }
 }
 
-fn split_key(key: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (site, url) = key.split_at_checked(key.iter().position(|&b| b == 0)?)?;
-    Some((site, url.get(1..)?))
+pub(super) fn url_of(key: &[u8]) -> &[u8] {
+    split_key(key).map_or(key, |(_, url)| url)
 }
 
 /// The URL of a key, or any other text.
-fn text_of(key: &[u8]) -> String {
-    let text = split_key(key).map_or(key, |(_, url)| url);
-    String::from_utf8_lossy(text).into_owned()
+pub(super) fn text_of(key: &[u8]) -> String {
+    String::from_utf8_lossy(url_of(key)).into_owned()
 }
 
-fn site_name(snapshot: &SharedSnapshot, site: u32) -> &str {
+pub(super) fn site_name(snapshot: &SharedSnapshot, site: u32) -> &str {
     let site = usize::try_from(site)
         .ok()
         .and_then(|at| snapshot.settled.sites.get(at));
@@ -405,7 +300,7 @@ fn sees_normal(snapshot: &SharedSnapshot, site: u32) -> bool {
     site.is_none_or(|site| site.path == PathPolicy::Normalized)
 }
 
-fn named(snapshot: &SharedSnapshot, name: &str) -> Result<u32, Reply> {
+pub(super) fn named(snapshot: &SharedSnapshot, name: &str) -> Result<u32, Reply> {
     snapshot.site_named(name).ok_or_else(|| {
         let sites = sites(snapshot);
         Reply::error(
@@ -415,9 +310,9 @@ fn named(snapshot: &SharedSnapshot, name: &str) -> Result<u32, Reply> {
     })
 }
 
-fn hosting(snapshot: &SharedSnapshot, url: &Url) -> Result<u32, Reply> {
-    snapshot.site_of(url.request.host()).ok_or_else(|| {
-        let (host, sites) = (text_of(url.request.host()), sites(snapshot));
+pub(super) fn hosting(snapshot: &SharedSnapshot, host: &[u8]) -> Result<u32, Reply> {
+    snapshot.site_of(host).ok_or_else(|| {
+        let (host, sites) = (text_of(host), sites(snapshot));
         Reply::error(
             404,
             format!("no site has the host {host}; there are: {sites}"),

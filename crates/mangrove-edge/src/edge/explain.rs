@@ -1,5 +1,6 @@
 //! What is kept, told to an operator: which, why, for how long, and what comes of it. Pure: given `now`.
 
+use mangrove_cache::purge::tags;
 use mangrove_cache::{
     Action, Decision, DistinctionKind, PolicyField, Rules, Stored, distinctions, select,
 };
@@ -11,6 +12,8 @@ use crate::cache::{FillReport, Object, Resource};
 
 /// Variants of one URL that are told; the rest are counted.
 pub(crate) const VARIANTS_TOLD: usize = 64;
+/// Tags of one variant that are told one by one.
+pub(crate) const TAGS_TOLD: usize = 64;
 /// Of a field's value, what is told; longer ones are cut.
 pub(crate) const VALUE_TOLD: usize = 1024;
 
@@ -93,6 +96,7 @@ pub(super) fn variant(
         "stale_origin_down": stored.stale_origin_down(rules),
         "etag": field(Known::ETag),
         "last_modified": stored.last_modified.and_then(|_| field(Known::LastModified)),
+        "tags": tags(&stored.fields).take(TAGS_TOLD).map(text).collect::<Vec<_>>(),
         "varies_on": stored.vary.names().map(text).collect::<Vec<_>>(),
         "for_requests": for_requests,
         "now": outcome(decision),
@@ -106,17 +110,17 @@ pub(super) fn plain_get(
     request: &RequestHead,
     path: &[u8],
     rules: &Rules,
-    floor: u64,
+    is_alive: impl Fn(&Object) -> bool,
     now: UnixMillis,
 ) -> Value {
     let variants = resource.map_or(&[][..], |resource| &resource.variants);
     let all = variants.iter().map(|object| &object.head.stored);
     let chosen = select(all, request, rules, &mut Vec::new())
         .and_then(|at| variants.get(at))
-        .filter(|object| object.born >= floor);
+        .filter(|object| is_alive(object));
     let found = match chosen {
         Some(object) => Found::This(&object.head.stored),
-        None if variants.iter().any(|object| object.born >= floor) => Found::OtherVariants,
+        None if variants.iter().any(|object| is_alive(object)) => Found::OtherVariants,
         None => Found::Nothing,
     };
     let asked = Asked::read(request, path, rules);
@@ -155,12 +159,12 @@ pub(super) fn row(
     site: &[u8],
     url: &[u8],
     resource: &Resource,
-    floor: u64,
+    is_alive: impl Fn(&Object) -> bool,
     now: UnixMillis,
 ) -> Option<Value> {
     let kept = || {
         let variants = resource.variants.iter();
-        variants.filter(|object| object.born >= floor)
+        variants.filter(|object| is_alive(object))
     };
     let newest: &Stored = &kept()
         .max_by_key(|object| object.head.stored.received_at)?
@@ -218,6 +222,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
+    use mangrove_cache::purge::Generation;
     use mangrove_cache::{Times, admit};
     use mangrove_http::{HeadLimits, Method, ResponseHead};
 
@@ -250,7 +255,7 @@ mod tests {
         };
         let stored = admit(&asked, &response, rules, times).unwrap();
         let content = Content::gather([Bytes::from_static(b"news")]);
-        Object::new(stored, content, 7, false)
+        Object::new(stored, content, Generation(7), false)
     }
 
     #[test]
@@ -324,10 +329,20 @@ mod tests {
             variants: vec![Arc::new(object)],
             ..Resource::default()
         };
-        let plain = |floor| plain_get(Some(&resource), &request(""), b"/a", &rules, floor, at(1));
+        let from = |floor| move |object: &Object| object.born >= Generation(floor);
+        let plain = |floor| {
+            plain_get(
+                Some(&resource),
+                &request(""),
+                b"/a",
+                &rules,
+                from(floor),
+                at(1),
+            )
+        };
         assert_eq!(plain(7)["reason"], "fresh");
         assert_eq!(plain(8)["reason"], "miss");
-        assert!(row(b"news", b"http://news.example/a", &resource, 7, at(1)).is_some());
-        assert!(row(b"news", b"http://news.example/a", &resource, 8, at(1)).is_none());
+        assert!(row(b"news", b"http://news.example/a", &resource, from(7), at(1)).is_some());
+        assert!(row(b"news", b"http://news.example/a", &resource, from(8), at(1)).is_none());
     }
 }

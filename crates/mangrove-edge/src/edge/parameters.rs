@@ -7,12 +7,14 @@ use crate::admin::Reply;
 /// The longest URL that is looked up: a target as long as the settings allow, and scheme, host and port before it.
 pub(crate) const URL_BYTES: usize = 66 * 1024;
 
-/// What a request may say, each once.
+/// What a request may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parameter {
-    /// `name=value`, where the value is not empty.
+    /// `name=value`, where the value is not empty; once.
     Value(&'static str),
-    /// `name`, without a value.
+    /// The same, so many times at the most.
+    Values(&'static str, usize),
+    /// `name`, without a value; once.
     Flag(&'static str),
 }
 
@@ -39,8 +41,16 @@ impl Parameters {
                 return Err(unknown(name, known));
             };
             let name = parameter.name();
-            if said.iter().any(|(other, _)| *other == name) {
-                return Err(Reply::error(400, format!("{name} is given twice")));
+            let before = said.iter().filter(|(other, _)| *other == name).count();
+            match parameter {
+                Parameter::Values(_, most) if before < *most => {}
+                Parameter::Values(_, most) => {
+                    let why =
+                        format!("{name} is given more than {most} times: order the rest by itself");
+                    return Err(Reply::error(400, why));
+                }
+                _ if before == 0 => {}
+                _ => return Err(Reply::error(400, format!("{name} is given twice"))),
             }
             let value = match (parameter, value) {
                 (Parameter::Flag(_), None) => String::new(),
@@ -50,13 +60,13 @@ impl Parameters {
                         format!("{name} takes no value: write `{name}` alone, or leave it out"),
                     ));
                 }
-                (Parameter::Value(_), None | Some(b"")) => {
+                (Parameter::Value(_) | Parameter::Values(..), None | Some(b"")) => {
                     return Err(Reply::error(
                         400,
                         format!("{name} is empty: write {name}=VALUE, or leave it out"),
                     ));
                 }
-                (Parameter::Value(_), Some(value)) => {
+                (Parameter::Value(_) | Parameter::Values(..), Some(value)) => {
                     let decoded = decode(value).and_then(|value| String::from_utf8(value).ok());
                     decoded.ok_or_else(|| {
                         let why = "% begins two hexadecimal digits, which give UTF-8 text";
@@ -75,6 +85,12 @@ impl Parameters {
         said.find_map(|(other, value)| (*other == name).then_some(value.as_str()))
     }
 
+    /// All that is said under a name, in order.
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let said = self.0.iter().filter(move |(other, _)| *other == name);
+        said.map(|(_, value)| value.as_str())
+    }
+
     /// Whether a flag is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
@@ -84,7 +100,7 @@ impl Parameters {
 impl Parameter {
     const fn name(self) -> &'static str {
         match self {
-            Self::Value(name) | Self::Flag(name) => name,
+            Self::Value(name) | Self::Values(name, _) | Self::Flag(name) => name,
         }
     }
 }
@@ -94,7 +110,7 @@ fn unknown(name: &[u8], known: &[Parameter]) -> Reply {
     let known: Vec<String> = known
         .iter()
         .map(|parameter| match parameter {
-            Parameter::Value(name) => format!("{name}=…"),
+            Parameter::Value(name) | Parameter::Values(name, _) => format!("{name}=…"),
             Parameter::Flag(name) => (*name).to_owned(),
         })
         .collect();
@@ -200,6 +216,7 @@ mod tests {
     const KNOWN: &[Parameter] = &[
         Parameter::Value("site"),
         Parameter::Value("url"),
+        Parameter::Values("tag", 3),
         Parameter::Flag("all"),
     ];
 
@@ -221,6 +238,14 @@ mod tests {
     }
 
     #[test]
+    fn one_value_too_many_is_refused() {
+        let said = read("tag=a&tag=b&site=x&tag=a").unwrap();
+        assert_eq!(said.values("tag").collect::<Vec<_>>(), ["a", "b", "a"]);
+        let reply = read("tag=a&tag=b&tag=c&tag=d").unwrap_err();
+        assert!(reply.body().contains("more than 3 times"), "{reply:?}");
+    }
+
+    #[test]
     fn nothing_is_guessed() {
         for (query, says) in [
             ("url=http://a/?b=1&c=2", "c means nothing here"),
@@ -230,6 +255,7 @@ mod tests {
             ("all=false", "takes no value"),
             ("site", "site is empty"),
             ("site=", "site is empty"),
+            ("tag=a&tag=", "tag is empty"),
             ("url=%", "not percent-encoded well"),
             ("url=%4", "not percent-encoded well"),
             ("url=%zz", "not percent-encoded well"),

@@ -222,3 +222,4 @@ reason-websocket-version = WebSocket-এর সংস্করণ ১৩ নয�
 reason-write-timeout = অরিজিন অনুরোধ পড়া থামিয়ে দিয়েছে; চাপ দেখুন।
 
 reason-connect-method-refused = এই সার্ভার সুড়ঙ্গ নয়; CONNECT দেওয়া হয় না।
+reason-purge-not-allowed = PURGE শুধু সাইটের purge_from তালিকার ঠিকানা থেকে নেওয়া হয়।

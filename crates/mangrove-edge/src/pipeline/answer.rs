@@ -246,6 +246,15 @@ pub fn answer_sample(story: &mut Story) -> Answer {
     finish(story, head, content)
 }
 
+/// What a purge has done, in JSON.
+pub(super) fn answer_told(story: &mut Story, told: &serde_json::Value) -> Answer {
+    let mut head = story.core.take_response_head();
+    head.begin(Version::Http11, 200);
+    head.push_field(b"content-type", b"application/json");
+    head.push_field(b"cache-control", b"no-store");
+    finish(story, head, format!("{told}\n").into_bytes())
+}
+
 /// The page that tells of `reason`.
 pub fn answer_refused(story: &mut Story, reason: Reason) -> Answer {
     story.blame(reason);

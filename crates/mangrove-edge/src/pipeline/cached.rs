@@ -124,8 +124,8 @@ pub(super) async fn fetch_through(
             &looked.key,
             &lane,
             joinable,
-            shared.generation(),
-            cache.floor(),
+            shared.ledger().generation(),
+            |born, fields| cache.is_current(&looked.key, born, fields),
         );
         let mut follower = match entered {
             Entered::Leader(leader) => {
@@ -252,6 +252,11 @@ async fn follow(
         Some(News::Failed(reason, status)) => return Followed::Failed(reason, status),
         Some(News::Head(head)) => head,
     };
+    // What was purged while it was waited for, perhaps by a tag that nobody knew of before, is for who asked first alone.
+    let (born, fields) = (follower.fill().born, &head.stored.fields);
+    if !cache.is_current(&looked.key, born, Some(fields)) {
+        return Followed::Again;
+    }
     let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let mut scratch = Vec::new();
     if mangrove_cache::select([&head.stored], &story.head, &cache.rules, &mut scratch).is_none() {
@@ -295,6 +300,10 @@ fn instead_of_failure(
         &cache.rules,
     )?;
     let kept = looked.found.kept()?;
+    // Purged while the origin was asked, it does not stand in any more.
+    if !cache.is_alive(&looked.key, kept.object()?) {
+        return None;
+    }
     let status = match failure {
         Failure::Status(status) => Some(status),
         Failure::NoResponse => None,
@@ -359,7 +368,8 @@ impl Exchange<'_> {
         match self.looked.decision.action {
             // Purged between the look and the question, it is nothing to ask about.
             Action::Revalidate => {
-                (self.looked.object()).filter(|object| object.born >= self.cache.floor())
+                let is_alive = |object: &Arc<Object>| self.cache.is_alive(&self.looked.key, object);
+                self.looked.object().filter(is_alive)
             }
             _ => None,
         }
@@ -418,7 +428,8 @@ impl Exchange<'_> {
         let codable = why_uncoded(&stored, &asked, &self.cache.compress).is_none();
         let new = Arc::new(object.renewed(stored, leader.fill().born, codable));
         let shared = &story.core.cache.shared;
-        let kept = leader.keep(self.cache.floor(), || {
+        let is_alive = || self.cache.is_alive(&self.looked.key, &new);
+        let kept = leader.keep(is_alive, || {
             if keep {
                 return exchange(shared, &self.looked, object, &new);
             }
@@ -452,9 +463,10 @@ impl Exchange<'_> {
         let codable = why_uncoded(&stored, &asked, &self.cache.compress).is_none();
         let new = Arc::new(object.renewed(stored, object.born, codable));
         let shared = &story.core.cache.shared;
-        leader.keep(self.cache.floor(), || {
-            exchange(shared, &self.looked, &object, &new)
-        });
+        leader.keep(
+            || self.cache.is_alive(&self.looked.key, &new),
+            || exchange(shared, &self.looked, &object, &new),
+        );
     }
 
     /// For who asked alone.
@@ -635,9 +647,9 @@ impl Carrier {
         let shared = &self.core.cache.shared;
         let fill = self.leader.fill();
         let kept = self.site.cache.as_ref().filter(|_| fits).and_then(|cache| {
-            let floor = cache.floor();
-            self.leader.keep(floor, || {
-                shared.keep(fill.hash, &fill.key, &object, &cache.rules, floor)
+            let is_alive = || cache.is_alive(&fill.key, &object);
+            self.leader.keep(is_alive, || {
+                shared.keep(fill.hash, &fill.key, &object, cache)
             })
         });
         // A part that was put together with another is kept so, and read as it came.
@@ -688,8 +700,8 @@ pub(super) fn heard_around(
         &looked.key,
         &[],
         false,
-        shared.generation(),
-        cache.floor(),
+        shared.ledger().generation(),
+        |born, fields| cache.is_current(&looked.key, born, fields),
     );
     let Entered::Leader(leader) = entered else {
         return Outcome::Fetched(fetched);
@@ -713,7 +725,7 @@ fn changed_through(story: &Story, site: &Site, head: &ResponseHead) {
     for key in invalidated_keys(&cache.rules, scheme, &story.head, path, head) {
         let mut whole = cache.prefix().to_vec();
         whole.extend_from_slice(&key);
-        story.core.cache.shared.purge_key(&whole);
+        story.core.cache.shared.take_out(&whole);
     }
 }
 
@@ -740,6 +752,7 @@ pub(super) fn revalidate_behind(
                 Hold::Held(_, at) => Some(at),
                 _ => None,
             },
+            alive: true,
             departures: 0,
         },
         decision: Decision {
@@ -760,8 +773,8 @@ pub(super) fn revalidate_behind(
         &looked.key,
         &lane,
         true,
-        shared.generation(),
-        cache.floor(),
+        shared.ledger().generation(),
+        |born, fields| cache.is_current(&looked.key, born, fields),
     );
     let Entered::Leader(leader) = entered else {
         return; // somebody asks already

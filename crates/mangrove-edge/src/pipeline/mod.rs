@@ -14,6 +14,7 @@ pub(crate) mod cached;
 mod fetch;
 mod inspect;
 mod plan;
+mod purged;
 mod receive;
 mod record;
 
@@ -82,6 +83,12 @@ pub fn begin(received: Received) -> Begun {
             if decision.action == (Action::ServeStale { revalidate: true }) {
                 cached::revalidate_behind(&story, &site, &upstreams, &kept);
             }
+            Begun::Answered(story, Box::new(answer))
+        }
+        Plan::Purge => {
+            let site = Rc::clone(planned.site());
+            let mut story = planned.into_story();
+            let answer = purged::purge(&mut story, &site);
             Begun::Answered(story, Box::new(answer))
         }
         Plan::Unanswerable => {

@@ -6,6 +6,7 @@ use mangrove_cache::{Action, Decision};
 
 use super::cached::{Looked, look};
 use super::inspect::Inspected;
+use super::purged::is_purge;
 use super::record::Story;
 use crate::answer_head::Prepared;
 use crate::cache::{CacheTale, Found, Kept};
@@ -23,6 +24,8 @@ pub enum Plan {
     Kept(Rc<Upstreams>, Kept, Decision),
     /// Nobody: the visitor wants no other answer than the cache's, and it has none.
     Unanswerable,
+    /// Nobody: it is an order to let go of what is kept, or would be one if its client might give it.
+    Purge,
     /// The site's origins, perhaps with what the cache knows.
     Fetch(Rc<Upstreams>, Option<Box<Looked>>),
 }
@@ -41,6 +44,7 @@ pub fn plan(inspected: Inspected) -> Planned {
     let plan = match &site.kind {
         SiteKind::Respond(prepared) => Plan::Prepared(Rc::clone(prepared)),
         SiteKind::Sample => Plan::Sample,
+        SiteKind::Origins(_) if is_purge(&story.head) => Plan::Purge,
         SiteKind::Origins(upstreams) => from_origins(&mut story, &site, upstreams),
     };
     Planned { story, site, plan }

@@ -16,6 +16,7 @@
 //! | `reuse` | which connections to an origin are used again |
 //! | `cached` | one fetch for many, and nobody gets what is another's |
 //! | `operator` | what an operator is told of the cache, and what a purge leaves |
+//! | `purged` | what a purge means to visitors, whichever way it was asked for |
 //! | `tls` | who a client is by the way it greets |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `floods` | clients that make the edge work and ask for nothing |
@@ -47,6 +48,7 @@ mod origin;
 mod origin_bodies;
 mod origin_heads;
 mod pipelining;
+mod purged;
 mod readers;
 mod reuse;
 mod streams;

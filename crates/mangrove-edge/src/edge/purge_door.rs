@@ -1,0 +1,195 @@
+//! The operator's door for purges.
+//!
+//! A purge holds from the moment its answer is written, whatever is stored: it is one entry in the cache's ledger. Everything
+//! that is asked is judged before anything is done, so that an order does all it says or nothing.
+
+use mangrove_cache::purge::{Entered, Filter, Force, Kind};
+use serde_json::{Value, json};
+
+use super::cache_door::{hosting, named, site_name, text_of, url_of};
+use super::parameters::{Parameter, Parameters, Url};
+use super::{Edge, complain};
+use crate::admin::Reply;
+use crate::snapshot::SharedSnapshot;
+
+/// The most filters of one order.
+pub(crate) const PURGE_FILTERS: usize = 256;
+
+const WHAT: &str = "say what to purge of which site: site=NAME and one of url=URL, prefix=/PATH, host=HOST, tag=TAG or all; \
+                    of one kind several may be given";
+
+/// What an order is about.
+struct Wanted<'p> {
+    kind: Kind,
+    texts: Vec<&'p str>,
+    force: Force,
+}
+
+/// What is known of URLs before they are purged.
+#[derive(Default)]
+struct Known {
+    filters: Vec<Filter>,
+    /// As a person wrote them, in the form that is compared.
+    shown: Vec<String>,
+    variants: usize,
+    fills: usize,
+    elsewhere: Option<String>,
+}
+
+impl Edge {
+    /// `POST /purge?site=NAME&…`: from now on nothing is answered that was kept, or asked for, before; or, with `soft`, not as
+    /// fresh.
+    pub fn purge(&self, query: Option<&[u8]>) -> Reply {
+        self.try_purge(query).unwrap_or_else(|refused| refused)
+    }
+
+    fn try_purge(&self, query: Option<&[u8]>) -> Result<Reply, Reply> {
+        let known = [
+            Parameter::Value("site"),
+            Parameter::Values("url", PURGE_FILTERS),
+            Parameter::Values("prefix", PURGE_FILTERS),
+            Parameter::Values("host", PURGE_FILTERS),
+            Parameter::Values("tag", PURGE_FILTERS),
+            Parameter::Flag("all"),
+            Parameter::Flag("soft"),
+        ];
+        let said = Parameters::read(query, &known)?;
+        let site = said.value("site").ok_or_else(|| Reply::error(400, WHAT))?;
+        let wanted = Wanted::read(&said)?;
+        let snapshot = self.snapshot.borrow();
+        let index = named(&snapshot, site)?;
+        let rules = snapshot.rules(index);
+        let known = match wanted.kind {
+            Kind::Url => self.known_of_urls(&snapshot, index, &wanted)?,
+            _ => Known::of_filters(&snapshot, index, &wanted)?,
+        };
+        let mut told = json!({
+            "site": site,
+            "cached": rules.is_some_and(|rules| rules.on),
+            "purge": wanted.kind.name(),
+            "soft": wanted.force == Force::Soft,
+            "filters": known.shown,
+            "variants": null,
+            "fills": null,
+            "elsewhere": known.elsewhere,
+        });
+        let now = self.clock.wall();
+        let entered = self.cache.purge(site, &known.filters, wanted.force, now);
+        if let Some(told) = told.as_object_mut() {
+            told.insert("generation".into(), entered.generation.0.into());
+            told.insert("folded".into(), tell_folded(&entered));
+            if wanted.kind == Kind::Url {
+                told.insert("variants".into(), known.variants.into());
+                told.insert("fills".into(), known.fills.into());
+            }
+        }
+        Ok(Reply::json(200, &told))
+    }
+
+    /// The keys that URLs are kept under, and what is there.
+    fn known_of_urls(
+        &self,
+        snapshot: &SharedSnapshot,
+        index: u32,
+        wanted: &Wanted<'_>,
+    ) -> Result<Known, Reply> {
+        let site = site_name(snapshot, index);
+        let mut known = Known::default();
+        for text in &wanted.texts {
+            let url = Url::read(text)?;
+            is_of_site(snapshot, index, url.request.host())?;
+            let Some(rules) = snapshot.rules(index) else {
+                continue; // its answers are made at the edge
+            };
+            let under = self.kept_under(site, &url, url.scheme, &rules);
+            for (at, kept) in under.iter().enumerate() {
+                if at == 0 {
+                    known.shown.push(text_of(&kept.key));
+                }
+                let hash = self.cache.memory().hash(&kept.key);
+                known.variants += kept.living().count();
+                known.fills += self.cache.fills().report(hash, &kept.key).len();
+                let filter = Filter::read(Kind::Url, url_of(&kept.key));
+                known.filters.push(filter.map_err(|wrong| refused(&wrong))?);
+            }
+            if wanted.texts.len() == 1 {
+                known.elsewhere = self.elsewhere(site, &url, &rules);
+            }
+        }
+        Ok(known)
+    }
+}
+
+impl Known {
+    fn of_filters(
+        snapshot: &SharedSnapshot,
+        index: u32,
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, Reply> {
+        let mut known = Self::default();
+        if wanted.kind == Kind::All {
+            known.filters.push(Filter::all());
+        }
+        for text in &wanted.texts {
+            let filter =
+                Filter::read(wanted.kind, text.as_bytes()).map_err(|wrong| refused(&wrong))?;
+            if wanted.kind == Kind::Host {
+                is_of_site(snapshot, index, filter.text())?;
+            }
+            let shown = String::from_utf8_lossy(filter.text()).into_owned();
+            known.shown.push(shown);
+            known.filters.push(filter);
+        }
+        Ok(known)
+    }
+}
+
+impl<'p> Wanted<'p> {
+    fn read(said: &'p Parameters) -> Result<Self, Reply> {
+        let kinds = [Kind::Url, Kind::Prefix, Kind::Host, Kind::Tag, Kind::All];
+        let mut asked = kinds.into_iter().filter(|kind| said.has(kind.name()));
+        let (Some(kind), None) = (asked.next(), asked.next()) else {
+            return Err(Reply::error(400, WHAT));
+        };
+        Ok(Self {
+            kind,
+            texts: match kind {
+                Kind::All => Vec::new(),
+                kind => said.values(kind.name()).collect(),
+            },
+            force: match said.has("soft") {
+                true => Force::Soft,
+                false => Force::Hard,
+            },
+        })
+    }
+}
+
+/// What was purged beyond what was asked, told to whoever asked and to the operator's journal.
+pub(crate) fn tell_folded(entered: &Entered) -> Value {
+    let folded = entered.folded.iter().map(|folded| {
+        let (site, entries) = (&folded.site, folded.entries);
+        complain(&format!(
+            "the ledger of purges is full: {entries} older ones of site {site} count for all of that site"
+        ));
+        json!({ "site": site, "entries": entries })
+    });
+    folded.collect()
+}
+
+fn refused(wrong: &mangrove_cache::purge::WrongFilter) -> Reply {
+    Reply::error(400, format!("{wrong}. Nothing was purged"))
+}
+
+fn is_of_site(snapshot: &SharedSnapshot, index: u32, host: &[u8]) -> Result<(), Reply> {
+    let owner = hosting(snapshot, host)?;
+    if owner == index {
+        return Ok(());
+    }
+    let (host, owner) = (text_of(host), site_name(snapshot, owner));
+    let site = site_name(snapshot, index);
+    Err(Reply::error(
+        409,
+        format!("the host {host} belongs to site {owner}, not to {site}: nothing was purged"),
+    ))
+}
