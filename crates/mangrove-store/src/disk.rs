@@ -1,0 +1,206 @@
+//! What the store asks of a file system, as a trait: the real one here, a failing one in the tests.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+/// One folder, and the files directly in it.
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// The names of all files.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Makes a new, empty file; an error if there is one of that name.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file that is there, to read.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Removes a name. What has the file open reads on.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Puts a file in another's place.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Makes creations, removals and renames until now survive a power loss.
+    fn sync_names(&self) -> io::Result<()>;
+    /// Locks a file for this process alone; [`io::ErrorKind::WouldBlock`] if another has it. Unlocked when dropped.
+    fn lock(&self, name: &str) -> io::Result<Box<dyn fmt::Debug + Send + Sync>>;
+    /// Bytes that may still be written.
+    fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// An open file.
+pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
+    /// Reads some bytes; 0 at the end.
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize>;
+    /// Writes some of the bytes.
+    fn write_at(&self, at: u64, from: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Makes what was written until now survive a power loss.
+    fn sync(&self) -> io::Result<()>;
+    /// Takes room for so many bytes from the start, without making the file longer.
+    fn reserve(&self, bytes: u64) -> io::Result<()>;
+    /// Bytes in it.
+    fn length(&self) -> io::Result<u64>;
+    /// The file itself, to send from; a simulated one has none.
+    fn as_file(&self) -> Option<&File>;
+}
+
+/// Reads as many bytes as there is room for, or fails.
+pub(crate) fn read_whole(file: &dyn DiskFile, at: u64, into: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(at + done as u64, rest) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all the bytes, or fails.
+pub(crate) fn write_whole(file: &dyn DiskFile, at: u64, from: &[&[u8]]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = from.iter().map(|bytes| IoSlice::new(bytes)).collect();
+    let mut rest = &mut slices[..];
+    let mut done = 0;
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        // No kernel takes more than IOV_MAX slices at once.
+        let now = rest.get(..rest.len().min(SLICES)).unwrap_or_default();
+        match file.write_at(at + done, now) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                done += count as u64;
+                IoSlice::advance_slices(&mut rest, count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+const SLICES: usize = 1_024;
+
+/// A folder of the real file system.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    itself: File,
+}
+
+impl Folder {
+    /// Makes the folder if there is none.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        std::fs::create_dir_all(path)?;
+        let itself = File::open(path)?;
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            // So that a new folder survives a power loss; where that is not possible the store starts empty.
+            let _ = File::open(parent).and_then(|parent| parent.sync_all());
+        }
+        Ok(Folder {
+            path: path.to_owned(),
+            itself,
+        })
+    }
+}
+
+impl Disk for Folder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            // A name that is not UTF-8 is none of ours; its place in the count is kept.
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.path.join(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        // Neither a link nor a pipe that somebody left there is followed or waited for.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let file = File::options()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(self.path.join(name))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.itself.sync_all()
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Box<dyn fmt::Debug + Send + Sync>> {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.path.join(name))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Box::new(file))
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let told = rustix::fs::fstatvfs(&self.itself)?;
+        Ok(told.f_bavail.saturating_mul(told.f_frsize))
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(into, at)
+    }
+
+    fn write_at(&self, at: u64, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(&self.0, from, at)?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            // Not every file system can. Then a full disk is noticed when it is written to.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            told => Ok(told?),
+        }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.0)
+    }
+}

@@ -1,0 +1,256 @@
+//! An object as a reader has it.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::disk::read_whole;
+use crate::index::{Found, PINNED_CHUNKS, Part, Pinned};
+use crate::record::{HEADER, Head, Header, Kind, sum};
+use crate::state::{Inner, ReadTask, more};
+use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};
+use crate::writing::Writing;
+
+/// An object that was found. Its head, and its content if that is at most four chunks, stay readable while the handle lives,
+/// whatever is removed meanwhile. Of a larger object each chunk is looked up when it is asked for, and may be
+/// [`ReadError::Absent`] by then.
+#[derive(Debug)]
+pub struct Handle {
+    inner: Arc<Inner>,
+    found: Found,
+}
+
+/// Where a chunk lies: to be sent from the file as it is. The file stays readable while this lives.
+#[derive(Debug)]
+pub struct ChunkPlace {
+    pinned: Pinned,
+}
+
+impl ChunkPlace {
+    /// The file; none if the disk is a simulated one.
+    pub fn file(&self) -> Option<&File> {
+        self.pinned.slab.file.as_file()
+    }
+
+    /// Where in the file the chunk's content begins.
+    pub fn offset(&self) -> u64 {
+        self.pinned.place.at() + HEADER as u64
+    }
+
+    /// Bytes of content.
+    pub fn length(&self) -> u32 {
+        self.pinned.place.length()
+    }
+
+    /// Whether this process has read the chunk before and found it whole. If not, read it first: what is sent from the file is
+    /// not looked at.
+    pub fn is_verified(&self) -> bool {
+        self.pinned.place.is_verified()
+    }
+}
+
+impl Handle {
+    pub(crate) fn new(inner: Arc<Inner>, found: Found) -> Handle {
+        Handle { inner, found }
+    }
+
+    /// What its liveness is decided by.
+    pub fn subject(&self) -> &Subject {
+        &self.found.subject
+    }
+
+    /// Which object it is.
+    pub fn id(&self) -> ObjectId {
+        self.found.id
+    }
+
+    /// Bytes of the whole content, where known.
+    pub fn total(&self) -> Option<u64> {
+        self.found.total
+    }
+
+    /// Whether every chunk was there when it was found.
+    pub fn is_complete(&self) -> bool {
+        self.found.complete
+    }
+
+    /// Which of the chunks `from..to` there are now.
+    pub fn chunks(&self, from: u32, to: u32) -> Vec<u32> {
+        if self.found.chunk_count > PINNED_CHUNKS {
+            return self
+                .inner
+                .index
+                .chunks(self.found.subject.key, self.found.id, from, to);
+        }
+        let pinned = self.found.chunks.iter().map(|(index, _)| *index);
+        pinned.filter(|index| (from..to).contains(index)).collect()
+    }
+
+    /// Which chunk holds the byte of content at that place.
+    pub fn chunk_of(position: u64) -> Option<u32> {
+        u32::try_from(position / u64::from(CHUNK_BYTES)).ok()
+    }
+
+    /// Reads the head. Waits for the disk: not for a thread that serves.
+    pub fn read_head(&self) -> Result<Head, ReadError> {
+        let bytes = self.read_here(Part::Head)?;
+        Head::from_payload(bytes).ok_or(ReadError::Damaged)
+    }
+
+    /// Reads a chunk. Waits for the disk: not for a thread that serves.
+    pub fn read_chunk(&self, index: u32) -> Result<Bytes, ReadError> {
+        self.read_here(Part::Chunk(index))
+    }
+
+    fn read_here(&self, part: Part) -> Result<Bytes, ReadError> {
+        let pinned = self.pinned(part).ok_or(ReadError::Absent)?;
+        self.inner
+            .read(self.found.subject.key, self.found.id, part, &pinned)
+    }
+
+    /// Has the head read by a reader's thread, which calls `done`. Refused at once if the disk is behind or out of use.
+    pub fn read_head_then(
+        &self,
+        done: impl FnOnce(Result<Head, ReadError>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.read_then(Part::Head, move |read| {
+            done(read.and_then(|bytes| Head::from_payload(bytes).ok_or(ReadError::Damaged)));
+        })
+    }
+
+    /// Has a chunk read by a reader's thread, which calls `done`. Refused at once if the disk is behind or out of use.
+    pub fn read_chunk_then(
+        &self,
+        index: u32,
+        done: impl FnOnce(Result<Bytes, ReadError>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.read_then(Part::Chunk(index), done)
+    }
+
+    fn read_then(
+        &self,
+        part: Part,
+        done: impl FnOnce(Result<Bytes, ReadError>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        if let Err(why) = self.inner.gives_reads() {
+            return self.inner.refused(why);
+        }
+        let Some(pinned) = self.pinned(part) else {
+            return self.inner.refused(Refused::Gone);
+        };
+        let (key, id) = (self.found.subject.key, self.found.id);
+        let task = ReadTask {
+            key,
+            id,
+            part,
+            pinned,
+            done: Box::new(done),
+        };
+        self.inner
+            .reads
+            .push(0, task)
+            .or_else(|why| self.inner.refused(why))
+    }
+
+    /// Where a chunk lies now.
+    pub fn chunk_place(&self, index: u32) -> Option<ChunkPlace> {
+        self.pinned(Part::Chunk(index))
+            .map(|pinned| ChunkPlace { pinned })
+    }
+
+    /// To write more of it: chunks that are missing, or a newer head after its origin confirmed it.
+    pub fn write(&self) -> Writing {
+        Writing::of(
+            Arc::clone(&self.inner),
+            self.found.subject,
+            self.found.id,
+            self.found.total,
+            self.found.main,
+        )
+    }
+
+    /// Removes it, and after a restart too once that is written. What must hold after any crash belongs in the journal.
+    pub fn remove(&self) {
+        let Subject { key, variant, .. } = self.found.subject;
+        self.inner.remove(key, Some(variant), self.found.id);
+    }
+
+    fn pinned(&self, part: Part) -> Option<Pinned> {
+        match part {
+            Part::Head => Some(self.found.head.clone()),
+            Part::Chunk(index) => {
+                let now = self
+                    .inner
+                    .index
+                    .chunk(self.found.subject.key, self.found.id, index);
+                now.or_else(|| {
+                    let pinned = self.found.chunks.iter().find(|(its, _)| *its == index);
+                    pinned.map(|(_, pinned)| pinned.clone())
+                })
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Reads a record and proves that it is the one meant, and whole.
+    pub(crate) fn read(
+        &self,
+        key: KeyHash,
+        id: ObjectId,
+        part: Part,
+        pinned: &Pinned,
+    ) -> Result<Bytes, ReadError> {
+        let place = pinned.place;
+        let length = HEADER + usize::try_from(place.length()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        if let Err(error) = read_whole(&*pinned.slab.file, place.at(), &mut bytes) {
+            more(&self.counts.read_failures, 1);
+            self.index.evict(key, id, part, place);
+            self.condition.read_failed(&error, self.clock.now());
+            return Err(ReadError::Failed(error));
+        }
+        self.condition.read_worked();
+        let header = Header::read(&bytes, pinned.slab.seed, place.at()).ok();
+        let bytes = Bytes::from(bytes).slice(HEADER..);
+        let is_it = header.is_some_and(|header| {
+            let kind = if part == Part::Head {
+                Kind::Head
+            } else {
+                Kind::Chunk
+            };
+            let told = (
+                header.kind,
+                header.key,
+                header.object,
+                Part::of(&header),
+                header.length,
+            );
+            told == (kind, key, id, part, place.length())
+                && header.payload_sum == sum(self.secret, &bytes)
+        });
+        if !is_it {
+            more(&self.counts.damaged, 1);
+            self.index.evict(key, id, part, place);
+            return Err(ReadError::Damaged);
+        }
+        self.index.verified(key, id, part, place);
+        Ok(bytes)
+    }
+
+    /// What a reader's thread does: true if there was something.
+    pub(crate) fn read_next(&self, reader: usize) -> bool {
+        let Some(task) = self.reads.take_one() else {
+            return false;
+        };
+        let read = {
+            let _calling = self.condition.calling(2 + reader, self.clock.now());
+            self.read(task.key, task.id, task.part, &task.pinned)
+        };
+        // A caller's panic is the caller's; the thread is needed by others.
+        let done = task.done;
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(read)));
+        true
+    }
+}
