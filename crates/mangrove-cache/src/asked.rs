@@ -134,7 +134,7 @@ fn cookies(request: &RequestHead) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// The value of the first cookie of that name.
-pub(crate) fn cookie<'r>(request: &'r RequestHead, name: &str) -> Option<&'r [u8]> {
+pub fn cookie<'r>(request: &'r RequestHead, name: &str) -> Option<&'r [u8]> {
     cookies(request)
         .find(|(cookie, _)| *cookie == name.as_bytes())
         .map(|(_, value)| value)

@@ -64,7 +64,7 @@ mod vary;
 
 pub use accept::{AcceptedCodings, LANGUAGES};
 pub use admit::{Times, admit, is_never_stored};
-pub use asked::Asked;
+pub use asked::{Asked, cookie};
 pub use cache_status::{CacheStatus, Outcome};
 pub use compress::{COMPRESSIBLE, CompressRules, MEDIA_PATTERN_BYTES, MediaPattern};
 pub use conditions::{Answer, answer, is_in_not_modified, is_not_modified};

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::explain_cache::{COVERED, explain_cache};
 use crate::origin::Health;
+use crate::rate_limit::{Counts, LimitAction, RateLimitSettings};
 use crate::server::{ClientAddress, LogTarget, Query, Server};
 use crate::setting::Unit;
 use crate::settled::Settled;
@@ -204,7 +205,11 @@ fn explain_site(site: &Site, page: &mut String) {
             page.push_str("  warning  origins' certificates are not verified: anyone between can read and change everything\n");
         }
     }
+    for limit in &site.rate_limits {
+        let _ = writeln!(page, "  limit    {}", rate_limit(limit));
+    }
     let mut silent = vec![
+        "rate_limit",
         "name",
         "hosts",
         "origins",
@@ -222,6 +227,42 @@ fn explain_site(site: &Site, page: &mut String) {
     });
     let unusual = unusual(&rows_of(site, ""), &rows_of(&usual, ""), &silent);
     write_unusual("  ", &unusual, page);
+}
+
+/// `log-ins: 5 each 1m, 5 at once, by address, for POST /login answered with 401; then 429`
+fn rate_limit(limit: &RateLimitSettings) -> String {
+    let rate = limit.rate.unwrap_or_default();
+    let per = u64::try_from(limit.per.as_millis()).unwrap_or(u64::MAX);
+    let keys: Vec<String> = limit.key.iter().map(ToString::to_string).collect();
+    let mut words = format!(
+        "{}: {rate} each {}, {} at once, by {}",
+        limit.name,
+        units::show(Unit::Time, per),
+        limit.burst.unwrap_or(rate),
+        keys.join(" and ")
+    );
+    let path = limit.path.as_ref().map(|paths| paths.as_str());
+    let of: Vec<&str> = limit
+        .methods
+        .iter()
+        .map(String::as_str)
+        .chain(path)
+        .collect();
+    if !of.is_empty() {
+        let _ = write!(words, ", for {}", of.join(" "));
+    }
+    if limit.counts == Counts::Misses {
+        words.push_str(", of what the cache does not answer");
+    }
+    let statuses: Vec<String> = limit.statuses.iter().map(ToString::to_string).collect();
+    if !statuses.is_empty() {
+        let _ = write!(words, ", answered with {}", statuses.join(", "));
+    }
+    words.push_str(match limit.action {
+        LimitAction::Refuse => "; then 429",
+        LimitAction::Close => "; then the connection is closed",
+    });
+    words
 }
 
 fn rows_of<T: Section>(section: &T, prefix: &str) -> Rows {

@@ -43,6 +43,7 @@ mod notices;
 mod origin;
 mod pattern;
 mod problem;
+mod rate_limit;
 mod reference;
 mod scalar;
 mod server;
@@ -72,6 +73,7 @@ pub use pattern::{
     LANGUAGE_BYTES, LanguageTag, MediaTypes, ParameterPattern, Paths,
 };
 pub use problem::{Excerpt, Problem, Problems};
+pub use rate_limit::{Counts, LimitAction, LimitKey, PATH_PARTS, RateLimitSettings};
 pub use reference::{TABLES, Table, limits_markdown, reference_markdown};
 pub use server::{
     AccessLog, Certificate, ClientAddress, LogTarget, Query, Server, Tls, TlsVersion,

@@ -20,6 +20,7 @@ use crate::fault::PROBLEMS;
 use crate::limits::Limits;
 use crate::names::{LABEL_BYTES, NAME_BYTES};
 use crate::origin::{Breaker, Health, OriginPolicy, OriginProtocol, Passive};
+use crate::rate_limit::{Counts, LimitAction, RateLimitSettings};
 use crate::server::{
     AccessLog, Certificate, ClientAddress, LogTarget, Query, Server, Tls, TlsVersion,
 };
@@ -184,6 +185,12 @@ pub const TABLES: &[Table] = &[
         defaults: defaults_of::<CompressSettings>,
     },
     Table {
+        header: "[[site.rate_limit]]",
+        about: "How much of a site one client may ask for. Once it is spent, requests are answered with 429 and RateLimit, RateLimit-Policy and Retry-After.",
+        settings: RateLimitSettings::SETTINGS,
+        defaults: defaults_of::<RateLimitSettings>,
+    },
+    Table {
         header: "[site.origin]",
         about: "How the origins of a site are spoken to.",
         settings: OriginPolicy::SETTINGS,
@@ -218,6 +225,8 @@ const CHOICES: &[(&str, &str, &[&str])] = &[
     ("[[site]]", "path", PathPolicy::WORDS),
     ("[site.cache]", "query", QueryKey::WORDS),
     ("[site.cache]", "key_device", DeviceKey::WORDS),
+    ("[[site.rate_limit]]", "counts", Counts::WORDS),
+    ("[[site.rate_limit]]", "action", LimitAction::WORDS),
     ("[site.origin]", "protocol", OriginProtocol::WORDS),
 ];
 
@@ -387,6 +396,7 @@ fn default_of(header: &str, setting: &Setting, defaults: &HashMap<String, String
         None if setting.unit == Unit::Table => String::new(),
         None => match (header, setting.key) {
             ("[[site]]", "hosts")
+            | ("[[site.rate_limit]]", "rate")
             | ("[[site.cache.key_words]]", _)
             | ("[[site.cache.lifetime]]", "path" | "ttl")
             | ("[[site.cache.negative]]", _) => "must be given".to_owned(),

@@ -11,6 +11,7 @@ use crate::pattern::{
     CookieName, CookiePattern, FieldName, FieldWord, LanguageTag, MediaTypes, ParameterPattern,
     Paths,
 };
+use crate::rate_limit::LimitKey;
 use crate::reference;
 use crate::setting::{Setting, Unit};
 use crate::target::{HostPolicy, ORIGIN_WEIGHT, Origin, StatusRange};
@@ -227,6 +228,7 @@ parsed! {
     FieldWord => str::parse;
     LanguageTag => str::parse;
     MediaTypes => str::parse;
+    LimitKey => str::parse;
 }
 
 impl Value for HostPolicy {

@@ -2,6 +2,7 @@
 
 use crate::cache::{CacheSettings, CompressSettings};
 use crate::origin::OriginPolicy;
+use crate::rate_limit::RateLimitSettings;
 use crate::setting::{settings, words};
 use crate::target::Origin;
 
@@ -20,6 +21,8 @@ settings! {
             "What is kept of its responses, and for how long (`docs/caching.md`).";
         compress: CompressSettings = CompressSettings::default(), Table 0 ..= 0,
             "What is compressed at the edge.";
+        rate_limits as "rate_limit": Vec<RateLimitSettings> = Vec::new(), List 1 ..= 16,
+            "How much of it one client may ask for. All that fit a request count.";
         path: PathPolicy = PathPolicy::AsReceived, Choice 0 ..= 0,
             "Which path an origin sees: as the client sent it, or its RFC 3986 section 6.2.2 normal form. Keys and rules always see the normal form.";
         upgrade: Vec<String> = vec!["websocket".to_owned()], List 0 ..= 8,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::fault::{Faults, Step};
 use crate::names::{address_or_name, dns_name, host_pattern, is_token, split_port};
 use crate::origin::OriginPolicy;
+use crate::rate_limit::check_rate_limits;
 use crate::server::Server;
 use crate::setting::Unit;
 use crate::settled::Settled;
@@ -309,6 +310,9 @@ fn check_site(site: &Site, faults: &mut Faults) {
     });
     within(faults, "origin", |faults| {
         check_origin_policy(&site.origin, faults)
+    });
+    within(faults, "rate_limit", |faults| {
+        check_rate_limits(&site.rate_limits, faults)
     });
     within(faults, "cache", |faults| check_cache(&site.cache, faults));
     within(faults, "compress", |faults| {

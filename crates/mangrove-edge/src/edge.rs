@@ -131,7 +131,8 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         complain(&problem.to_string());
     }
     let time: Arc<dyn TimeProvider> = Arc::new(clock.clone());
-    let shared = SharedSnapshot::build(settled, &time).map_err(|problems| in_words(&problems))?;
+    let shared =
+        SharedSnapshot::build(settled, &time, None).map_err(|problems| in_words(&problems))?;
     let log = LogQueue::start(log_target(&state, &server), server.log.queue_bytes)
         .map_err(|e| format!("the access log's thread cannot be started: {e}"))?;
     let tls = tls_config(&server, &certificates, &tickets, &clock)?;
@@ -361,7 +362,8 @@ impl Edge {
         };
         let server = settled.server.clone();
         let time: Arc<dyn TimeProvider> = Arc::new(self.clock.clone());
-        let shared = match SharedSnapshot::build(settled, &time) {
+        let previous = Arc::clone(&self.snapshot.borrow());
+        let shared = match SharedSnapshot::build(settled, &time, Some(&previous)) {
             Ok(shared) => shared,
             Err(problems) => return Reply::error(422, in_words(&problems)),
         };

@@ -22,7 +22,7 @@
 //! use mangrove_edge::{cache::Cache, clock::Clock, snapshot::{SharedSnapshot, Snapshot}};
 //!
 //! let time: Arc<dyn rustls::time_provider::TimeProvider> = Arc::new(Clock::start());
-//! let shared = SharedSnapshot::build(Settled::sample(Server::on_loopback()), &time).expect("the sample needs nothing");
+//! let shared = SharedSnapshot::build(Settled::sample(Server::on_loopback()), &time, None).expect("the sample needs nothing");
 //! let snapshot = Snapshot::new(shared, Cache::new(1 << 20, [7, 7], None), 1, 7, None);
 //! assert_eq!(&*snapshot.site_for(b"any.example").expect("the sample answers any host").name, "sample");
 //! ```
@@ -45,6 +45,7 @@ pub mod http2;
 pub mod incoming;
 pub mod io;
 mod keyed_hash;
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod module;

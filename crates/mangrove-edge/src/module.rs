@@ -38,6 +38,8 @@ pub enum Module {
     Trace,
     /// The RFC 3986 normal form of the path, for rules and keys.
     PathForm,
+    /// How much a client may ask for.
+    RateLimit,
     /// Which origin gets the request.
     Balance,
     /// The page that tells of an error.
@@ -55,6 +57,7 @@ impl Module {
         Self::ClientAddress,
         Self::Trace,
         Self::PathForm,
+        Self::RateLimit,
         Self::Balance,
         Self::Page,
         Self::LogLine,
@@ -68,6 +71,7 @@ impl Module {
             Self::ClientAddress => "client-address",
             Self::Trace => "trace",
             Self::PathForm => "path-form",
+            Self::RateLimit => "rate-limit",
             Self::Balance => "balance",
             Self::Page => "page",
             Self::LogLine => "log-line",
@@ -82,7 +86,10 @@ impl Module {
             Self::ClientAddress | Self::PathForm | Self::Balance | Self::Pipeline => {
                 FailMode::Closed
             }
-            Self::Fingerprint | Self::Trace | Self::Page | Self::LogLine => FailMode::Open,
+            // A count that fails must not close a site.
+            Self::Fingerprint | Self::Trace | Self::RateLimit | Self::Page | Self::LogLine => {
+                FailMode::Open
+            }
         }
     }
 
@@ -93,6 +100,7 @@ impl Module {
             Self::ClientAddress => "at most 32 list elements of the head",
             Self::Trace => "one field of at most 512 bytes",
             Self::PathForm => "one pass over the target",
+            Self::RateLimit => "at most 16 limits of at most 4 parts of the head, one lock each",
             Self::Balance => "two members looked at, every member at worst",
             Self::Page => "one template, under 8 KiB",
             Self::LogLine => "one line, under 16 KiB",

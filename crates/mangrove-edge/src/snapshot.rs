@@ -20,6 +20,7 @@ use crate::answer_head::Prepared;
 use crate::cache::{Cache, SiteCache};
 use crate::core::Core;
 use crate::keyed_hash::Keyed;
+use crate::limits::SiteLimits;
 use crate::origin::Upstreams;
 use crate::tls::{OriginProtocol, OriginTrust, TlsProblem, client_config};
 
@@ -33,6 +34,8 @@ pub struct SharedSnapshot {
     routes: Routes,
     /// What of each site's answers is kept.
     rules: Vec<Option<(Arc<Rules>, Arc<CompressRules>)>>,
+    /// How much of each site one client may ask for; none where it has no limits.
+    limits: Vec<Option<Arc<SiteLimits>>>,
     /// TLS to origins by site; none where no origin needs it.
     origin_tls: Vec<Option<Arc<ClientConfig>>>,
 }
@@ -77,6 +80,8 @@ pub struct Site {
     pub request_body_bytes: u64,
     /// Whether origins see the normal form of the path.
     pub normalized_path: bool,
+    /// How much of it one client may ask for.
+    pub limits: Option<Arc<SiteLimits>>,
     /// What of its answers is kept, and for how long.
     pub cache: Option<SiteCache>,
     /// Who may purge a URL by asking for it with PURGE.
@@ -109,13 +114,15 @@ pub enum SiteKind {
 }
 
 impl SharedSnapshot {
-    /// Builds the shared part; says what keeps it from being served.
+    /// Builds the shared part; says what keeps it from being served. `previous` hands over who owes how much under limits that
+    /// are the same.
     ///
     /// # Errors
     /// When an origin's TLS settings cannot be used: which site, which file, what to do.
     pub fn build(
         settled: Settled,
         time: &Arc<dyn rustls::time_provider::TimeProvider>,
+        previous: Option<&Self>,
     ) -> Result<Arc<Self>, Vec<(String, TlsProblem)>> {
         let mut routes = Routes::default();
         let (mut origin_tls, mut problems) = (Vec::new(), Vec::new());
@@ -166,11 +173,20 @@ impl SharedSnapshot {
             (!site.origins.is_empty()).then(rules)
         });
         let rules = rules.collect();
+        let limits = settled.sites.iter().map(|site| {
+            if site.rate_limits.is_empty() {
+                return None; // as most; nobody looks for what they had
+            }
+            let before = previous.and_then(|previous| previous.limits_of(&site.name));
+            SiteLimits::new(&site.rate_limits, before.as_deref())
+        });
+        let limits = limits.collect();
         Ok(Arc::new(Self {
             settled: Arc::new(settled),
             digest,
             routes,
             rules,
+            limits,
             origin_tls,
         }))
     }
@@ -186,6 +202,11 @@ impl SharedSnapshot {
     pub fn site_named(&self, name: &str) -> Option<u32> {
         let mut sites = (0u32..).zip(&self.settled.sites);
         sites.find_map(|(index, site)| (site.name == name).then_some(index))
+    }
+
+    fn limits_of(&self, name: &str) -> Option<Arc<SiteLimits>> {
+        let index = usize::try_from(self.site_named(name)?).ok()?;
+        self.limits.get(index)?.clone()
     }
 
     /// What a site wants of its cache; none where its answers are made at the edge and never kept.
@@ -411,6 +432,7 @@ impl Snapshot {
                     .request_body_bytes
                     .unwrap_or(self.settled.server.limits.request_body_bytes),
                 normalized_path: settings.path == mangrove_config::PathPolicy::Normalized,
+                limits: self.shared.limits.get(at).cloned().flatten(),
                 cache: self.shared.all_rules(index).map(|(rules, compress)| {
                     SiteCache::new(&self.cache, &settings.name, rules, compress)
                 }),

@@ -65,6 +65,11 @@ pub async fn serve(
             Begun::Answered(story, answer) => respond(&client, story, answer, readable).await,
             // Boxed so that an idle connection does not hold room for a fetch.
             Begun::Fetch(planned) => Box::pin(fetch_and_respond(&client, planned)).await,
+            Begun::Cut(story) => {
+                client.end_by_reset();
+                story.finish();
+                Next::Cut
+            }
         };
         match next {
             Next::Request => {}

@@ -340,6 +340,10 @@ async fn exchange(
             );
             Box::pin(fetch_and_respond(&core, planned, body, respond)).await;
         }
+        Begun::Cut(story) => {
+            story.finish();
+            wire.account().end_by_reset();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use mangrove_http::{Known, TraceParent, client_address, is_normal, normalize};
 use super::admit::Admitted;
 use super::record::Story;
 use super::{Refused, optional};
+use crate::limits::Stage;
 use crate::module::Module;
 use crate::reason::Reason;
 use crate::snapshot::Site;
@@ -18,10 +19,11 @@ pub struct Inspected {
     site: Rc<Site>,
 }
 
-/// Finds the visitor's address, the trace it belongs to and the normal form of its path.
+/// Finds the visitor's address, the trace it belongs to and the normal form of its path; then whether he has asked too much.
 pub fn inspect(admitted: Admitted) -> Result<Inspected, Refused> {
     let (mut story, site) = admitted.into_parts();
-    match fill_in(&mut story) {
+    let filled = fill_in(&mut story);
+    match filled.and_then(|()| within_limits(&mut story, &site, Stage::Asked)) {
         Ok(()) => Ok(Inspected { story, site }),
         Err(reason) => Err(Refused { story, reason }),
     }
@@ -30,6 +32,23 @@ pub fn inspect(admitted: Admitted) -> Result<Inspected, Refused> {
 impl Inspected {
     pub(super) fn into_parts(self) -> (Box<Story>, Rc<Site>) {
         (self.story, self.site)
+    }
+}
+
+/// Counts the request under the site's limits for requests at this `stage`.
+pub(super) fn within_limits(story: &mut Story, site: &Site, stage: Stage) -> Result<(), Reason> {
+    let Some(limits) = &site.limits else {
+        return Ok(());
+    };
+    let now = story.begun_at();
+    let judged = optional(story, Module::RateLimit, || limits.judge(story, stage, now))?;
+    match judged.flatten() {
+        None => Ok(()),
+        Some(limited) => {
+            let reason = limited.reason();
+            story.limited = Some(Box::new(limited));
+            Err(reason)
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub use answer::{Answer, answer_fetched, answer_prepared, answer_refused, answer
 pub use cached::Looked;
 pub use fetch::{Ask, Fetched, Interim, Outcome, Switched, fetch};
 pub use inspect::{Inspected, inspect};
+
 pub use plan::{Plan, Planned, plan};
 pub use receive::{Received, receive};
 pub use record::{OriginTale, Story};
@@ -31,6 +32,8 @@ use std::rc::Rc;
 
 use mangrove_cache::Action;
 
+use self::inspect::within_limits;
+use crate::limits::Stage;
 use crate::module::{FailMode, Module, guard};
 use crate::reason::{EdgeReason, Reason};
 
@@ -50,6 +53,8 @@ pub enum Begun {
     Answered(Box<Story>, Box<Answer>),
     /// An origin has to be asked.
     Fetch(Planned),
+    /// Nothing is said, and the connection ends.
+    Cut(Box<Story>),
 }
 
 /// Takes a received request as far as it goes without waiting for anyone.
@@ -96,13 +101,27 @@ pub fn begin(received: Received) -> Begun {
             let answer = answer_refused(&mut story, EdgeReason::OnlyIfCached.into());
             Begun::Answered(story, Box::new(answer))
         }
-        Plan::Fetch(..) => Begun::Fetch(planned),
+        Plan::Fetch(..) => {
+            let mut planned = planned;
+            let site = Rc::clone(planned.site());
+            match within_limits(planned.story_mut(), &site, Stage::Missed) {
+                Ok(()) => Begun::Fetch(planned),
+                Err(reason) => refuse(Refused {
+                    story: planned.into_story(),
+                    reason,
+                }),
+            }
+        }
     }
 }
 
 /// Turns a refusal into its page.
 pub fn refuse(refused: Refused) -> Begun {
     let Refused { mut story, reason } = refused;
+    if reason == Reason::Edge(EdgeReason::RateLimitedClosed) {
+        story.blame(reason);
+        return Begun::Cut(story);
+    }
     let answer = answer_refused(&mut story, reason);
     Begun::Answered(story, Box::new(answer))
 }

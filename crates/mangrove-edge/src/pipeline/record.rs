@@ -11,6 +11,7 @@ use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
 use super::fetch::Ask;
 use crate::cache::CacheTale;
 use crate::core::{Connection, Core};
+use crate::limits::Limited;
 use crate::log::{address_text, push_decimal, push_next_text, push_number, push_text};
 use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
@@ -40,6 +41,8 @@ pub struct Story {
     pub normal_path: Option<Vec<u8>>,
     /// An upgrade was asked for and is allowed.
     pub upgrade: bool,
+    /// Under which limit it was one too many.
+    pub limited: Option<Box<Limited>>,
     /// The status sent; 0 when nothing was.
     pub status: u16,
     /// Why it did not go as asked, if it did not.
@@ -92,6 +95,7 @@ impl Story {
             trace: None,
             normal_path: None,
             upgrade: false,
+            limited: None,
             status: 0,
             reason: None,
             received: 0,
@@ -118,6 +122,7 @@ impl Story {
             trace: self.trace,
             normal_path: self.normal_path.clone(),
             upgrade: false,
+            limited: None,
             status: 0,
             reason: None,
             received: 0,
@@ -149,6 +154,15 @@ impl Story {
             .unwrap_or_else(|| self.head.path())
     }
 
+    /// When its first byte was seen, as limits count time: in nanoseconds of the clock that decides.
+    pub(super) fn begun_at(&self) -> u64 {
+        self.core
+            .clock
+            .moment_of(self.started)
+            .0
+            .saturating_mul(1_000_000)
+    }
+
     /// Ends the story well: everything that was to be sent has been.
     pub fn finish(mut self: Box<Self>) {
         self.over = true;
@@ -176,6 +190,13 @@ impl Story {
         }
         if let Some(tale) = &self.cache {
             core.metrics.cache(tale);
+        }
+        if let Some(limits) = self.site.as_ref().and_then(|site| site.limits.as_ref())
+            && self.limited.is_none()
+        {
+            let now = core.clock.moment_of(ended).0.saturating_mul(1_000_000);
+            let counted = || limits.answered(self, status, now);
+            let _ = guard(&core.metrics, Module::RateLimit, counted); // fail mode open
         }
         if self.snapshot.settled.server.log.to == LogTarget::Off {
             return;
@@ -235,6 +256,9 @@ impl Story {
         if let Some(reason) = self.reason {
             push_text(out, member!("reason"), reason.name().as_bytes());
             push_text(out, member!("fault"), reason.fault().name().as_bytes());
+            if let Some(limited) = &self.limited {
+                push_text(out, member!("rate_limit"), limited.name().as_bytes());
+            }
         }
         if let Some(tale) = &self.cache {
             push_text(out, member!("cache.result"), tale.result.name().as_bytes());

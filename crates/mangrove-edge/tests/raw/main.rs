@@ -19,6 +19,7 @@
 //! | `purged` | what a purge means to visitors, whichever way it was asked for |
 //! | `tls` | who a client is by the way it greets |
 //! | `readers` | whoever takes an answer slowly, or not at all |
+//! | `limits` | how much one client may ask for |
 //! | `floods` | clients that make the edge work and ask for nothing |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
@@ -43,6 +44,7 @@ mod frames;
 mod heads;
 mod http2;
 mod lengths;
+mod limits;
 mod operator;
 mod origin;
 mod origin_bodies;

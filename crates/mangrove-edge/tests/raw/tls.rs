@@ -34,6 +34,20 @@ impl Client {
 
     /// Gets `path` on a connection of its own; the greeting's fingerprint, and the log's line about it.
     fn get(&self, world: &World, path: &str) -> (Fingerprint, serde_json::Value) {
+        self.get_with(world, path, || world.origin.accept().answer("fine"))
+    }
+
+    /// The same where the origin is not to hear of it.
+    fn get_from_nobody(&self, world: &World, path: &str) -> (Fingerprint, serde_json::Value) {
+        self.get_with(world, path, || {})
+    }
+
+    fn get_with(
+        &self,
+        world: &World,
+        path: &str,
+        meanwhile: impl FnOnce(),
+    ) -> (Fingerprint, serde_json::Value) {
         let name = ServerName::try_from("a.example").unwrap();
         let mut tls = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         let mut socket = TcpStream::connect(world.address_v6()).unwrap();
@@ -45,7 +59,7 @@ impl Client {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        world.origin.accept().answer("fine");
+        meanwhile();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let end = answer
@@ -72,6 +86,20 @@ fn a_client_is_named_in_the_log_by_its_greeting_and_keeps_its_stable_name_when_i
     assert_ne!(fresh.ja4, resumed.ja4);
     assert_eq!(fresh.stable, resumed.stable);
     assert_eq!(world.metric("mangrove_tls_handshakes_unnamed_total"), 0);
+}
+
+/// Whatever address it comes from, and whether it resumes or not.
+#[test]
+fn a_limit_may_count_all_clients_of_one_software_together() {
+    let world = World::with_tls(
+        "[[site.rate_limit]]\nname = 'software'\nkey = ['ja4']\nrate = 2\nper = '1h'",
+    );
+    let client = Client::new();
+    assert_eq!(client.get(&world, "/").1["http.response.status_code"], 200);
+    assert_eq!(client.get(&world, "/").1["http.response.status_code"], 200);
+    let (_, record) = client.get_from_nobody(&world, "/");
+    assert_eq!(record["reason"], "rate-limited");
+    assert!(world.origin.is_untouched());
 }
 
 #[test]

@@ -55,6 +55,11 @@ impl World {
         Self::made(server, "", 1)
     }
 
+    /// The same, with further lines in the `[[site]]` block.
+    pub(crate) fn over_two_cores_for(site: &str) -> Self {
+        Self::made("", site, 1)
+    }
+
     /// Whose listener over IPv6 speaks TLS, with a certificate that it made for itself.
     pub(crate) fn with_tls(site: &str) -> Self {
         Self::made("https = ['[::1]:0']", site, 0)
@@ -217,6 +222,13 @@ impl World {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// Waits until so many requests have been recorded.
+    pub(crate) fn records_of(&self, requests: usize) {
+        eventually("their records", || {
+            (self.records().len() >= requests).then_some(())
+        });
     }
 
     /// How many connections of clients the edge holds.

@@ -1,0 +1,137 @@
+//! Rate limits as they are written, and what is wrong with some.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+
+use std::time::Duration;
+
+use mangrove_config::{
+    Counts, Defaults, Draft, LimitAction, LimitKey, PATH_PARTS, Settled, explain,
+};
+
+fn settle(lines: &str) -> Result<Settled, String> {
+    let text = format!(
+        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigins = [\"http://b\"]\n[[site.rate_limit]]\n{lines}\n"
+    );
+    let draft = Draft::parse("f", &text).map_err(|problems| problems.to_string())?;
+    let settled = draft.settle(&Defaults::default());
+    Ok(settled.map_err(|problems| problems.to_string())?.settled)
+}
+
+#[test]
+fn a_limit_says_who_counts_and_how_much_and_is_kept_as_said() {
+    let settled = settle(
+        "name = \"log-ins\"\nkey = [\"prefix\", \"cookie:session\", \"header:X-App\", \"path-part:2\"]\npath = \"/login\"\n\
+         methods = [\"POST\"]\nrate = 5\nper = \"1m\"\nburst = 10\nstatuses = [\"401\", \"403\"]\naction = \"close\"",
+    )
+    .unwrap();
+    let limit = &settled.sites[0].rate_limits[0];
+    let keys: Vec<String> = limit.key.iter().map(LimitKey::to_string).collect();
+    assert_eq!(
+        keys,
+        ["prefix", "cookie:session", "header:x-app", "path-part:2"]
+    );
+    assert_eq!(
+        (limit.rate, limit.burst, limit.per),
+        (Some(5), Some(10), Duration::from_secs(60))
+    );
+    assert_eq!(
+        (limit.counts, limit.action),
+        (Counts::All, LimitAction::Close)
+    );
+    assert!(limit.limit().is_some());
+    assert_eq!(
+        Settled::from_json(settled.to_json().as_bytes()).unwrap(),
+        settled
+    );
+    let page = explain(&settled);
+    let line = "limit    log-ins: 5 each 1m, 10 at once, by prefix and cookie:session and header:x-app and path-part:2, \
+                for POST /login, answered with 401, 403; then the connection is closed";
+    assert!(page.contains(line), "{page}");
+}
+
+#[test]
+fn by_default_an_address_counts_and_is_refused_in_words() {
+    let settled = settle("name = \"all\"\nrate = 100").unwrap();
+    let limit = &settled.sites[0].rate_limits[0];
+    assert_eq!(limit.key, [LimitKey::Address]);
+    assert_eq!(
+        (limit.counts, limit.action),
+        (Counts::All, LimitAction::Refuse)
+    );
+    assert!(
+        explain(&settled).contains("limit    all: 100 each 1s, 100 at once, by address; then 429")
+    );
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_to_do() {
+    for (lines, told) in [
+        ("rate = 1", "`name`"),
+        (
+            "name = \"a\"",
+            "say how many requests each `per`: rate = 10",
+        ),
+        (
+            "name = \"a b\"\nrate = 1",
+            "letters, digits, `-`, `_` and `.`",
+        ),
+        (
+            "name = \"a\"\nrate = 1\nkey = [\"ip\"]",
+            "a key is \"address\", \"prefix\"",
+        ),
+        (
+            "name = \"a\"\nrate = 1\nkey = [\"path-part:0\"]",
+            "from 1 to 16",
+        ),
+        (
+            "name = \"a\"\nrate = 1\nkey = [\"header:a b\"]",
+            "a field's name is one word",
+        ),
+        (
+            "name = \"a\"\nrate = 1\nkey = [\"ja4\", \"ja4\"]",
+            "\"ja4\" is listed twice",
+        ),
+        (
+            "name = \"a\"\nrate = 1\nkey = [\"ja4\", \"site\"]",
+            "\"site\" changes nothing",
+        ),
+        ("name = \"a\"\nrate = 1\nkey = []", "empty list"),
+        (
+            "name = \"a\"\nrate = 1\nmethods = [\"post\"]",
+            "in capitals",
+        ),
+        ("name = \"a\"\nrate = 1\nbrust = 2", "did you mean `burst`?"),
+        (
+            "name = \"a\"\nrate = 1\naction = \"refus\"",
+            "did you mean \"refuse\"?",
+        ),
+        (
+            "name = \"a\"\nrate = 1\ncounts = \"misses\"\nstatuses = [\"404\"]",
+            "keep one of",
+        ),
+        (
+            "name = \"a\"\nrate = 1\n[[site.rate_limit]]\nname = \"a\"\nrate = 1",
+            "there already is a limit named \"a\"",
+        ),
+    ] {
+        let problems = settle(lines).unwrap_err();
+        assert!(problems.contains(told), "{lines}: {problems}");
+    }
+}
+
+#[test]
+fn parts_of_a_path_end_where_they_say() {
+    assert!(
+        format!("path-part:{PATH_PARTS}")
+            .parse::<LimitKey>()
+            .is_ok()
+    );
+    assert!(
+        format!("path-part:{}", PATH_PARTS + 1)
+            .parse::<LimitKey>()
+            .is_err()
+    );
+}
