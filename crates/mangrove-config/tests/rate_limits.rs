@@ -135,3 +135,20 @@ fn parts_of_a_path_end_where_they_say() {
             .is_err()
     );
 }
+
+/// What `docs/shield.md` shows works as it stands there.
+#[test]
+fn the_guide_shows_limits_that_settle() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/shield.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let (_, example) = guide.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let draft = Draft::parse("shield.md", example).unwrap();
+    let settlement = draft.settle(&Defaults::default());
+    let settled = settlement
+        .unwrap_or_else(|problems| unreachable!("{problems}"))
+        .settled;
+    let limits = &settled.sites[0].rate_limits;
+    assert_eq!(limits.len(), 4);
+    assert!(limits.iter().all(|limit| limit.limit().is_some()));
+}
