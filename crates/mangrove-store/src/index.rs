@@ -419,6 +419,36 @@ impl Index {
         true
     }
 
+    /// Lets go of everything in a slab; how many records. It looks at every object: for slabs that cannot be walked through.
+    pub(crate) fn evict_slab(&self, slab: u32) -> u64 {
+        let mut count = 0;
+        for shard in &self.shards {
+            lock(shard).retain(|object| {
+                let site = object.subject.site;
+                let before = object.chunks.len();
+                object.chunks.retain(|(_, place)| {
+                    let stays = place.slab != slab;
+                    if !stays {
+                        self.release(site, *place);
+                    }
+                    stays
+                });
+                let gone = before - object.chunks.len();
+                count += gone as u64;
+                object.complete &= gone == 0;
+                let headless = object.head.is_somewhere() && object.head.slab == slab;
+                let stays = !headless
+                    && (gone == 0 || !object.chunks.is_empty() || !object.head.is_somewhere());
+                if !stays {
+                    count += 1;
+                    self.release_all(object);
+                }
+                stays
+            });
+        }
+        count
+    }
+
     /// The objects of a key that have a head and are alive, the newest first.
     pub(crate) fn find(
         &self,

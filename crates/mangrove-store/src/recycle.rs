@@ -36,6 +36,11 @@ impl Writer {
         }
         // From here on nothing is taken from it into the index.
         *lock(&slab.scan) = Scan::Retired;
+        // What is left was not met on the way: damaged, not readable any more, or not looked at.
+        if slab.live.load(Ordering::Relaxed) > 0 {
+            let count = self.inner.index.evict_slab(slab.id);
+            more(&self.inner.counts.evicted, count);
+        }
         more(&self.inner.counts.slabs_recycled, 1);
         self.inner.index.slabs.forget(slab.id);
         match self.inner.disk.remove(&slab.name.file_name()) {
@@ -47,7 +52,10 @@ impl Writer {
     }
 
     fn move_what_stays(&mut self, log: Log, slab: &Arc<Slab>, unread: bool) -> io::Result<()> {
-        if *lock(&slab.scan) != Scan::Done && !unread {
+        if unread {
+            return Ok(());
+        }
+        if *lock(&slab.scan) != Scan::Done {
             scan::whole(&self.inner, slab);
         }
         let Ok(mut walk) = Walk::new(Arc::clone(slab), 0) else {
@@ -55,10 +63,10 @@ impl Writer {
         };
         let most = slab.bytes.load(Ordering::Relaxed) / 4 * STAYS_QUARTERS;
         let mut moved = 0;
-        // A slab that cannot be read any more leaves as it is; its records are dropped when they are asked for.
+        // A slab that cannot be read any more leaves as it is.
         while let Ok(Some(header)) = walk.next() {
             if header.kind == Kind::Gone {
-                if !unread && self.probation_reaches_back(header.sequence) {
+                if self.probation_reaches_back(header.sequence) {
                     self.append_moved(header, Bytes::new(), place(slab, &header), 0)?;
                 }
                 continue;
@@ -68,7 +76,7 @@ impl Writer {
             };
             let fate = lock(&self.inner.policy).fate(log, header.key, asked);
             match fate {
-                Fate::Stays(asked) if !unread && (log == Log::Probation || moved < most) => {
+                Fate::Stays(asked) if log == Log::Probation || moved < most => {
                     let Some(payload) = read_payload(slab, &header, self.inner.secret) else {
                         more(&self.inner.counts.damaged, 1);
                         self.let_go(slab, &header);
@@ -89,12 +97,9 @@ impl Writer {
                 }
             }
         }
-        if !unread {
-            // The copies must be there before what they were copied from is not.
-            self.write_out(Log::Main)?;
-            self.sync()?;
-        }
-        Ok(())
+        // The copies must be there before what they were copied from is not.
+        self.write_out(Log::Main)?;
+        self.sync()
     }
 
     fn let_go(&self, slab: &Slab, header: &Header) {

@@ -510,9 +510,13 @@ impl Writer {
         if trouble.kind == TroubleKind::Full {
             // Letting go takes no room. What was asked for again goes too: it could not be moved.
             for _ in 0..2 {
-                if let Some(log) = self.comes_up() {
-                    let _ = self.recycle(log, true);
-                }
+                // Probation first: main holds the graves of what is in it.
+                let log = if self.probation.sealed.is_empty() {
+                    Log::Main
+                } else {
+                    Log::Probation
+                };
+                let _ = self.recycle(log, true);
             }
         }
         inner.condition.fails(trouble, now);
