@@ -13,4 +13,5 @@ pub mod campaign;
 pub mod mutate;
 pub mod plain;
 mod shield;
+mod store;
 pub mod targets;

@@ -22,6 +22,7 @@ use crate::cache;
 use crate::mutate::Grammar;
 use crate::plain::{self, Body, FieldLine, Reading};
 use crate::shield;
+use crate::store;
 
 /// A parser under test.
 #[derive(Debug)]
@@ -43,11 +44,13 @@ pub fn named(name: &str) -> Option<&'static Target> {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Target> {
-    HTTP.iter().chain(&CACHE).chain(&SHIELD)
+    HTTP.iter().chain(&CACHE).chain(&STORE).chain(&SHIELD)
 }
 
 static CACHE: [Target; cache::TARGETS.len()] = cache::TARGETS;
 static SHIELD: [Target; shield::TARGETS.len()] = shield::TARGETS;
+
+static STORE: [Target; store::TARGETS.len()] = store::TARGETS;
 
 static HTTP: &[Target] = &[
     Target {

@@ -181,6 +181,20 @@ fn file_header(secret: u64, highest: Generation, floor: Option<Generation>) -> V
     header
 }
 
+/// A journal whose entries after the first so many were written later, and not acknowledged.
+pub(crate) fn write(secret: u64, entries: &[(Generation, Bytes)], acknowledged: usize) -> Vec<u8> {
+    let mut file = file_header(secret, Generation(0), None);
+    let durable = |number: usize| {
+        let first = entries.iter().take(acknowledged.min(number));
+        first.map(|(_, entry)| entry_bytes(entry)).sum::<usize>() + FILE_HEADER
+    };
+    for (number, (generation, entry)) in entries.iter().enumerate() {
+        let durable = durable(if number < acknowledged { 0 } else { number }) as u64;
+        write_entry(&mut file, 0, secret, durable, *generation, Some(entry));
+    }
+    file
+}
+
 fn entry_bytes(entry: &[u8]) -> usize {
     (ENTRY_HEADER + 1 + entry.len()).next_multiple_of(ENTRY_ALIGN)
 }

@@ -49,6 +49,7 @@ mod journal;
 mod lock;
 mod policy;
 mod queue;
+pub mod raw;
 mod record;
 mod recycle;
 mod scan;

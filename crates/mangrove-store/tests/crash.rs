@@ -58,6 +58,9 @@ struct Tally {
     opened: u64,
     expected: u64,
     found: u64,
+    /// Of those, what was finished within the last life.
+    recent: u64,
+    recent_found: u64,
     read: u64,
     damaged: u64,
     evicted: u64,
@@ -78,6 +81,8 @@ fn no_crash_makes_it_return_a_wrong_a_purged_or_half_an_object() {
         opened: 0,
         expected: 0,
         found: 0,
+        recent: 0,
+        recent_found: 0,
         read: 0,
         damaged: 0,
         evicted: 0,
@@ -90,7 +95,7 @@ fn no_crash_makes_it_return_a_wrong_a_purged_or_half_an_object() {
         life_of_a_store(&mut random, &mut tally);
     }
     println!(
-        "{} crashes, {} opened ({} refused by a failing disk); {} objects read, {} damaged; of {} that had to be found {} were; \
+        "{} crashes, {} opened ({} refused by a failing disk); {} objects read, {} damaged; of {} that had to be found {} were, of {} recent ones {}; \
          {} records evicted, {} promoted, {} purges",
         tally.crashes,
         tally.opened,
@@ -99,14 +104,23 @@ fn no_crash_makes_it_return_a_wrong_a_purged_or_half_an_object() {
         tally.damaged,
         tally.expected,
         tally.found,
+        tally.recent,
+        tally.recent_found,
         tally.evicted,
         tally.promoted,
         tally.purges
     );
     assert!(tally.expected > rounds, "the test proves something");
     assert!(tally.evicted > rounds && tally.purges > rounds / 2);
+    assert!(tally.recent * 10 > rounds, "{} recent", tally.recent);
     assert!(
-        tally.found * 100 >= tally.expected * 95,
+        tally.recent_found * 100 >= tally.recent * 95,
+        "{} of {}",
+        tally.recent_found,
+        tally.recent
+    );
+    assert!(
+        tally.found * 100 >= tally.expected * 99,
         "{} of {}",
         tally.found,
         tally.expected
@@ -123,6 +137,7 @@ fn life_of_a_store(random: &mut Random, tally: &mut Tally) {
     // Most stores hold small objects, some also such of several chunks.
     let large = random.one_in(12);
     let mut must_be_found = HashSet::new();
+    let mut began_at = Duration::ZERO;
     let mut flipped = false;
     for _ in 0..CRASHES_A_STORE {
         let purged = Arc::new(Mutex::new(HashMap::new()));
@@ -141,6 +156,7 @@ fn life_of_a_store(random: &mut Random, tally: &mut Tally) {
             &clock,
             &mut hands,
             &must_be_found,
+            began_at,
             flipped,
             random,
             tally,
@@ -161,7 +177,7 @@ fn life_of_a_store(random: &mut Random, tally: &mut Tally) {
         }
         let calls = if random.one_in(4) { 12 } else { 120 };
         disk.stop_in(random.below(calls));
-        let alive = live(
+        began_at = live(
             &opened, &mut hands, &mut model, &disk, &clock, &purged, large, random, tally,
         );
         tally.crashes += 1;
@@ -170,8 +186,8 @@ fn life_of_a_store(random: &mut Random, tally: &mut Tally) {
         must_be_found = expected(
             &opened.store,
             &model,
-            &*clock,
-            if faults { None } else { Some(alive) },
+            &clock,
+            if faults { None } else { Some(began_at) },
         );
         let next = if random.one_in(3) {
             disk.after_kill()
@@ -492,6 +508,7 @@ fn check(
     clock: &HandClock,
     hands: &mut Hands,
     must_be_found: &HashSet<u64>,
+    began_at: Duration,
     flipped: bool,
     random: &mut Random,
     tally: &mut Tally,
@@ -523,6 +540,9 @@ fn check(
         );
     }
     if !flipped {
+        let recent = |version: &&u64| model.begun[*version].finished_at >= Some(began_at);
+        tally.recent += must_be_found.iter().filter(recent).count() as u64;
+        tally.recent_found += must_be_found.intersection(&complete).filter(recent).count() as u64;
         tally.expected += must_be_found.len() as u64;
         tally.found += must_be_found.intersection(&complete).count() as u64;
     }

@@ -427,6 +427,26 @@ fn what_is_asked_for_outlives_a_crawl_through_everything() {
 }
 
 #[test]
+fn what_moves_to_main_is_durable_before_the_slab_it_came_from_goes() {
+    let mut shop = shop();
+    shop.scan();
+    shop.fill(1, &bytes(1, 50_000)).unwrap();
+    shop.flush();
+    let mut key = 100;
+    while shop.store().statistics().promoted == 0 {
+        shop.content(1).unwrap();
+        shop.fill(key, &bytes(key, 50_000)).unwrap();
+        shop.work();
+        key += 1;
+    }
+    let disk = shop.disk.after_losing_all_unsynced();
+    drop(shop);
+    let mut shop = open(&disk, settings());
+    shop.scan();
+    assert_eq!(shop.content(1).unwrap(), bytes(1, 50_000));
+}
+
+#[test]
 fn no_store_has_more_files_than_it_may() {
     assert!(matches!(
         Store::open_on(

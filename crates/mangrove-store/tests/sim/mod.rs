@@ -236,6 +236,19 @@ impl SimDisk {
         SimDisk::of(state)
     }
 
+    /// The disk after a power loss that took everything which was not synced.
+    pub fn after_losing_all_unsynced(&self) -> Arc<SimDisk> {
+        let mut state = self.state().clone();
+        state.names = state.durable_names.clone();
+        state.name_changes.clear();
+        for file in state.inodes.values_mut() {
+            file.content = file.durable.clone();
+            file.unsynced.clear();
+        }
+        state.locked = Arc::default();
+        SimDisk::of(state)
+    }
+
     /// The disk after a power loss: of what was not synced any part may be there, in pieces, in any order.
     pub fn after_power_loss(&self, random: &mut Random) -> Arc<SimDisk> {
         let old = self.state().clone();
