@@ -30,6 +30,22 @@ pub(crate) fn poll<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<T
     }
 }
 
+/// Time from a moment on.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now.
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Milliseconds until now.
+    pub(crate) fn millis(self) -> f64 {
+        self.0.elapsed().as_secs_f64() * 1000.0
+    }
+}
+
 /// One pause between two looks.
 pub(crate) fn rest() {
     std::thread::sleep(LOOK);

@@ -45,6 +45,7 @@ mod origin;
 mod parts;
 mod peers;
 mod process;
+mod purge;
 mod refusals;
 mod report;
 mod results;
@@ -181,6 +182,8 @@ enum Action {
     Cores(cores::Options),
     /// Let thousands ask at once for one thing that the cache does not have, and tell what each of them got.
     Crowd(crowd::Options),
+    /// Purge URLs, a tag and whole sites of a Mangrove, and tell how long it took and whether anything old was answered.
+    Purge(purge::Options),
     /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
     Slow(slow::Options),
     /// Run a program on one core. Used for everything that is started here.
@@ -230,6 +233,9 @@ fn main() -> ExitCode {
         }
         Some(Action::Crowd(options)) => {
             shown(options.mangrove.as_deref()).and_then(|program| crowd::run(&options, &program))
+        }
+        Some(Action::Purge(options)) => {
+            shown(options.mangrove.as_deref()).and_then(|program| purge::run(&options, &program))
         }
         Some(Action::Slow(options)) => {
             shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))

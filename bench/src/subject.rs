@@ -62,6 +62,11 @@ impl Subject {
 
     /// Writes its configuration: addresses and certificate, then `limits` for `[server.limits]`, then the `sites`.
     pub(crate) fn configure(&self, limits: &str, sites: &str) -> Result<()> {
+        self.configure_with("", limits, sites)
+    }
+
+    /// The same with further lines for `[server]`.
+    pub(crate) fn configure_with(&self, server: &str, limits: &str, sites: &str) -> Result<()> {
         let mut text = String::new();
         write!(
             text,
@@ -69,6 +74,7 @@ impl Subject {
 http = ["{http}"]
 https = ["{https}"]
 admin = "{admin}"
+{server}
 
 [[server.tls.certificate]]
 cert = "{certificate}"
@@ -222,6 +228,11 @@ key = "{key}"
         self.supervisor = None;
         ensure!(self.edges()?.is_empty(), "an edge was left behind");
         Ok(())
+    }
+
+    /// Where the first edge takes orders.
+    pub(crate) fn edge_socket(&self) -> PathBuf {
+        self.state().join("edge/edge-1.sock")
     }
 
     fn state(&self) -> PathBuf {

@@ -125,7 +125,7 @@ fn asked(thing: &Thing, ledger: &Ledger) -> Verdict {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn the_ledger_agrees_with_a_walk_over_all_purges(steps in proptest::collection::vec(step(), 1..40)) {

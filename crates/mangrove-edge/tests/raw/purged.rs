@@ -167,8 +167,17 @@ fn a_fill_asked_for_before_a_purge_serves_nobody_who_comes_after() {
         } else {
             let mut new = world.origin.accept();
             new.head();
+            // Who comes next shares the new one, and does not wait for the old.
+            let mut next = world.client_from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+            next.get("/news/7");
+            eventually("waits", || {
+                (world.metric("mangrove_cache_followers") == 1).then_some(())
+            });
             send(&mut new, TAGGED, "new");
-            assert_eq!(beyond.answer().body, "new", "{what}");
+            for client in [&mut beyond, &mut next] {
+                assert_eq!(client.answer().body, "new", "{what}");
+            }
+            assert!(world.origin.is_untouched(), "{what}");
             is_kept(&mut beyond, "/news/7");
             // The slower one comes later, and takes nothing's place.
             send(&mut old, TAGGED, "old");
@@ -209,10 +218,19 @@ fn a_fill_whose_content_still_comes_is_joined_by_nobody_after_a_purge() {
         beyond.get("/news/7");
         let mut new = world.origin.accept();
         new.head();
+        // Who comes next shares the new one, and does not ask for himself.
+        let mut next = world.client_from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        next.get("/news/7");
+        eventually("waits", || {
+            (world.metric("mangrove_cache_followers") == 2).then_some(())
+        });
         old.send("news");
         assert_eq!(first.take_text(8), "old news");
         send(&mut new, TAGGED, "new");
-        assert_eq!(beyond.answer().body, "new", "{what}");
+        for client in [&mut beyond, &mut next] {
+            assert_eq!(client.answer().body, "new", "{what}");
+        }
+        assert!(world.origin.is_untouched(), "{what}");
         eventually("both end", || {
             (world.metric("mangrove_cache_fills") == 0).then_some(())
         });
@@ -590,4 +608,40 @@ fn the_memory_of_what_was_purged_comes_back() {
     });
     let (_, numbers) = world.operator("GET", "/cache");
     assert_eq!(numbers["memory"]["urls"], 0);
+}
+
+/// More filters than are remembered: the older ones count for all of their site, and it is said.
+#[test]
+fn one_filter_too_many_purges_more_and_says_so() {
+    let world = World::new();
+    let mut client = world.client();
+    let mut origin = None;
+    fill(&world, &mut client, &mut origin, "/untagged", FRESH);
+    let tags = |from: u32, until: u32| -> String {
+        let tags: Vec<String> = (from..until).map(|n| format!("tag={n}")).collect();
+        tags.join("&")
+    };
+    // While something older than all of them lives, none is forgotten.
+    for order_of in 0..256 {
+        let told = order(&world, &tags(order_of * 256, (order_of + 1) * 256));
+        assert_eq!(told["folded"], json!([]));
+    }
+    assert_eq!(world.metric("mangrove_cache_purge_entries"), 65_536);
+    assert!(world.metric("mangrove_cache_purge_bytes") <= 5 << 20);
+    is_kept(&mut client, "/untagged");
+    let mut other = world.client_from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    other.get("/untagged");
+    assert_eq!(other.answer().body, "old");
+
+    let told = order(&world, "tag=one-more");
+    assert_eq!(
+        told["folded"],
+        json!([{ "site": "story", "entries": 32_768 }])
+    );
+    assert_eq!(world.metric("mangrove_cache_purges_folded_total"), 32_768);
+    is_fetched(&mut client, &mut origin.unwrap(), "/untagged", FRESH);
+    is_kept(&mut client, "/untagged");
+    eventually("nothing that any of them is about lives", || {
+        (world.metric("mangrove_cache_purge_entries") == 0).then_some(())
+    });
 }
