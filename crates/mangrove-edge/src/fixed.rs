@@ -76,6 +76,7 @@ fixed! {
     count http2::RESETS_BEFORE_SERVED: "Streams that a client may reset before they are taken up, at one time; one more is a flood (CVE-2023-44487), and the connection ends.";
     count http2::STREAMS_REFUSED: "Malformed streams that one connection is forgiven; one more, and it ends.";
     count http2::tap::OPENED_KEPT: "Streams that were opened and not yet taken up, as the edge remembers them to name what becomes of them.";
+    count http2::tap::ANSWERED_KEPT: "Streams of one connection that were answered to their end and are remembered, since to reset those is free: more than are answered within a round trip.";
     count http2::tap::RESETS_KEPT: "Streams that were reset, as the edge remembers them for the same.";
     bytes http2::ahead::PROCESS_BYTES: "What answers may hold for all HTTP/2 clients before each goes on in small pieces, as one connection's do from `connection_buffer_bytes` on.";
     bytes http2::ahead::SMALL_PIECE_BYTES: "Such a piece: what is taken from the origin, and given to the client, at once. What fits into one frame.";

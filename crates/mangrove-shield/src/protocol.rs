@@ -17,7 +17,7 @@
 /// What has a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A stream that the client reset, in whatever state (rapid reset, CVE-2023-44487).
+    /// A stream that the client reset before it had all of its answer (rapid reset, CVE-2023-44487).
     Reset,
     /// A stream that we had to reset for what the client did on it (MadeYouReset, CVE-2025-8671).
     ForcedReset,

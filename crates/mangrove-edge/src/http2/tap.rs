@@ -25,6 +25,10 @@ pub(crate) const OPENED_KEPT: usize = 4096;
 /// Resets sent that are remembered, to tell a stream that asks why it ended.
 pub(crate) const RESETS_KEPT: usize = 64;
 
+/// Streams that were answered to their end and are remembered: a client may reset one that it has all of (curl does), and
+/// that costs nobody anything. More than are answered within a round trip, with the streams that are offered by default.
+pub(crate) const ANSWERED_KEPT: usize = 256;
+
 /// Octets of a frame's head.
 const HEAD_BYTES: usize = 9;
 /// Of a payload, what is looked at: GOAWAY's error code is in its second half.
@@ -180,6 +184,8 @@ pub(super) struct Tap {
     /// Refused before it was taken up, and why.
     refused: Vec<Reason>,
     resets: VecDeque<(u32, u32)>,
+    /// Answered to the end, and not reset since.
+    answered: VecDeque<u32>,
     gone_away: Option<u32>,
     /// The trailer section that came last: its stream, and its octets as they are encoded.
     trailers: (u32, u64),
@@ -200,6 +206,7 @@ impl Tap {
             opened: VecDeque::new(),
             refused: Vec::new(),
             resets: VecDeque::new(),
+            answered: VecDeque::new(),
             gone_away: None,
             trailers: (0, 0),
             long_trailers: VecDeque::new(),
@@ -213,7 +220,9 @@ impl Tap {
     pub(super) fn received(&mut self, bytes: &[u8], now: Moment) {
         let mut frames = std::mem::take(&mut self.incoming);
         frames.read(bytes, |frame| {
-            if let Some(kind) = frame.costs() {
+            if let Some(kind) = frame.costs()
+                && !(kind == Kind::Reset && take_from(&mut self.answered, frame.stream))
+            {
                 self.spend(kind, now);
             }
             match frame.kind {
@@ -236,7 +245,17 @@ impl Tap {
     /// `bytes` were sent to the client.
     pub(super) fn sent(&mut self, bytes: &[u8], now: Moment) {
         let mut frames = std::mem::take(&mut self.outgoing);
-        frames.read(bytes, |frame| match frame.kind {
+        frames.read(bytes, |frame| {
+            if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM_OR_ACK != 0 {
+                push_bounded(&mut self.answered, frame.stream, ANSWERED_KEPT);
+            }
+            self.sent_frame(frame, now);
+        });
+        self.outgoing = frames;
+    }
+
+    fn sent_frame(&mut self, frame: Frame, now: Moment) {
+        match frame.kind {
             DATA => {
                 self.guard.piece();
                 self.ahead.left(frame.stream, u64::from(frame.length));
@@ -256,8 +275,7 @@ impl Tap {
             }
             GOAWAY => self.gone_away = Some(frame.code()),
             _ => {}
-        });
-        self.outgoing = frames;
+        }
     }
 
     /// Why the connection should end, once one of its budgets is spent.
@@ -309,9 +327,13 @@ impl Tap {
     }
 
     fn take(&mut self, stream: u32) -> bool {
-        let at = self.opened.iter().position(|opened| *opened == stream);
-        at.is_some_and(|at| self.opened.remove(at).is_some())
+        take_from(&mut self.opened, stream)
     }
+}
+
+fn take_from(streams: &mut VecDeque<u32>, stream: u32) -> bool {
+    let at = streams.iter().position(|known| *known == stream);
+    at.is_some_and(|at| streams.remove(at).is_some())
 }
 
 fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
@@ -497,9 +519,35 @@ mod tests {
         assert_eq!(tap.spent(), None);
     }
 
+    /// As curl does with every stream of many.
+    #[test]
+    fn resetting_what_was_answered_to_the_end_costs_nothing_once() {
+        let mut tap = tap();
+        let cancel = |stream| frame(RST_STREAM, stream, &reset(8));
+        for stream in (1..).step_by(2).take(1_000) {
+            tap.received(&frame(HEADERS, stream, b"x"), Moment(0));
+            let mut answer = frame(HEADERS, stream, b"x");
+            answer[4] = END_STREAM_OR_ACK;
+            tap.taken_up(stream);
+            tap.sent(&answer, Moment(0));
+            tap.received(&cancel(stream), Moment(0));
+            assert_eq!(tap.spent(), None, "{stream}");
+        }
+        for _ in 0..=Kind::Reset.budget().burst {
+            tap.received(&cancel(1), Moment(0));
+        }
+        assert_eq!(tap.spent(), Some(EdgeReason::Http2ResetFlood));
+    }
+
     #[test]
     fn what_is_remembered_has_an_end() {
         let mut tap = tap();
+        let mut last = frame(DATA, 0, b"");
+        last[4] = END_STREAM_OR_ACK;
+        for _ in 0..=ANSWERED_KEPT {
+            tap.sent(&last, Moment(0));
+        }
+        assert_eq!(tap.answered.len(), ANSWERED_KEPT);
         for stream in (1..).step_by(2).take(OPENED_KEPT + 1) {
             tap.received(&frame(HEADERS, stream, b""), Moment(0));
         }

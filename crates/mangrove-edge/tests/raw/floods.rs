@@ -106,6 +106,23 @@ fn as_many_resets_as_streams_may_be_open_are_a_browser_that_went_elsewhere() {
     client.goes_on(&world);
 }
 
+/// curl resets each stream that it has all of, when it carries many.
+#[test]
+fn streams_that_are_reset_once_they_were_answered_are_no_flood() {
+    let world = World::with("", "hosts = ['elsewhere.example']");
+    let mut client = Http2::connect(&world);
+    client.opens_window(0, 0x7000_0000);
+    for _ in 0..300 {
+        let stream = client.ask(&get("/"));
+        assert_eq!(client.outcome(stream), Outcome::Status(421));
+        client.is_answered(stream);
+        client.cancels(stream);
+    }
+    let stream = client.ask(&get("/"));
+    assert_eq!(client.outcome(stream), Outcome::Status(421));
+    assert_eq!(world.counted(EdgeReason::Http2ResetFlood), 0);
+}
+
 /// CVE-2025-8671: each of these makes the edge reset a stream whose request it has begun.
 #[test]
 fn streams_that_the_edge_is_made_to_reset_end_the_connection() {

@@ -168,6 +168,17 @@ impl Http2 {
         stream
     }
 
+    /// Waits for the end of an answer whose head has come.
+    pub(crate) fn is_answered(&mut self, stream: u32) {
+        loop {
+            match self.next_frame_flagged() {
+                (DATA, flags, on, _) if on == stream && flags & END_STREAM != 0 => return,
+                (RST_STREAM | GOAWAY, _, _, payload) => panic!("no end: {payload:?}"),
+                _ => {}
+            }
+        }
+    }
+
     /// Waits for the next piece of an answer; says how long it is.
     pub(crate) fn next_data(&mut self, stream: u32) -> usize {
         loop {
@@ -304,9 +315,15 @@ impl Http2 {
     }
 
     fn next_frame(&mut self) -> (u8, u32, Vec<u8>) {
+        let (kind, _, stream, payload) = self.next_frame_flagged();
+        (kind, stream, payload)
+    }
+
+    fn next_frame_flagged(&mut self) -> (u8, u8, u32, Vec<u8>) {
         let head = self.wire.take(9);
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        (head[3], number(&head[5..]), self.wire.take(length as usize))
+        let payload = self.wire.take(length as usize);
+        (head[3], head[4], number(&head[5..]), payload)
     }
 }
 
