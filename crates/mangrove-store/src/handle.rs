@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::disk::read_whole;
-use crate::index::{Found, PINNED_CHUNKS, Part, Pinned};
+use crate::object::{Found, PINNED_CHUNKS, Part, Pinned};
 use crate::record::{HEADER, Head, Header, Kind, sum};
 use crate::state::{Inner, ReadTask, more};
 use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};

@@ -1,153 +1,27 @@
 //! Which objects there are and where their records lie, in memory: a lookup touches no disk and waits for none.
 //!
 //! The table is split into [`SHARDS`], each behind a lock that is held for the change of one object and never while anything is
-//! read or written. An object takes about 110 bytes and 12 more for each chunk after its first; a million of one chunk each
-//! are 140 MB.
+//! read or written. An object takes about 130 bytes and 16 more for each chunk after its first; a million of one chunk each
+//! are 136 MB, measured.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::lock::lock;
-use crate::record::{Header, Kind, record_bytes};
-use crate::slab::{Slab, Slabs};
-use crate::words::{
-    CHUNK_BYTES, Generation, KeyHash, ObjectId, Site, Subject, VARIANTS_ANSWERED, Variant,
+use crate::object::{
+    Found, Landed, NO_TOTAL, Object, Origin, PINNED_CHUNKS, Part, Pinned, Place, fits,
 };
+use crate::record::{Header, Kind, record_bytes};
+use crate::slab::Slabs;
+use crate::words::{Generation, KeyHash, ObjectId, Site, Subject, VARIANTS_ANSWERED, Variant};
 
 /// Parts of the table, each with a lock of its own.
 const SHARDS: usize = 64;
 /// Objects that a full site passes over, because they were asked for, before a new one is refused.
 const SITE_SECOND_CHANCES: u32 = 64;
-/// The most that is counted of how often something was asked for, as in S3-FIFO.
-const ASKED_MOST: u32 = 3;
-
-const VERIFIED: u32 = 1 << 31;
-const ASKED_SHIFT: u32 = 28;
-const ASKED: u32 = 3 << ASKED_SHIFT;
-const LENGTH: u32 = (1 << ASKED_SHIFT) - 1;
-
-/// Where a record lies, in 12 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) slab: u32,
-    /// In units of [`ALIGN`](crate::record::ALIGN).
-    unit: u32,
-    /// Length of the payload; above it how often it was asked for, and whether this process has verified it.
-    bits: u32,
-}
-
-impl Place {
-    const NOWHERE: Place = Place {
-        slab: u32::MAX,
-        unit: 0,
-        bits: 0,
-    };
-
-    pub(crate) fn new(slab: u32, at: u64, length: u32) -> Place {
-        let unit = u32::try_from(at / crate::record::ALIGN).unwrap_or(u32::MAX);
-        Place {
-            slab,
-            unit,
-            bits: length & LENGTH,
-        }
-    }
-
-    pub(crate) fn at(self) -> u64 {
-        u64::from(self.unit) * crate::record::ALIGN
-    }
-
-    pub(crate) fn length(self) -> u32 {
-        self.bits & LENGTH
-    }
-
-    pub(crate) fn is_verified(self) -> bool {
-        self.bits & VERIFIED != 0
-    }
-
-    fn is_somewhere(self) -> bool {
-        self.slab != u32::MAX
-    }
-
-    fn asked(self) -> u32 {
-        (self.bits & ASKED) >> ASKED_SHIFT
-    }
-
-    fn set_asked(&mut self, asked: u32) {
-        self.bits = self.bits & !ASKED | asked.min(ASKED_MOST) << ASKED_SHIFT;
-    }
-
-    fn ask(&mut self) {
-        self.set_asked(self.asked() + 1);
-    }
-
-    fn same_spot(self, other: Place) -> bool {
-        (self.slab, self.unit) == (other.slab, other.unit)
-    }
-}
-
-#[derive(Debug)]
-struct Object {
-    subject: Subject,
-    id: ObjectId,
-    total: u64,
-    head_sequence: u64,
-    head: Place,
-    /// By index, rising.
-    chunks: SmallVec<[(u32, Place); 1]>,
-    /// Every chunk of a known total is there.
-    complete: bool,
-    /// New records of it go to the main log.
-    main: bool,
-}
-
-/// In place of a total that is not known.
-const NO_TOTAL: u64 = u64::MAX;
-
-/// What a lookup takes out of the table.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) subject: Subject,
-    pub(crate) id: ObjectId,
-    pub(crate) total: Option<u64>,
-    pub(crate) complete: bool,
-    pub(crate) main: bool,
-    pub(crate) chunk_count: usize,
-    pub(crate) head: Pinned,
-    /// The chunks of an object of at most [`PINNED_CHUNKS`]; else none.
-    pub(crate) chunks: SmallVec<[(u32, Pinned); 1]>,
-}
-
-/// Objects of at most so many chunks are pinned whole by a handle; of larger ones each chunk is looked up when it is read, so
-/// that a slow reader does not keep a disk full of slabs that were to be removed.
-pub(crate) const PINNED_CHUNKS: usize = 4;
-
-/// A record that can be read whatever becomes of the index.
-#[derive(Clone, Debug)]
-pub(crate) struct Pinned {
-    pub(crate) slab: Arc<Slab>,
-    pub(crate) place: Place,
-}
-
-/// Where a record comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// This process has just written it, for an object it began.
-    Written,
-    /// The start-up scan found it.
-    Recovered,
-}
-
-/// What became of a record in the index.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Landed {
-    pub(crate) kept: bool,
-    /// The newest of the objects that it replaced.
-    pub(crate) replaced: Option<ObjectId>,
-}
-
 #[derive(Debug, Default)]
 struct SiteLedger {
     live: u64,
@@ -246,7 +120,7 @@ impl Index {
         let kept = match header.kind {
             Kind::Head => self.land_head(object, header, place, origin),
             Kind::Chunk => self.land_chunk(object, header, place, origin),
-            Kind::Gone | Kind::Contents => false,
+            Kind::Gone => false,
         };
         object.complete = object.is_complete();
         if !object.complete || !object.head.is_somewhere() {
@@ -562,7 +436,7 @@ impl Index {
             Part::Chunk(index) => object.chunk_mut(index),
         };
         if let Some(place) = place.filter(|place| place.same_spot(spot)) {
-            place.bits |= VERIFIED;
+            place.set_verified();
         }
     }
 
@@ -766,68 +640,4 @@ fn insert(shard: &mut Shard, subject: Subject, id: ObjectId, total: Option<u64>,
     shard.insert_unique(subject.key.0, Box::new(object), |object| {
         object.subject.key.0
     });
-}
-
-/// Which record of an object is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Its head.
-    Head,
-    /// One of its chunks.
-    Chunk(u32),
-}
-
-impl Part {
-    pub(crate) fn of(header: &Header) -> Part {
-        match header.kind {
-            Kind::Chunk => Part::Chunk(header.index),
-            Kind::Head | Kind::Gone | Kind::Contents => Part::Head,
-        }
-    }
-}
-
-/// Bytes of a chunk by its place in an object of that length; 0 if it is outside.
-pub(crate) fn chunk_length(total: u64, index: u32) -> u64 {
-    let from = u64::from(index) * u64::from(CHUNK_BYTES);
-    total.saturating_sub(from).min(u64::from(CHUNK_BYTES))
-}
-
-fn fits(total: u64, index: u32, length: u32) -> bool {
-    length > 0 && (total == NO_TOTAL || u64::from(length) == chunk_length(total, index))
-}
-
-impl Object {
-    fn is_complete(&self) -> bool {
-        let wanted = self.total.div_ceil(u64::from(CHUNK_BYTES));
-        // Each chunk fits the total since that is known, so their number tells all.
-        self.total != NO_TOTAL && self.chunks.len() as u64 == wanted
-    }
-
-    fn chunk_mut(&mut self, index: u32) -> Option<&mut Place> {
-        let at = self
-            .chunks
-            .binary_search_by_key(&index, |(index, _)| *index)
-            .ok()?;
-        self.chunks.get_mut(at).map(|(_, place)| place)
-    }
-
-    fn place(&self, header: &Header) -> Option<Place> {
-        match Part::of(header) {
-            Part::Head => Some(self.head),
-            Part::Chunk(index) => {
-                let at = self
-                    .chunks
-                    .binary_search_by_key(&index, |(index, _)| *index)
-                    .ok()?;
-                self.chunks.get(at).map(|(_, place)| *place)
-            }
-        }
-    }
-
-    fn place_mut(&mut self, header: &Header) -> Option<&mut Place> {
-        match Part::of(header) {
-            Part::Head => Some(&mut self.head),
-            Part::Chunk(index) => self.chunk_mut(index),
-        }
-    }
 }

@@ -47,6 +47,7 @@ mod health;
 mod index;
 mod journal;
 mod lock;
+mod object;
 mod policy;
 mod queue;
 pub mod raw;
@@ -68,8 +69,8 @@ pub use health::{
     FAILED_READS, FIRST_PROBE_AFTER, HUNG_AFTER, Health, PROBES_AT_LEAST_EVERY, Trouble,
     TroubleKind,
 };
-pub use index::Part;
 pub use journal::{ENTRY_BYTES, JOURNAL_BYTES, Journal, JournalError, Replayed, Ticket};
+pub use object::Part;
 pub use record::Head;
 pub use settings::{
     Alive, Clock, MachineClock, SLAB_BYTES_LEAST, SLAB_BYTES_MOST, SLABS_LEAST, SLABS_MOST,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::disk::DiskFile;
-use crate::index::Part;
 use crate::journal::{self, Replayed};
+use crate::object::Part;
 use crate::record::{ALIGN_BYTES, HEADER, Header, Kind, Log, SlabName, sum};
 use crate::slab::{Scan, Slabs};
 use crate::walk::Walk;

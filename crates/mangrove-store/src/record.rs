@@ -44,8 +44,6 @@ pub(crate) enum Kind {
     Chunk,
     /// A grave: every object of this key (and variant) up to this id is gone.
     Gone,
-    /// The headers of all records before it: the last record of a sealed slab.
-    Contents,
 }
 
 /// The header of a record.
@@ -93,7 +91,6 @@ impl Header {
             Kind::Head => 1,
             Kind::Chunk => 2,
             Kind::Gone => 3,
-            Kind::Contents => 4,
         };
         let flags = if self.every_variant { EVERY_VARIANT } else { 0 };
         put(&mut bytes, 0, RECORD_MAGIC);
@@ -138,7 +135,6 @@ impl Header {
             (Some(&VERSION), Some(1)) => Kind::Head,
             (Some(&VERSION), Some(2)) => Kind::Chunk,
             (Some(&VERSION), Some(3)) => Kind::Gone,
-            (Some(&VERSION), Some(4)) => Kind::Contents,
             _ => return Err(NoHeader::Damaged),
         };
         let length = u32_at(bytes, 8);
@@ -146,7 +142,6 @@ impl Header {
             Kind::Head => (HEAD_FIXED..=HEAD_BYTES).contains(&length),
             Kind::Chunk => (1..=CHUNK_BYTES).contains(&length),
             Kind::Gone => length == 0,
-            Kind::Contents => true,
         };
         if !fits {
             return Err(NoHeader::Damaged);

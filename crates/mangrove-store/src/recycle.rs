@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::disk::read_whole;
-use crate::index::{Part, Place};
 use crate::lock::lock;
+use crate::object::{Part, Place};
 use crate::policy::Fate;
 use crate::record::{HEADER, Header, Kind, Log, sum};
 use crate::scan;

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::disk::read_whole;
-use crate::index::{Origin, Place};
 use crate::lock::lock;
+use crate::object::{Origin, Place};
 use crate::record::{Header, Kind, SLAB_HEADER, SLAB_HEADER_BYTES};
 use crate::slab::{Scan, Slab};
 use crate::state::{Inner, more};

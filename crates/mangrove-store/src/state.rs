@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use crate::disk::Disk;
 use crate::health::{Condition, Health};
-use crate::index::{Index, Part, Pinned};
+use crate::index::Index;
 use crate::lock::lock;
+use crate::object::{Part, Pinned};
 use crate::policy::Policy;
 use crate::queue::Queue;
 use crate::record::Header;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::record::{ALIGN, HEADER, Header, Kind, NoHeader, SLAB_HEADER};
+use crate::record::{ALIGN, HEADER, Header, NoHeader, SLAB_HEADER};
 use crate::slab::Slab;
 
 /// Bytes read at once where records are large: a page, for one header.
@@ -61,9 +61,7 @@ impl Walk {
                 {
                     self.at = at.saturating_add(header.record_bytes());
                     self.large = header.record_bytes() < (SMALL_WINDOW * 4) as u64;
-                    if header.kind != Kind::Contents {
-                        return Ok(Some(header));
-                    }
+                    return Ok(Some(header));
                 }
                 Ok(_) | Err(NoHeader::Damaged) => {
                     self.damaged += u64::from(!in_damage);

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::disk::{DiskFile, write_whole};
 use crate::health::{Trouble, TroubleKind};
-use crate::index::{Origin, Place};
 use crate::lock::lock;
+use crate::object::{Origin, Place};
 use crate::record::{ALIGN_BYTES, Header, Kind, Log, SLAB_HEADER, SlabName, record_bytes, sum};
 use crate::slab::{Scan, Slab};
 use crate::state::{Inner, Task, more};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::index::chunk_length;
+use crate::object::chunk_length;
 use crate::record::{HEADER, Head, Header, Kind, SLAB_HEADER, record_bytes};
 use crate::state::{Inner, Task};
 use crate::words::{CHUNK_BYTES, Generation, KeyHash, ObjectId, Refused, Site, Subject, Variant};
