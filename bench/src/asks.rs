@@ -164,7 +164,7 @@ fn zipf(count: usize) -> Arc<[u16]> {
 
 /// The next number from 0 to 1: SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
 #[allow(clippy::cast_precision_loss, reason = "53 bits are exact")]
-fn unit(state: &mut u64) -> f64 {
+pub(crate) fn unit(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

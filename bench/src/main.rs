@@ -47,6 +47,7 @@ mod peers;
 mod process;
 mod purge;
 mod refusals;
+mod replay;
 mod report;
 mod results;
 mod rows;
@@ -184,6 +185,9 @@ enum Action {
     Crowd(crowd::Options),
     /// Purge URLs, a tag and whole sites of a Mangrove, and tell how long it took and whether anything old was answered.
     Purge(purge::Options),
+    /// Replay access logs and made traces through the memory tier and the field's policies, and show how often each had what
+    /// it was asked for.
+    Replay(replay::Options),
     /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
     Slow(slow::Options),
     /// Run a program on one core. Used for everything that is started here.
@@ -237,6 +241,7 @@ fn main() -> ExitCode {
         Some(Action::Purge(options)) => {
             shown(options.mangrove.as_deref()).and_then(|program| purge::run(&options, &program))
         }
+        Some(Action::Replay(options)) => replay::run(&options),
         Some(Action::Slow(options)) => {
             shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))
         }

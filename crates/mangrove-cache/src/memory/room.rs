@@ -7,7 +7,7 @@ use super::slot::{Ledger, Slot};
 use super::{KeyHash, Refused};
 
 /// Objects up to this part of the ceiling are always let in. A larger one must be worth as much as what it would drive out;
-/// each refusal adds to its worth. `docs/hit-rate.md` has what the welcome costs: next to nothing.
+/// each refusal adds to its worth. `bench/HIT-RATE.md` has what the welcome costs: next to nothing.
 pub(super) const WELCOME_PART: u64 = 8;
 /// Pins drive nothing out of this part of the ceiling.
 pub(super) const FLOOR_PART: u64 = 2;
