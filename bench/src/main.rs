@@ -42,6 +42,7 @@ mod live;
 mod load;
 mod machine;
 mod origin;
+mod outage;
 mod parts;
 mod peers;
 mod process;
@@ -185,6 +186,8 @@ enum Action {
     Crowd(crowd::Options),
     /// Purge URLs, a tag and whole sites of a Mangrove, and tell how long it took and whether anything old was answered.
     Purge(purge::Options),
+    /// Let the origin go out in the middle of traffic, in every way, and tell what visitors got.
+    Outage(outage::Options),
     /// Replay access logs and made traces through the memory tier and the field's policies, and show how often each had what
     /// it was asked for.
     Replay(replay::Options),
@@ -240,6 +243,9 @@ fn main() -> ExitCode {
         }
         Some(Action::Purge(options)) => {
             shown(options.mangrove.as_deref()).and_then(|program| purge::run(&options, &program))
+        }
+        Some(Action::Outage(options)) => {
+            shown(options.mangrove.as_deref()).and_then(|program| outage::run(&options, &program))
         }
         Some(Action::Replay(options)) => replay::run(&options),
         Some(Action::Slow(options)) => {

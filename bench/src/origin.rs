@@ -203,8 +203,10 @@ async fn pace(out: &mut TcpStream, bytes: u64, seconds: u64) -> io::Result<()> {
     Ok(())
 }
 
-struct Request {
-    path: String,
+/// A request's head, as far as an origin here cares.
+pub(crate) struct Request {
+    /// Of its target.
+    pub(crate) path: String,
     framing: Framing,
 }
 
@@ -214,7 +216,8 @@ enum Framing {
     Chunked,
 }
 
-async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
+/// The next head; nothing at the connection's end.
+pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
     let mut lines = stream.take(HEAD_BYTES);
     let mut line = String::new();
     if lines.read_line(&mut line).await? == 0 {

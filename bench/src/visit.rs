@@ -142,6 +142,32 @@ pub(crate) enum Expect {
     Text(String),
 }
 
+/// An answer that came to its end, whatever it is.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its status.
+    pub(crate) status: u16,
+    /// What the cache did (RFC 9211); empty if it does not say.
+    pub(crate) cache_status: String,
+    /// Whose trouble it tells of (RFC 9209); empty if of none.
+    pub(crate) proxy_status: String,
+    /// What is wrong with its content, beside what a 200 should have.
+    pub(crate) flaw: Option<Failure>,
+    /// The content of another status, as far as anyone would read it.
+    pub(crate) page: String,
+}
+
+impl Answer {
+    /// Trouble, if it is not what was to come back.
+    fn expected(self) -> Result<(), Failure> {
+        if self.status != 200 {
+            let words = format!("{} {}: {}", self.status, self.proxy_status, self.page);
+            return Err(Failure::new(Trouble::Status, short(&words)));
+        }
+        self.flaw.map_or(Ok(()), Err)
+    }
+}
+
 /// Where to go and with which keys.
 #[derive(Clone)]
 pub(crate) struct Way {
@@ -257,12 +283,17 @@ impl Visitor {
 
     /// One request and its whole answer, checked.
     pub(crate) async fn ask(&mut self, ask: &Ask) -> Result<(), Failure> {
+        self.look(ask).await?.expected()
+    }
+
+    /// One request and its whole answer, whichever it is.
+    pub(crate) async fn look(&mut self, ask: &Ask) -> Result<Answer, Failure> {
         let exchange = async {
             match self {
                 Self::H1 { stream, persists } => {
-                    let goes_on = ask_h1(stream, ask).await?;
+                    let (answer, goes_on) = ask_h1(stream, ask).await?;
                     *persists = goes_on;
-                    Ok(())
+                    Ok(answer)
                 }
                 Self::H2 { sender, scheme } => ask_h2(sender, scheme, ask).await,
             }
@@ -293,8 +324,8 @@ pub(crate) async fn connect_with(to: SocketAddr, receive: Option<u32>) -> io::Re
     Ok(stream)
 }
 
-/// True when the connection can be used again.
-async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<bool, Failure> {
+/// The answer, and whether the connection can be used again.
+async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<(Answer, bool), Failure> {
     let (method, framing) = match ask.upload {
         None => ("GET", String::new()),
         Some(Upload::Length(length)) => ("POST", format!("Content-Length: {length}\r\n")),
@@ -326,7 +357,7 @@ async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<bool, Failure> {
         stream.flush().await?;
     }
     let mut received = Vec::with_capacity(HEAD_BYTES);
-    let (length, goes_on, mut body) = loop {
+    let (mut answered, length, goes_on, mut body) = loop {
         if stream.read_buf(&mut received).await? == 0 {
             return Err(cut(&received));
         }
@@ -334,26 +365,33 @@ async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<bool, Failure> {
         let mut answer = httparse::Response::new(&mut fields);
         match answer.parse(&received) {
             Ok(httparse::Status::Complete(head)) => {
-                if answer.code != Some(200) {
-                    let words = String::from_utf8_lossy(&received);
-                    return Err(Failure::new(Trouble::Status, short(&words)));
-                }
+                let status = answer.code.unwrap_or(0);
                 let field = |name: &str| {
                     let mut fields = answer.headers.iter();
                     let field = fields.find(|field| field.name.eq_ignore_ascii_case(name));
                     field.and_then(|field| std::str::from_utf8(field.value).ok())
                 };
                 let length = field("content-length").and_then(|value| value.parse::<u64>().ok());
-                let length =
-                    length.ok_or_else(|| Failure::new(Trouble::Wrong, "no Content-Length"))?;
+                let length = length.ok_or_else(|| match status {
+                    200 => Failure::new(Trouble::Wrong, "no Content-Length"),
+                    _ => Failure::new(Trouble::Status, status),
+                })?;
                 let goes_on = field("connection") != Some("close");
-                break (length, goes_on, received.split_off(head));
+                let text = |name| field(name).unwrap_or_default().to_owned();
+                let answered = Answer {
+                    status,
+                    cache_status: text("cache-status"),
+                    proxy_status: text("proxy-status"),
+                    flaw: None,
+                    page: String::new(),
+                };
+                break (answered, length, goes_on, received.split_off(head));
             }
             Ok(httparse::Status::Partial) if received.len() < HEAD_BYTES => {}
             _ => return Err(Failure::new(Trouble::Wrong, "no HTTP/1 head")),
         }
     };
-    let mut content = Content::new(&ask.expect);
+    let mut content = Content::of(answered.status, &ask.expect);
     content.take(&body);
     while content.count() < length {
         body.clear();
@@ -363,15 +401,15 @@ async fn ask_h1(stream: &mut Box<dyn Io>, ask: &Ask) -> Result<bool, Failure> {
         }
         content.take(&body);
     }
-    content.finish()?;
-    Ok(goes_on)
+    content.finish(&mut answered);
+    Ok((answered, goes_on))
 }
 
 async fn ask_h2(
     sender: &mut h2::client::SendRequest<Bytes>,
     scheme: &str,
     ask: &Ask,
-) -> Result<(), Failure> {
+) -> Result<Answer, Failure> {
     let mut request = http::Request::builder()
         .method(match ask.upload {
             None => http::Method::GET,
@@ -395,17 +433,27 @@ async fn ask_h2(
         out.send_data(Bytes::from_static(piece), number == last)?;
     }
     let response = response.await?;
-    if response.status() != http::StatusCode::OK {
-        return Err(Failure::new(Trouble::Status, response.status()));
-    }
-    let mut content = Content::new(&ask.expect);
+    let text = |name| {
+        let field = response.headers().get(name);
+        let text = field.and_then(|value| value.to_str().ok());
+        text.unwrap_or_default().to_owned()
+    };
+    let mut answered = Answer {
+        status: response.status().as_u16(),
+        cache_status: text("cache-status"),
+        proxy_status: text("proxy-status"),
+        flaw: None,
+        page: String::new(),
+    };
+    let mut content = Content::of(answered.status, &ask.expect);
     let mut body = response.into_body();
     while let Some(piece) = body.data().await {
         let piece = piece?;
         content.take(&piece);
         body.flow_control().release_capacity(piece.len())?;
     }
-    content.finish()
+    content.finish(&mut answered);
+    Ok(answered)
 }
 
 fn pieces(upload: Option<Upload>) -> Vec<&'static [u8]> {
@@ -420,13 +468,16 @@ fn pieces(upload: Option<Upload>) -> Vec<&'static [u8]> {
 enum Content<'a> {
     Pattern(u64, Check),
     Text(&'a str, Vec<u8>),
+    /// Of another status than 200: its first bytes, and how many there were.
+    Page(Vec<u8>, u64),
 }
 
 impl<'a> Content<'a> {
-    fn new(expect: &'a Expect) -> Self {
-        match expect {
-            Expect::Pattern(length) => Self::Pattern(*length, Check::default()),
-            Expect::Text(text) => Self::Text(text, Vec::new()),
+    fn of(status: u16, expect: &'a Expect) -> Self {
+        match (status, expect) {
+            (200, Expect::Pattern(length)) => Self::Pattern(*length, Check::default()),
+            (200, Expect::Text(text)) => Self::Text(text, Vec::new()),
+            _ => Self::Page(Vec::new(), 0),
         }
     }
 
@@ -434,6 +485,11 @@ impl<'a> Content<'a> {
         match self {
             Self::Pattern(_, check) => check.take(bytes),
             Self::Text(_, seen) => seen.extend_from_slice(bytes),
+            Self::Page(seen, count) => {
+                *count += bytes.len() as u64;
+                let room = HEAD_BYTES.saturating_sub(seen.len());
+                seen.extend(bytes.iter().take(room));
+            }
         }
     }
 
@@ -441,19 +497,22 @@ impl<'a> Content<'a> {
         match self {
             Self::Pattern(_, check) => check.count,
             Self::Text(_, seen) => seen.len() as u64,
+            Self::Page(_, count) => *count,
         }
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(self, answer: &mut Answer) {
         match self {
-            Self::Pattern(length, check) if check.count != length || check.differs => Err(
-                Failure::new(Trouble::Wrong, format!("{} of {length}", check.verdict())),
-            ),
+            Self::Pattern(length, check) if check.count != length || check.differs => {
+                let words = format!("{} of {length}", check.verdict());
+                answer.flaw = Some(Failure::new(Trouble::Wrong, words));
+            }
             Self::Text(text, seen) if text.as_bytes() != seen => {
                 let words = String::from_utf8_lossy(&seen);
-                Err(Failure::new(Trouble::Wrong, short(&words)))
+                answer.flaw = Some(Failure::new(Trouble::Wrong, short(&words)));
             }
-            _ => Ok(()),
+            Self::Page(seen, _) => answer.page = String::from_utf8_lossy(&seen).into_owned(),
+            _ => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Closed ── enough bad results in the window ──► Open ── its time is over ──► HalfOpen (a few trials)
-//!    ▲                                             ▲                              │         │
+//!    ▲                                             ▲    or a check succeeds       │         │
 //!    │                                             └────── one trial failed ──────┘         │
 //!    └───────────────────────── as many trials succeeded ───────────────────────────────────┘
 //! ```
@@ -130,6 +130,15 @@ impl Breaker {
         }
     }
 
+    /// A connection came about that was no request's: a health check's. That is what an open breaker doubted, so its trials
+    /// begin with the next request instead of at the end of its open time, which an outage may have doubled to a minute.
+    /// They decide as ever: how long the next open time would be stays as it was.
+    pub fn try_now(&mut self, now: Moment) {
+        if let State::Open { until } = &mut self.state {
+            *until = (*until).min(now);
+        }
+    }
+
     fn open(&mut self, settings: &BreakerSettings, now: Moment) {
         let time = settings
             .open_for
@@ -251,6 +260,25 @@ mod tests {
         }
         breaker.record(false, &settings, at(110));
         assert!(breaker.admits(&settings, at(110)));
+    }
+
+    #[test]
+    fn a_check_that_connects_begins_the_trials_and_decides_nothing_itself() {
+        let settings = BreakerSettings::default();
+        let mut breaker = opened(&settings);
+        assert!(!breaker.admits(&settings, at(101)));
+        breaker.try_now(at(101));
+        for _ in 0..3 {
+            assert!(breaker.admits(&settings, at(101)));
+            breaker.start(&settings, at(101));
+        }
+        assert!(!breaker.admits(&settings, at(101)), "trials are counted");
+        breaker.record(false, &settings, at(101));
+        assert_eq!(breaker.refuses_until(&settings, at(101)), Some(at(111)));
+        // One that is not open has nothing to try.
+        let mut closed = Breaker::default();
+        closed.try_now(at(101));
+        assert!(closed.admits(&settings, at(101)));
     }
 
     #[test]

@@ -28,7 +28,8 @@
 //!    agree, and waiting for timeouts would only hold places and visitors.
 //!
 //! A breaker that is open is never overruled: it knows that no connection comes about, so trying costs time and wins
-//! nothing, and it lets trials through by itself.
+//! nothing, and it lets trials through by itself: when its time is over, or at once when a probe succeeds and the member
+//! counts as healthy again.
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -347,11 +348,14 @@ impl Pool {
             ..
         } = self;
         match (&settings.active, members.iter().find(|m| m.id == member)) {
-            (Some(active), Some(found)) => found
-                .vitals
-                .borrow_mut()
-                .health
-                .probe_result(good, active, dice, now),
+            (Some(active), Some(found)) => {
+                let mut vitals = found.vitals.borrow_mut();
+                let changed = vitals.health.probe_result(good, active, dice, now);
+                if good && !vitals.health.is_down() {
+                    vitals.breaker.try_now(now);
+                }
+                changed
+            }
             _ => false,
         }
     }
