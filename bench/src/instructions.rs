@@ -42,14 +42,7 @@ impl Counter<'_> {
     pub(crate) fn row(&self, row: &Row) -> Result<bool> {
         ensure_valgrind()?;
         let behind = Behind::start(row, self.work, self.load_core)?;
-        let task = Task {
-            answer: behind.answer(),
-            body: row.body,
-            is_unchanged: row.source == Source::Cache(Asks::Known),
-            head: 0,
-            identity: self.identity,
-            core: self.server_core,
-        };
+        let task = self.task(row, &behind);
         say(&format!(
             "\n{}: {}, instructions for each request",
             row.name, row.title
@@ -76,6 +69,30 @@ impl Counter<'_> {
             }
         }
         Ok(all_well)
+    }
+
+    /// Instructions of Mangrove alone, as everyone uses it.
+    pub(crate) fn of_mangrove(&self, row: &Row) -> Result<u64> {
+        ensure_valgrind()?;
+        let behind = Behind::start(row, self.work, self.load_core)?;
+        let task = self.task(row, &behind);
+        let contender = Contender {
+            server: Server::Mangrove,
+            logs: true,
+        };
+        self.by_difference(contender, row, &task)
+            .with_context(|| format!("counting {}", row.name))
+    }
+
+    fn task(&self, row: &Row, behind: &Behind) -> Task<'_> {
+        Task {
+            answer: behind.answer(),
+            body: row.body,
+            is_unchanged: row.source == Source::Cache(Asks::Known),
+            head: 0,
+            identity: self.identity,
+            core: self.server_core,
+        }
     }
 
     fn by_difference(&self, contender: Contender, row: &Row, task: &Task<'_>) -> Result<u64> {

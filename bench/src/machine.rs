@@ -54,7 +54,8 @@ impl Machine {
     }
 }
 
-fn commit() -> String {
+/// This repository's commit, with a mark when files differ from it.
+pub(crate) fn commit() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = folder.to_string_lossy();
     let commit = say("git", &["-C", &folder, "rev-parse", "--short=12", "HEAD"]);
@@ -76,6 +77,11 @@ fn commit() -> String {
     } else {
         commit
     }
+}
+
+/// The compiler's own words about its version.
+pub(crate) fn compiler() -> String {
+    say("rustc", &["--version"])
 }
 
 fn read(file: &str) -> String {

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::instructions::Counter;
+use crate::landed::Landed;
 use crate::load::Generator;
 use crate::machine::Machine;
 use crate::parts::Part;
@@ -38,6 +39,7 @@ mod crowd;
 mod gates;
 mod hyper_server;
 mod instructions;
+mod landed;
 mod live;
 mod load;
 mod machine;
@@ -122,6 +124,12 @@ enum Action {
         /// N: each server is run with N and with 2 N requests.
         #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         requests: u32,
+        /// Count Mangrove's few rows that were landed in bench/instructions.json, and show what has changed since.
+        #[arg(long, conflicts_with_all = ["requests", "rows", "servers"])]
+        since_landed: bool,
+        /// Take the counts as those to compare with from now on: writes bench/instructions.json.
+        #[arg(long, requires = "since_landed")]
+        accept: bool,
         #[command(flatten)]
         setting: Setting,
     },
@@ -206,57 +214,64 @@ enum Action {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match arguments.command {
-        Some(Action::Bare {
-            address,
-            head,
-            body,
-            unchanged,
-        }) => {
-            let answer = match unchanged {
-                true => bare::unchanged(head),
-                false => bare::response(head, body),
-            };
-            bare::serve(address, &answer).map(|()| ExitCode::SUCCESS)
-        }
-        Some(Action::Hyper {
-            address,
-            body,
-            deadline,
-        }) => hyper_server::serve(address, body, deadline).map(|()| ExitCode::SUCCESS),
-        Some(Action::Edge { state, http, https }) => {
-            peers::mangrove::edge_alone(state, http, https)
-        }
-        Some(Action::Part { part, times }) => part.run(times).map(|()| ExitCode::SUCCESS),
-        Some(Action::Compress) => compress::measure(own_folder().parent().unwrap_or(own_folder()))
-            .map(|()| ExitCode::SUCCESS),
-        Some(Action::Parts { times }) => count_parts(times),
-        Some(Action::Refusals { setting }) => show_refusals(&setting),
-        Some(Action::Pinned { core, command }) => {
-            process::become_pinned(core, &command).map(|()| ExitCode::SUCCESS)
-        }
-        Some(Action::Cores(options)) => {
-            shown(options.mangrove.as_deref()).and_then(|program| measure_cores(&options, &program))
-        }
-        Some(Action::Crowd(options)) => {
-            shown(options.mangrove.as_deref()).and_then(|program| crowd::run(&options, &program))
-        }
-        Some(Action::Purge(options)) => {
-            shown(options.mangrove.as_deref()).and_then(|program| purge::run(&options, &program))
-        }
-        Some(Action::Outage(options)) => {
-            shown(options.mangrove.as_deref()).and_then(|program| outage::run(&options, &program))
-        }
-        Some(Action::Replay(options)) => replay::run(&options),
-        Some(Action::Slow(options)) => {
-            shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))
-        }
-        Some(Action::Live(options)) => {
-            shown(options.mangrove.as_deref()).and_then(|program| live::run(&options, &program))
-        }
-        Some(Action::Instructions { requests, setting }) => count(&setting, requests),
-        None => compare(&arguments.compare),
-    };
+    let done =
+        match arguments.command {
+            Some(Action::Bare {
+                address,
+                head,
+                body,
+                unchanged,
+            }) => {
+                let answer = match unchanged {
+                    true => bare::unchanged(head),
+                    false => bare::response(head, body),
+                };
+                bare::serve(address, &answer).map(|()| ExitCode::SUCCESS)
+            }
+            Some(Action::Hyper {
+                address,
+                body,
+                deadline,
+            }) => hyper_server::serve(address, body, deadline).map(|()| ExitCode::SUCCESS),
+            Some(Action::Edge { state, http, https }) => {
+                peers::mangrove::edge_alone(state, http, https)
+            }
+            Some(Action::Part { part, times }) => part.run(times).map(|()| ExitCode::SUCCESS),
+            Some(Action::Compress) => {
+                compress::measure(own_folder().parent().unwrap_or(own_folder()))
+                    .map(|()| ExitCode::SUCCESS)
+            }
+            Some(Action::Parts { times }) => count_parts(times),
+            Some(Action::Refusals { setting }) => show_refusals(&setting),
+            Some(Action::Pinned { core, command }) => {
+                process::become_pinned(core, &command).map(|()| ExitCode::SUCCESS)
+            }
+            Some(Action::Cores(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| measure_cores(&options, &program)),
+            Some(Action::Crowd(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| crowd::run(&options, &program)),
+            Some(Action::Purge(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| purge::run(&options, &program)),
+            Some(Action::Outage(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| outage::run(&options, &program)),
+            Some(Action::Replay(options)) => replay::run(&options),
+            Some(Action::Slow(options)) => {
+                shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))
+            }
+            Some(Action::Live(options)) => {
+                shown(options.mangrove.as_deref()).and_then(|program| live::run(&options, &program))
+            }
+            Some(Action::Instructions {
+                since_landed: true,
+                accept,
+                setting,
+                ..
+            }) => count_since_landed(&setting, accept),
+            Some(Action::Instructions {
+                requests, setting, ..
+            }) => count(&setting, requests),
+            None => compare(&arguments.compare),
+        };
     done.unwrap_or_else(|error| {
         say(&format!("mangrove-bench: {error:#}"));
         ExitCode::FAILURE
@@ -431,6 +446,50 @@ fn count(setting: &Setting, requests: u32) -> Result<ExitCode> {
     Ok(if all_well {
         ExitCode::SUCCESS
     } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The few rows that every change is counted by, beside what was counted of the last landed one.
+fn count_since_landed(setting: &Setting, accept: bool) -> Result<ExitCode> {
+    let Some(stage) = Stage::set(setting)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let counter = Counter {
+        generator: &stage.generator,
+        identity: &stage.identity,
+        programs: &stage.programs,
+        work: &stage.work,
+        server_core: setting.server_core,
+        load_core: setting.load_core,
+        requests: landed::REQUESTS,
+        servers: &[],
+    };
+    let file = own_folder().join("instructions.json");
+    let then = Landed::load(&file)?;
+    let mut now = Landed::of_this_revision();
+    for name in landed::ROWS {
+        let row = rows::find(name).with_context(|| format!("no row `{name}`"))?;
+        let count = counter.of_mangrove(row)?;
+        say(&format!("{name}: {count}"));
+        now.rows.insert((*name).to_owned(), count);
+    }
+    say(&now.table(&then));
+    if accept {
+        now.save(&file)?;
+        say(&format!("Written: {}", file.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let absurd = now.absurd(&then);
+    for row in &absurd {
+        say(&format!("BROKEN: {row}"));
+    }
+    Ok(if absurd.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        say(
+            "If it has to be so: mangrove-bench instructions --since-landed --accept, and say why in the commit.",
+        );
         ExitCode::FAILURE
     })
 }
