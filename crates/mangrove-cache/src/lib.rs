@@ -61,6 +61,7 @@ mod stored;
 mod targeted;
 mod validator;
 mod vary;
+mod wire;
 
 pub use accept::{AcceptedCodings, LANGUAGES};
 pub use admit::{Times, admit, is_never_stored};
@@ -100,3 +101,4 @@ pub use vary::{
     Distinction, DistinctionKind, Place, VARIANT_BYTES, VARY_FIELDS, Vary, WORDS_WITHIN,
     distinctions, place_for, select, write_variant,
 };
+pub use wire::{WIRE_FIELDS, decode, encode};

@@ -58,7 +58,7 @@ impl Vary {
     }
 
     /// The names, in lower case.
-    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.names.iter().map(|(_, name)| &**name)
     }
 

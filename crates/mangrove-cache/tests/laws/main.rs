@@ -17,4 +17,5 @@ mod plain;
 mod purged;
 #[path = "../stories/talk.rs"]
 mod talk;
+mod wire;
 mod world;
