@@ -129,6 +129,14 @@ impl Kind {
         }
     }
 
+    /// Whether it is slow in taking an answer: its deadline counts from the last byte that its side took.
+    pub(super) fn is_reader(self) -> bool {
+        matches!(
+            self,
+            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls | Self::NeverReadsH2
+        )
+    }
+
     /// Whether each one occupies a connection to the origin, too.
     pub(super) fn reaches_origin(self) -> bool {
         matches!(

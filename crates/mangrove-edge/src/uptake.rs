@@ -35,6 +35,10 @@ pub struct Uptake {
     before: u64,
     /// Acknowledged at the last look.
     known: Option<u64>,
+    /// Whether the client owed an acknowledgement at the last look.
+    owes: bool,
+    /// When the transfer last had to do with a client that owes: waited for it, or had something taken all the same.
+    busy: Moment,
     next_look: Option<Moment>,
 }
 
@@ -50,35 +54,54 @@ impl Uptake {
             between_looks: LOOK.min(limits.response_write_idle / LOOKS),
             before,
             known: None,
+            owes: false,
+            busy: Moment(0),
             next_look: None,
         }
     }
 
-    /// The kernel took `bytes`.
+    /// The kernel took `bytes`. From a client that owes an acknowledgement that is no sign of life: with thousands of them
+    /// the kernel finds room for a little more here and there for half a minute. Nor does it put off the next look.
     pub fn moved(&mut self, bytes: usize, now: Moment) {
+        self.note_pause(now);
+        if self.owes && self.next_look.is_some() {
+            return;
+        }
         let counted = if self.known.is_some() {
             0
         } else {
             bytes as u64
         };
         self.pace.moved(counted, now);
-        self.next_look = None;
     }
 
     /// The transfer waits for the client; returns when to [`look`](Self::look).
     pub fn waiting(&mut self, now: Moment) -> Moment {
+        self.note_pause(now);
         let look = *self.next_look.get_or_insert(now + self.between_looks);
         self.pace.waiting(now).min(look)
     }
 
-    /// `taken` was acknowledged so far, if the kernel tells: what is wrong with that, or when to look again.
-    pub fn look(&mut self, taken: Option<u64>, now: Moment) -> Result<Moment, TooSlow> {
+    /// Where longer has passed than a wait goes without a look, it was not the client that was waited for.
+    fn note_pause(&mut self, now: Moment) {
+        if self.next_look.is_some() && now.saturating_since(self.busy) > 2 * self.between_looks {
+            self.pace.moved(0, self.busy);
+            self.next_look = None;
+        }
+        self.busy = now;
+    }
+
+    /// Of what was `given`, `taken` was acknowledged so far, if the kernel tells: what is wrong with that, or when to look
+    /// again.
+    pub fn look(&mut self, taken: Option<u64>, given: u64, now: Moment) -> Result<Moment, TooSlow> {
         match (self.known, taken) {
             (Some(known), Some(taken)) if taken > known => self.pace.moved(taken - known, now),
             (None, Some(taken)) => self.pace.correct(taken.saturating_sub(self.before)),
             _ => {}
         }
         self.known = taken.or(self.known);
+        self.owes = taken.is_some_and(|taken| taken < given);
+        self.busy = now;
         self.next_look = None;
         let next = self.waiting(now);
         if next > now {
@@ -132,7 +155,10 @@ impl Leftover {
             return Left::Nothing;
         };
         let taken = account.given().saturating_sub(queued);
-        match self.uptake.look(Some(taken), core.wheel.now()) {
+        match self
+            .uptake
+            .look(Some(taken), account.given(), core.wheel.now())
+        {
             Ok(until) => Left::Until(until),
             Err(slow) => {
                 core.metrics.reason(reason_of(slow));
@@ -182,7 +208,7 @@ mod tests {
         uptake.moved(300_000, Moment(0));
         let mut at = uptake.waiting(Moment(0));
         while at < Moment(3_600_000) {
-            match uptake.look(taken(at.0), at) {
+            match uptake.look(taken(at.0), 300_000, at) {
                 Ok(next) => at = next,
                 Err(slow) => return Some((at.0, slow)),
             }
@@ -237,16 +263,88 @@ mod tests {
             Some((30_000, TooSlow::Silent))
         );
         uptake.moved(1, Moment(31_000));
-        assert!(uptake.look(None, Moment(60_000)).is_ok());
+        assert!(uptake.look(None, 300_000, Moment(60_000)).is_ok());
+    }
+
+    /// Ten thousand readers who read nothing stayed four times their deadline: under pressure the kernel took a little more
+    /// from us for each of them now and then, and every time the silence was counted anew.
+    #[test]
+    fn what_the_kernel_takes_for_somebody_who_reads_nothing_is_no_sign_of_life() {
+        let mut uptake = uptake();
+        uptake.moved(300_000, Moment(0));
+        let mut at = uptake.waiting(Moment(0));
+        let ended = loop {
+            match uptake.look(Some(100_000), 300_000, at) {
+                Ok(next) => at = next,
+                Err(slow) => break (at, slow),
+            }
+            uptake.moved(100, at);
+            at = uptake.waiting(at).max(at);
+        };
+        assert_eq!(ended, (Moment(30_000), TooSlow::Silent));
+    }
+
+    /// Events, say, that come once an hour: they are not the reader's silence.
+    #[test]
+    fn whoever_owed_and_was_given_nothing_for_an_hour_was_not_silent() {
+        let mut uptake = uptake();
+        uptake.moved(300_000, Moment(0));
+        let mut at = uptake.waiting(Moment(0));
+        for hour in 1..=3 {
+            assert!(
+                uptake
+                    .look(Some(hour * 100_000 - 1), hour * 100_000, at)
+                    .is_ok()
+            );
+            uptake.moved(10, at + Duration::from_secs(5));
+            at = Moment(hour * 3_600_000);
+            // All of it was acknowledged long ago; what was just given is not yet.
+            uptake.moved(100_000, at);
+            assert!(uptake.waiting(at) > at);
+            at = at + Duration::from_millis(50);
+            assert!(
+                uptake
+                    .look(Some(hour * 100_000), (hour + 1) * 100_000, at)
+                    .is_ok()
+            );
+        }
     }
 
     #[test]
-    fn a_transfer_that_seldom_waits_is_not_looked_at_and_never_ends() {
+    fn a_transfer_that_goes_on_between_waits_never_ends_and_is_looked_at_once_a_second() {
+        let (mut uptake, mut looks, mut given) = (uptake(), 0, 0);
+        for beat in 0..100_000 {
+            let now = Moment(beat * 250);
+            if uptake.waiting(now) <= now {
+                looks += 1;
+                assert!(uptake.look(Some(given - 500), given, now).is_ok());
+            }
+            given += 1_000;
+            uptake.moved(1_000, now + Duration::from_millis(125));
+        }
+        assert!((20_000..=25_000).contains(&looks), "{looks}");
+    }
+
+    /// Its waits are further apart than two looks.
+    #[test]
+    fn a_transfer_that_seldom_waits_is_not_looked_at() {
         let mut uptake = uptake();
         for beat in 0..100_000 {
-            let now = Moment(beat * 500);
+            let now = Moment(beat * 10_000);
             assert!(uptake.waiting(now) > now + Duration::from_millis(500));
             uptake.moved(1_000, now + Duration::from_millis(500));
         }
+    }
+
+    /// Until the first look nobody knows what the client owes; so nothing may put that off.
+    #[test]
+    fn a_kernel_that_goes_on_taking_does_not_put_off_the_first_look() {
+        let mut uptake = uptake();
+        for beat in 0..10 {
+            let now = Moment(beat * 100);
+            assert_eq!(uptake.waiting(now), Moment(1_000));
+            uptake.moved(1_000, now + Duration::from_millis(50));
+        }
+        assert_eq!(uptake.waiting(Moment(1_000)), Moment(1_000));
     }
 }

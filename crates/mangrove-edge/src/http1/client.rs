@@ -528,7 +528,8 @@ impl ClientSide {
         while inner.write_timer.poll_expired(cx).is_ready() {
             let account = inner.stream.account();
             let taken = account.and_then(|account| account.taken(&self.core.sock_diag));
-            match uptake.look(taken, self.core.wheel.now()) {
+            let given = account.map_or(0, |account| account.given());
+            match uptake.look(taken, given, self.core.wheel.now()) {
                 Ok(next) => inner.write_timer.arm(next),
                 Err(slow) => return Poll::Ready(Err(reason_of(slow))),
             }

@@ -715,13 +715,16 @@ impl Turn<'_> {
         let queued = self.account.queued(&core.sock_diag);
         let taken = queued.map(|queued| self.account.given().saturating_sub(queued));
         let own = taken.map(|taken| taken.min(self.ahead));
-        self.uptake.look(own, core.wheel.now()).map_err(|slow| {
-            // Bytes lie there and nobody takes them: no stream, and no GOAWAY, will get through.
-            if queued.is_some_and(|queued| queued > 0) && own == taken {
-                self.account.end_by_reset();
-            }
-            reason_of(slow)
-        })
+        let given = self.account.given();
+        self.uptake
+            .look(own, given, core.wheel.now())
+            .map_err(|slow| {
+                // Bytes lie there and nobody takes them: no stream, and no GOAWAY, will get through.
+                if queued.is_some_and(|queued| queued > 0) && own == taken {
+                    self.account.end_by_reset();
+                }
+                reason_of(slow)
+            })
     }
 }
 
