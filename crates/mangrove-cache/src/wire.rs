@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Flags, from bit 0: `no_cache`, `must_revalidate`, `only_s_maxage`, `immutable`, `no_transform`, `invalidated`, then the
-//! presence of what is named above. Files are hostile bytes: [`decode`] takes back only what [`encode`] could have written
+//! presence of what is named above. What a soft purge has made stale is not among it: the ledger of purges knows. Files are hostile bytes: [`decode`] takes back only what [`encode`] could have written
 //! of something that [`admit`](crate::admit) lets in, whatever checksum it came with.
 
 use mangrove_http::{UnixMillis, is_token};
@@ -19,7 +19,7 @@ use mangrove_http::{UnixMillis, is_token};
 use crate::directives::DELTA_CEILING;
 use crate::fields::Fields;
 use crate::range::Interval;
-use crate::stored::{Content, Lifetime, LifetimeSource, Reuse, Stored};
+use crate::stored::{Content, Expiry, Lifetime, LifetimeSource, Reuse, Stored};
 use crate::targeted::PolicyField;
 use crate::vary::{VARIANT_BYTES, Vary};
 
@@ -181,6 +181,7 @@ pub fn decode(bytes: &[u8]) -> Option<Stored> {
         vary,
         variant,
         invalidated: has(INVALIDATED),
+        expiry: Expiry::default(),
     })
 }
 

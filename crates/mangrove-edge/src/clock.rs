@@ -50,8 +50,7 @@ impl Clock {
 
     /// Milliseconds since the clock was started, plus the drill's shift.
     pub fn now(&self) -> Moment {
-        let shift = self.shift.load(Ordering::Relaxed);
-        Moment(millis(self.elapsed()).saturating_add(shift))
+        self.moment_of(self.nanos())
     }
 
     /// The moment of a reading of [`Self::nanos`], for those who need both of one instant.
@@ -66,7 +65,7 @@ impl Clock {
 
     /// Wall clock, UTC.
     pub fn wall(&self) -> UnixMillis {
-        UnixMillis(millis(since_1970()).saturating_add(self.shift.load(Ordering::Relaxed)))
+        self.wall_at(self.nanos())
     }
 
     /// Moves the edge forward in time; the caller has checked that this is a drill.

@@ -14,12 +14,13 @@
 //! A fill belongs to a key and a *lane*: what the URL's answers are known to vary on. What was purged meanwhile, or
 //! withdrawn by a change of its URL, goes on for those who follow already, gains no new ones, and is not kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use hashbrown::HashTable;
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::purge::Generation;
 use mangrove_cache::{Fields, NotStored};
@@ -56,7 +57,8 @@ struct Shard {
     departures: AtomicU64,
 }
 
-type Table = HashMap<Box<[u8]>, Vec<Arc<Fill>>>;
+/// Found by the hash that the look-up has made already; a key may have several, each with its lane.
+type Table = HashTable<Arc<Fill>>;
 
 /// The bytes that fills hold.
 #[derive(Debug)]
@@ -180,16 +182,14 @@ impl Fills {
     /// Fills under way.
     pub fn len(&self) -> usize {
         let shards = self.home.shards.iter();
-        shards
-            .map(|shard| lock(&shard.table).values().map(Vec::len).sum::<usize>())
-            .sum()
+        shards.map(|shard| lock(&shard.table).len()).sum()
     }
 
     /// Requests that wait for a fill's head or read its content, those that began one included once its head is there.
     pub fn followers(&self) -> usize {
         let mut followers = 0;
         for shard in &self.home.shards {
-            for fill in lock(&shard.table).values().flatten() {
+            for fill in lock(&shard.table).iter() {
                 followers += fill.lock().seats.iter().flatten().count();
             }
         }
@@ -220,8 +220,8 @@ impl Fills {
         is_current: impl Fn(Generation, Option<&Fields>) -> bool,
     ) -> Entered {
         let mut table = lock(&self.home.shard(hash).table);
-        if joinable && let Some(fills) = table.get(key) {
-            for fill in fills {
+        if joinable {
+            for fill in of_key(&table, hash, key) {
                 if fill.joinable
                     && *fill.lane == *lane
                     && let Some(follower) = fill.join(&is_current)
@@ -250,7 +250,7 @@ impl Fills {
                 leader: None,
             }),
         });
-        table.entry(key.into()).or_default().push(Arc::clone(&fill));
+        table.insert_unique(hash.0, Arc::clone(&fill), |other| other.hash.0);
         Entered::Leader(Leader {
             fill,
             settled: false,
@@ -264,8 +264,8 @@ impl Fills {
 
     /// What is on its way for a key, for an operator.
     pub fn report(&self, hash: KeyHash, key: &[u8]) -> Vec<FillReport> {
-        let fills = lock(&self.home.shard(hash).table).get(key).cloned();
-        let fills = fills.into_iter().flatten();
+        let table = lock(&self.home.shard(hash).table);
+        let fills = of_key(&table, hash, key);
         fills.map(|fill| fill.lock().report()).collect()
     }
 
@@ -274,15 +274,15 @@ impl Fills {
         let shards = self.home.shards.iter();
         let of_shard = |shard: &Shard| {
             let table = lock(&shard.table);
-            table.values().flatten().map(|fill| fill.born).min()
+            table.iter().map(|fill| fill.born).min()
         };
         shards.filter_map(of_shard).min()
     }
 
     /// What is on its way for this key is not wanted any more.
     pub(super) fn withdraw(&self, hash: KeyHash, key: &[u8]) {
-        let fills = lock(&self.home.shard(hash).table).get(key).cloned();
-        for fill in fills.into_iter().flatten() {
+        let table = lock(&self.home.shard(hash).table);
+        for fill in of_key(&table, hash, key) {
             fill.lock().withdrawn = true;
         }
     }
@@ -294,11 +294,8 @@ impl Home {
         let shard = self.shard(fill.hash);
         let mut table = lock(&shard.table);
         shard.departures.fetch_add(1, Ordering::Release);
-        if let Some(fills) = table.get_mut(&fill.key) {
-            fills.retain(|other| !Arc::ptr_eq(other, fill));
-            if fills.is_empty() {
-                table.remove(&fill.key);
-            }
+        if let Ok(place) = table.find_entry(fill.hash.0, |other| Arc::ptr_eq(other, fill)) {
+            place.remove();
         }
     }
 
@@ -306,6 +303,16 @@ impl Home {
     fn shard(&self, hash: KeyHash) -> &Shard {
         &self.shards[usize::try_from(hash.0 >> 40).unwrap_or(0) % SHARDS]
     }
+}
+
+/// The fills of a key. A fill's own lock may be taken meanwhile: always after its table's, never before.
+fn of_key<'a>(
+    table: &'a Table,
+    hash: KeyHash,
+    key: &'a [u8],
+) -> impl Iterator<Item = &'a Arc<Fill>> {
+    let same = move |fill: &&Arc<Fill>| fill.hash == hash && *fill.key == *key;
+    table.iter_hash(hash.0).filter(same)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -132,34 +132,7 @@ impl Upstreams {
         let member = match acquired {
             Acquired::Granted(member) => member,
             Acquired::Refused(reason) => return Err(fault_of(reason)),
-            Acquired::Queued(ticket) => {
-                self.waiting.borrow_mut().insert(ticket, Waiting::default());
-                let wait = InQueue {
-                    core,
-                    upstreams: self,
-                    ticket,
-                };
-                // The pool ends waits by itself, unless a new snapshot has replaced it meanwhile: then
-                // nobody turns its clock, and this is the deadline.
-                let patience = core.wheel.timer();
-                patience.arm_in(self.policy.queue_timeout + TICK + TICK);
-                let turn = std::future::poll_fn(|cx| {
-                    let mut waiting = self.waiting.borrow_mut();
-                    let own = waiting.entry(ticket).or_default();
-                    if let Some(turn) = own.turn.take() {
-                        return Poll::Ready(Some(turn));
-                    }
-                    own.waker = Some(cx.waker().clone());
-                    patience.poll_expired(cx).map(|()| None)
-                })
-                .await;
-                let Some(turn) = turn else {
-                    return Err(fault_of(Reason::QueueTimeout)); // dropping `wait` gives the ticket back
-                };
-                self.waiting.borrow_mut().remove(&ticket);
-                std::mem::forget(wait); // its turn came: nothing to abandon
-                turn.map_err(fault_of)?
-            }
+            Acquired::Queued(ticket) => Box::pin(self.turn_of(core, ticket)).await?,
         };
         let target = self.pool.borrow().target(member);
         match target {
@@ -175,6 +148,40 @@ impl Upstreams {
                 Err(OriginFault::NoHealthyOrigin)
             }
         }
+    }
+
+    /// Waits in the queue.
+    async fn turn_of(
+        self: &Rc<Self>,
+        core: &Rc<Core>,
+        ticket: Ticket,
+    ) -> Result<MemberId, OriginFault> {
+        self.waiting.borrow_mut().insert(ticket, Waiting::default());
+        let wait = InQueue {
+            core,
+            upstreams: self,
+            ticket,
+        };
+        // The pool ends waits by itself, unless a new snapshot has replaced it meanwhile: then
+        // nobody turns its clock, and this is the deadline.
+        let patience = core.wheel.timer();
+        patience.arm_in(self.policy.queue_timeout + TICK + TICK);
+        let turn = std::future::poll_fn(|cx| {
+            let mut waiting = self.waiting.borrow_mut();
+            let own = waiting.entry(ticket).or_default();
+            if let Some(turn) = own.turn.take() {
+                return Poll::Ready(Some(turn));
+            }
+            own.waker = Some(cx.waker().clone());
+            patience.poll_expired(cx).map(|()| None)
+        })
+        .await;
+        let Some(turn) = turn else {
+            return Err(fault_of(Reason::QueueTimeout)); // dropping `wait` gives the ticket back
+        };
+        self.waiting.borrow_mut().remove(&ticket);
+        std::mem::forget(wait); // its turn came: nothing to abandon
+        turn.map_err(fault_of)
     }
 
     /// Time passes: queue deadlines, ended ejections. Called by the core's clock.

@@ -41,7 +41,7 @@ pub fn answer_fetched(story: &mut Story, fetched: Fetched) -> Answer {
 
 /// What the cache keeps, as an answer to this request: whole, not modified, or some of its bytes.
 pub(super) fn answer_kept(story: &mut Story, cache: &SiteCache, kept: &Kept) -> Answer {
-    let now = story.core.clock.wall();
+    let now = story.judged_at;
     let kept = &in_coding(story, cache, kept);
     let Some(object) = kept.object() else {
         return answer_refused(story, EdgeReason::InternalError.into());
@@ -167,7 +167,7 @@ fn kept_answer(
 
 /// An answer that the cache is being filled with: its content is read as it arrives.
 pub(super) fn answer_filling(story: &mut Story, cache: &SiteCache, follower: Follower) -> Answer {
-    let now = story.core.clock.wall();
+    let now = story.judged_at;
     let Some(head) = follower.head() else {
         return answer_refused(story, EdgeReason::InternalError.into());
     };

@@ -54,14 +54,15 @@ pub struct Looked {
 
 /// What is kept for a request, and what is to be done about it. Nothing is looked for where the request does not use the
 /// cache.
-pub(super) fn look(story: &Story, site: &Site, cache: &SiteCache) -> (Option<Found>, Decision) {
+pub(super) fn look(story: &mut Story, site: &Site, cache: &SiteCache) -> (Option<Found>, Decision) {
+    let now = story.judge_now();
+    let story = &*story;
     let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let found = (asked.may_look_up()).then(|| {
         let scheme = story.connection.http_scheme();
         let path = site.key_path(story);
         story.core.cache.find(cache, &asked, scheme, path)
     });
-    let now = story.core.clock.wall();
     let decide_while = |origin| {
         let kept = found.as_ref();
         let kept = kept.map_or(mangrove_cache::Found::Nothing, Found::for_decision);
@@ -112,7 +113,7 @@ pub(super) async fn fetch_through(
     let (mut looks, mut failures) = (0, 0);
     loop {
         let story = planned.story_mut();
-        let now = story.core.clock.wall();
+        let now = story.judged_at;
         let asked = Asked::read(&story.head, story.path(), &cache.rules);
         let joinable = asked.may_collapse()
             && looks < LOOKS
@@ -257,6 +258,7 @@ async fn follow(
     if !cache.is_current(&looked.key, born, Some(fields)) {
         return Followed::Again;
     }
+    let now = story.judge_now();
     let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let mut scratch = Vec::new();
     if mangrove_cache::select([&head.stored], &story.head, &cache.rules, &mut scratch).is_none() {
@@ -266,7 +268,7 @@ async fn follow(
     let decision = decide(
         &asked,
         mangrove_cache::Found::This(&head.stored),
-        story.core.clock.wall(),
+        now,
         OriginState::Reachable,
         &cache.rules,
     );
@@ -290,15 +292,10 @@ fn instead_of_failure(
     looked: &Looked,
     failure: Failure,
 ) -> Option<Outcome> {
-    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let stored = looked.found.stored();
-    let decision = on_error(
-        &asked,
-        stored,
-        story.core.clock.wall(),
-        failure,
-        &cache.rules,
-    )?;
+    let now = story.judge_now();
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
+    let decision = on_error(&asked, stored, now, failure, &cache.rules)?;
     let kept = looked.found.kept()?;
     // Purged while the origin was asked, it does not stand in any more.
     if !cache.is_alive(&looked.key, kept.object()?) {
@@ -326,7 +323,6 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     async fn lead(self, story: &mut Story, leader: Leader, interim: Rc<dyn Interim>) -> Outcome {
         let known = self.object();
-        let requested_at = story.core.clock.wall();
         story.ask = match &known {
             Some(object) => Ask::About(Arc::clone(&object.head)),
             None => Ask::AsCame,
@@ -340,10 +336,8 @@ impl Exchange<'_> {
         )
         .await;
         story.ask = Ask::AsCame;
-        let times = Times {
-            requested_at,
-            received_at: story.core.clock.wall(),
-        };
+        let times = times_of(story);
+        story.judged_at = times.received_at;
         match outcome {
             Outcome::Fetched(fetched) => self.judge(story, leader, known, fetched, times),
             Outcome::Failed(reason) => {
@@ -553,6 +547,15 @@ impl Exchange<'_> {
     }
 }
 
+/// When the origin was first asked, and when its head had arrived: read once each, for the record too.
+fn times_of(story: &Story) -> Times {
+    let (clock, origin) = (&story.core.clock, &story.origin);
+    Times {
+        requested_at: clock.wall_at(origin.asked_at),
+        received_at: clock.wall_at(origin.asked_at.saturating_add(origin.head_nanos)),
+    }
+}
+
 /// Puts `new` in the place of `old`, if that is still there.
 fn exchange(
     shared: &crate::cache::Cache,
@@ -668,7 +671,6 @@ pub(super) fn heard_around(
     site: &Rc<Site>,
     upstreams: &Rc<Upstreams>,
     fetched: Fetched,
-    requested_at: UnixMillis,
 ) -> Outcome {
     changed_through(story, site, &fetched.head);
     let Some(cache) = site
@@ -679,13 +681,12 @@ pub(super) fn heard_around(
         return Outcome::Fetched(fetched);
     };
     let asked = Asked::read(&story.head, story.path(), &cache.rules);
-    let times = Times {
-        requested_at,
-        received_at: story.core.clock.wall(),
-    };
+    let times = times_of(story);
     let Ok(stored) = admit(&asked, &fetched.head, &cache.rules, times) else {
         return Outcome::Fetched(fetched);
     };
+    story.judged_at = times.received_at;
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let scheme = story.connection.http_scheme();
     let path = site.key_path(story);
     let found = story.core.cache.find(cache, &asked, scheme, path);

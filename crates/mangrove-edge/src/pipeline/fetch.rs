@@ -100,14 +100,16 @@ pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Int
     }
     let site = Rc::clone(planned.site());
     let story = planned.story_mut();
-    let requested_at = story.core.clock.wall();
     match ask_origin(story, &site, &upstreams, body, interim).await {
-        Outcome::Fetched(fetched) => heard_around(story, &site, &upstreams, fetched, requested_at),
+        Outcome::Fetched(fetched) => heard_around(story, &site, &upstreams, fetched),
         outcome => outcome,
     }
 }
 
 /// Asks the site's origins.
+///
+/// What only some requests wait for (a new connection, a place in the queue, HTTP/2) is boxed where it is awaited: it is
+/// many times as large as the rest, and every request would carry room for it.
 pub(super) async fn ask_origin(
     story: &mut Story,
     site: &Rc<Site>,
@@ -116,6 +118,7 @@ pub(super) async fn ask_origin(
     interim: Rc<dyn Interim>,
 ) -> Outcome {
     let started = story.core.clock.nanos();
+    story.origin.asked_at = started;
     let mut asking = Asking {
         upstreams: Rc::clone(upstreams),
         site: Rc::clone(site),
@@ -232,10 +235,10 @@ impl Asking {
         };
         if !story.upgrade
             && let Some(streams) = self.upstreams.take_streams(lease.member)
-            && let Some(streams) = ready_streams(streams, &lease).await
+            && let Some(streams) = Box::pin(ready_streams(streams, &lease)).await
         {
             story.core.metrics.origin_reuses.add(1);
-            return self.over_http2(story, lease, streams, limits).await;
+            return Box::pin(self.over_http2(story, lease, streams, limits)).await;
         }
         if !self.fresh_only
             && let Some(kept) = self.upstreams.take_kept(lease.member)
@@ -252,7 +255,7 @@ impl Asking {
             }
             return outcome;
         }
-        let opened = match open(&lease, story.upgrade).await {
+        let opened = match Box::pin(open(&lease, story.upgrade)).await {
             Ok(opened) => opened,
             Err(fault) => {
                 lease.report(MemberOutcome::ConnectFailed);
@@ -265,8 +268,8 @@ impl Asking {
                 .await;
         }
         let head_bytes = story.snapshot.settled.server.limits.response_head_bytes;
-        match http2::start(&lease, opened.stream, head_bytes).await {
-            Ok(streams) => self.over_http2(story, lease, streams, limits).await,
+        match Box::pin(http2::start(&lease, opened.stream, head_bytes)).await {
+            Ok(streams) => Box::pin(self.over_http2(story, lease, streams, limits)).await,
             Err(fault) => {
                 lease.report(MemberOutcome::ConnectFailed);
                 Err(Failed::new(fault, Failure::NotSent))

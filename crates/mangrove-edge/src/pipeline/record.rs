@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mangrove_config::{ClientAddress, LogTarget, Query};
-use mangrove_http::{Known, RequestHead, RequestId, TraceParent};
+use mangrove_http::{Known, RequestHead, RequestId, TraceParent, UnixMillis};
 
 use super::fetch::Ask;
 use crate::cache::CacheTale;
@@ -57,6 +57,8 @@ pub struct Story {
     pub cache: Option<CacheTale>,
     /// What the origin is asked next.
     pub ask: Ask,
+    /// When the cache last judged, so that what it tells of an answer is what it decided by.
+    pub judged_at: UnixMillis,
     /// No visitor's: it is counted and written nowhere.
     unseen: bool,
     started: u64,
@@ -72,6 +74,8 @@ pub struct OriginTale {
     pub status: Option<u16>,
     /// Tries, the first included.
     pub tries: u32,
+    /// The clock's nanoseconds when it was first asked.
+    pub asked_at: u64,
     /// Nanoseconds from the first try to the head of the answer.
     pub head_nanos: u64,
 }
@@ -103,6 +107,7 @@ impl Story {
             origin: OriginTale::default(),
             cache: None,
             ask: Ask::AsCame,
+            judged_at: UnixMillis::default(),
             unseen: false,
             started,
             over: false,
@@ -130,10 +135,17 @@ impl Story {
             origin: OriginTale::default(),
             cache: None,
             ask: Ask::AsCame,
+            judged_at: UnixMillis::default(),
             unseen: true,
             started: self.core.clock.nanos(),
             over: false,
         })
+    }
+
+    /// Reads the clock for what the cache is to judge now.
+    pub(super) fn judge_now(&mut self) -> UnixMillis {
+        self.judged_at = self.core.clock.wall();
+        self.judged_at
     }
 
     /// Notes why it did not go as asked; the first reason stays.
