@@ -117,6 +117,11 @@ fn explain_server(server: &Server, page: &mut String) {
         "  cache memory: {}",
         units::show(Unit::Bytes, server.cache_memory)
     );
+    let on_disk = match server.disk_cache {
+        true => units::show(Unit::Bytes, server.disk_cache_bytes),
+        false => "off".to_owned(),
+    };
+    let _ = writeln!(page, "  cache on disk: {on_disk}");
     let silent = [
         "http",
         "https",
@@ -124,6 +129,8 @@ fn explain_server(server: &Server, page: &mut String) {
         "tls.certificate",
         "log.",
         "cache_memory",
+        "disk_cache",
+        "disk_cache_bytes",
     ];
     let unusual = unusual(
         &rows_of(server, ""),

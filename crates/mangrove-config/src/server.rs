@@ -25,6 +25,10 @@ settings! {
             "The user an edge becomes when started as root; root is needed only to bind ports below 1024.";
         cache_memory: u64 = 268_435_456, Bytes 8_388_608 ..= 1_099_511_627_776,
             "Memory for what is kept of responses, all sites and threads of an edge together. When it is full, what is asked for least makes room.";
+        disk_cache: bool = true, Flag 0 ..= 0,
+            "Whether what is kept is kept on disk as well, in `store` of the state folder: a restart then begins with it, and a site may be larger than memory.";
+        disk_cache_bytes: u64 = 10_737_418_240, Bytes 67_108_864 ..= 1_125_899_906_842_624,
+            "Room on disk for that. When it is full, what is not asked for again makes room; the last 1 GiB of a disk is left to others.";
         cdn_id: String = "mangrove".to_owned(), Text 1 ..= 64,
             "This network's name in CDN-Loop (RFC 8586): the same on all machines of one network, different from everyone else's.";
         trusted_proxies: Vec<Network> = Vec::new(), List 1 ..= 1_024,

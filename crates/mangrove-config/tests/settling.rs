@@ -138,6 +138,7 @@ fn a_file_says_what_it_does() {
       certificate: /etc/mangrove/news.pem
       access log: log/access.ndjson in the state folder, visitors' addresses cut to their network, without query strings
       cache memory: 256MiB
+      cache on disk: 10GiB
       not the default:
         status = "[::]:8081"
         trusted_proxies = ["10.0.0.0/8"]

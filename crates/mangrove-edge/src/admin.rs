@@ -172,7 +172,7 @@ async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker) -> Reply {
         (Method::Get, b"/cache") => edge.cache_statistics().await,
         (Method::Get, b"/cache/list") => edge.cache_list(head.query()).await,
         (Method::Get, b"/cache/show") => edge.cache_show(head.query()),
-        (Method::Post, b"/purge") => edge.purge(head.query()),
+        (Method::Post, b"/purge") => edge.purge(head.query()).await,
         (Method::Post, b"/apply") => edge.apply_from_disk().await,
         (Method::Post, b"/certificates") => edge.reload_certificates(),
         (Method::Post, b"/reopen") => edge.reopen_log(),

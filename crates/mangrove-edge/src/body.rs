@@ -150,10 +150,7 @@ impl ResponseBody {
             })),
             Self::Http1(exchange) => exchange.poll_fill(cx),
             Self::Http2(exchange) => exchange.poll_fill(cx),
-            Self::Kept(body) => Poll::Ready(Ok(match body.data() {
-                [] => Filled::End,
-                _ => Filled::Data,
-            })),
+            Self::Kept(body) => body.poll_fill(cx),
             Self::Following(follower) => follower.poll_fill(cx),
         }
     }
@@ -170,6 +167,7 @@ impl ResponseBody {
         match self {
             Self::Http1(exchange) => exchange.held(),
             Self::Http2(exchange) => exchange.data().len(),
+            Self::Kept(body) => body.held(),
             _ => 0,
         }
     }
@@ -244,7 +242,7 @@ impl ResponseBody {
         match self {
             Self::Empty => true,
             Self::Whole { .. } | Self::Http1(_) | Self::Following(_) => false,
-            Self::Kept(body) => body.data().is_empty(),
+            Self::Kept(body) => body.length() == 0,
             Self::Http2(exchange) => exchange.is_over(),
         }
     }

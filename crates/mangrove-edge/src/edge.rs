@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use mangrove_config::{LogTarget, Server, Settled, TlsVersion};
 use mangrove_http::Moment;
+use mangrove_store::{Health, OpenError};
 use rustls::time_provider::TimeProvider;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -29,8 +30,8 @@ use crate::admin::Reply;
 use core_thread::{CoreOrder, CoreSeed, run_core};
 use sockets::Sockets;
 
-use crate::cache::Cache;
 use crate::cache::sweep::{ROUND_REST, STEP_REST};
+use crate::cache::{Cache, DiskTier};
 use crate::clock::Clock;
 use crate::compress::{Compressor, threads_for};
 use crate::core::Ceiling;
@@ -54,6 +55,8 @@ pub(crate) const STALLED: Duration = Duration::from_millis(500);
 pub(crate) const WATCH: Duration = Duration::from_millis(250);
 /// How often certificate files are looked at, and ticket keys turned.
 pub(crate) const CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
+/// How often the disk tier is looked after: opened once no other edge has it, and its troubles told.
+pub(crate) const STORE_WATCH: Duration = Duration::from_secs(1);
 /// How long a core may take to swap a snapshot before the order is answered with an error.
 pub(crate) const APPLY_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -147,7 +150,12 @@ fn start(args: EdgeArgs) -> Result<(), String> {
     let compressor = Compressor::start(threads_for(usize::from(core_count)))
         .map_err(|e| format!("the threads that compress cannot be started: {e}"))?;
     let seed = [random_seed()?, random_seed()?];
-    let cache = Cache::new(server.cache_memory, seed, Some(compressor));
+    let disk = server
+        .disk_cache
+        .then(|| DiskTier::new(state.join("store"), server.disk_cache_bytes));
+    let cache = Cache::new(server.cache_memory, seed, Some(compressor), disk);
+    // Before the first request, so that a restart is not noticed; where an edge that ends still has the store, later.
+    let _ = open_store(&cache);
     let (probes, mut probed) = mpsc::unbounded_channel();
     let mut cores = Vec::new();
     let mut waiting = Vec::new();
@@ -233,7 +241,11 @@ fn start(args: EdgeArgs) -> Result<(), String> {
             let _ = std::fs::File::from(fd).write_all(b"ready\n"); // nobody listens: nobody to tell
         }
         edge.drain.notified().await;
+        // The successor may have the store while requests under way come to their end.
+        let cache = Arc::clone(&edge.cache);
+        let closing = tokio::task::spawn_blocking(move || cache.disk().map(DiskTier::close));
         edge.see_out().await;
+        let _ = closing.await; // it can only panic, and then there is nothing left to write
         drop(sockets);
         Ok(())
     })
@@ -522,6 +534,23 @@ impl Edge {
                 tokio::time::sleep(ROUND_REST).await;
             }
         });
+        let cache = Arc::clone(&self.cache);
+        tokio::task::spawn_local(async move {
+            let mut last = None;
+            loop {
+                tokio::time::sleep(STORE_WATCH).await;
+                let its = Arc::clone(&cache);
+                let told = tokio::task::spawn_blocking(move || watch_store(&its)).await;
+                let trouble = told.ok().flatten();
+                if trouble != last {
+                    match &trouble {
+                        Some(trouble) => complain(trouble),
+                        None => complain("the disk of the cache is in use again"),
+                    }
+                    last = trouble;
+                }
+            }
+        });
         self.watch_names();
         let edge = Rc::clone(self);
         tokio::task::spawn_local(async move {
@@ -760,6 +789,32 @@ fn resolver(server: &Server) -> Result<Resolver, String> {
         Ok(Resolver::system())
     } else {
         Resolver::dns(&server.resolvers).map_err(|e| e.to_string())
+    }
+}
+
+/// Opens the store of the disk tier if that is not open and no other process has it.
+fn open_store(cache: &Cache) -> Result<(), OpenError> {
+    match cache.disk() {
+        Some(disk) if !disk.is_open() => disk.try_open(cache.ledger()),
+        _ => Ok(()),
+    }
+}
+
+/// What is wrong with the disk tier, for the operator's journal.
+fn watch_store(cache: &Cache) -> Option<String> {
+    match open_store(cache) {
+        // An edge that ends has it; that takes its time, and is as it should be.
+        Ok(()) | Err(OpenError::InUse) => {}
+        Err(why) => {
+            let what = format!("{why}; until it can be opened the cache is kept in memory only");
+            return Some(format!(
+                "the store of the disk tier cannot be opened: {what}"
+            ));
+        }
+    }
+    match cache.disk()?.report()?.0 {
+        Health::Well => None,
+        Health::OutOfUse(trouble) => Some(trouble.to_string()),
     }
 }
 

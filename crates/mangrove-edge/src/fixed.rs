@@ -89,6 +89,13 @@ fixed! {
     // The cache.
     count cache::FILLS_SHARE: "Of that, what answers on their way may take before they are kept: one part in so many.";
     count cache::FRONT_SLOTS: "Objects that a core finds without asking what all cores share.";
+    bytes cache::disk::WHOLE_BYTES: "Content on the disk comes into memory whole up to this; what is larger is read from there by each answer.";
+    bytes pipeline::cached::SPOOLED_BYTES: "Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.";
+    bytes cache::kept_body::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
+    time pipeline::cached::DISK_WAIT: "How long a request waits for the disk before it asks the origin.";
+    time edge::STORE_WATCH: "How often the disk tier is looked after: opened once no other edge has it, and its troubles told.";
+    count cache::disk::PURGES_AHEAD: "Purges remembered while an edge that ends still has the store; with one more, all that the store holds counts as purged.";
+    bytes cache::disk::COMPACT_BYTES: "The journal of purges is looked through for what is about nothing any more once it has so much.";
     count cache::SWEPT_PLACES: "Places of that front looked through for what is gone, each turn of the clock.";
     count cache::LEDGER_ENTRIES: "Filters of purges remembered, of all sites together, in some 4 MiB; with one more, the older half of those of the site that has most become one about all of that site.";
     count cache::sweep::STEP_PLACES: "Places of the memory that are looked through at once for what was purged.";
@@ -248,6 +255,7 @@ mod tests {
 
     /// Numbers that limit nothing: a file, or a constant in it.
     const NO_LIMITS: &[(&str, &str)] = &[
+        ("cache::disk::CODABLE", "the form of our own file"),
         ("tls::der", "what DER writes"),
         ("tls::staple::GOOD", "what OCSP writes"),
         ("tls::ticket_ring::ID_LEN", "the form of our own file"),

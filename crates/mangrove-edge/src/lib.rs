@@ -23,7 +23,7 @@
 //!
 //! let time: Arc<dyn rustls::time_provider::TimeProvider> = Arc::new(Clock::start());
 //! let shared = SharedSnapshot::build(Settled::sample(Server::on_loopback()), &time, None).expect("the sample needs nothing");
-//! let snapshot = Snapshot::new(shared, Cache::new(1 << 20, [7, 7], None), 1, 7, None);
+//! let snapshot = Snapshot::new(shared, Cache::new(1 << 20, [7, 7], None, None), 1, 7, None);
 //! assert_eq!(&*snapshot.site_for(b"any.example").expect("the sample answers any host").name, "sample");
 //! ```
 

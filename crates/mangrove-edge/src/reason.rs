@@ -63,6 +63,8 @@ edge_reasons! {
     Drained = "drained", 503, Edge, "The edge was told to stop and the exchange did not end within the drain deadline.";
     /// A bug of ours.
     InternalError = "internal-error", 500, Edge, "Something went wrong in the edge itself. The request id finds it in the log.";
+    /// Evicted or damaged while it was sent.
+    KeptContentLost = "kept-content-lost", 503, Edge, "The rest of what was kept could not be read from the disk any more. Asked again, it comes from the website.";
     /// An optional step failed closed.
     ModuleFailed = "module-failed", 500, Edge, "A step that must not be skipped failed in the edge itself.";
     /// The sample site has no such page.

@@ -18,6 +18,8 @@ const COLUMNS: usize = 88;
 struct Statistics {
     requests: Requests,
     memory: Memory,
+    /// None where nothing is kept on disk, and in the words of an edge from before anything was.
+    disk: Option<Disk>,
     fills: Fills,
 }
 
@@ -42,6 +44,29 @@ struct Memory {
     removals: u64,
     evictions: u64,
     refused: Refusals,
+}
+
+/// The disk tier. Without a store in use only its ceiling and why are told.
+#[derive(Debug, Deserialize)]
+struct Disk {
+    ceiling_bytes: u64,
+    in_use: bool,
+    why: Option<String>,
+    held_bytes: Option<u64>,
+    complete: Option<u64>,
+    written: Option<u64>,
+    evicted: Option<u64>,
+    refused: Option<u64>,
+    damaged: Option<u64>,
+    scan: Option<Scan>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Scan {
+    over: bool,
+    bytes: u64,
+    bytes_done: u64,
+    records: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,6 +97,7 @@ fn in_words(statistics: &Statistics) -> String {
     let Statistics {
         requests,
         memory,
+        disk,
         fills,
     } = statistics;
     let kept = u128::from(requests.hit) + u128::from(requests.stale);
@@ -138,6 +164,10 @@ fn in_words(statistics: &Statistics) -> String {
         ),
     );
     row(
+        "on disk",
+        disk.as_ref().map_or("nothing".to_owned(), disk_in_words),
+    );
+    row(
         "on its way",
         format!(
             "{}, {} of {}",
@@ -146,6 +176,45 @@ fn in_words(statistics: &Statistics) -> String {
             bytes(fills.ceiling_bytes)
         ),
     );
+    text
+}
+
+fn disk_in_words(disk: &Disk) -> String {
+    let mut text = format!(
+        "{}, {} of {}; {} written, {} let go of to make room",
+        counted(disk.complete.unwrap_or(0), "answer", "answers"),
+        bytes(disk.held_bytes.unwrap_or(0)),
+        bytes(disk.ceiling_bytes),
+        counted(disk.written.unwrap_or(0), "record", "records"),
+        disk.evicted.unwrap_or(0),
+    );
+    for (count, what) in [
+        (
+            disk.refused,
+            "not written or read, since the disk was behind",
+        ),
+        (disk.damaged, "damaged and dropped"),
+    ] {
+        if let Some(count @ 1..) = count {
+            let _ = write!(text, "; {count} {what}");
+        }
+    }
+    match &disk.scan {
+        Some(scan) if !scan.over => {
+            let percent = (u128::from(scan.bytes_done) * 100)
+                .checked_div(u128::from(scan.bytes))
+                .unwrap_or(100);
+            let _ = write!(
+                text,
+                "; {percent} % of what an earlier edge left is looked through ({} records)",
+                scan.records
+            );
+        }
+        _ => {}
+    }
+    if let Some(why) = disk.why.as_ref().filter(|_| !disk.in_use) {
+        let _ = write!(text, "; not in use: {}", terminal::shown(why));
+    }
     text
 }
 

@@ -55,6 +55,11 @@ struct Purged {
     fills: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     elsewhere: Option<String>,
+    /// Whether it outlives the edge; nothing where nothing that it is about does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    durable: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_durable_because: Option<String>,
 }
 
 /// Older purges that had to make room.
@@ -232,6 +237,18 @@ fn in_words(wanted: &Wanted, outcome: &Outcome) -> Option<String> {
              all that was kept of that site before them."
         );
     }
+    match (newest.durable, &newest.not_durable_because) {
+        (Some(true), _) => {
+            text += "\nIt is on the disk: a restart or a power loss does not undo it."
+        }
+        (_, Some(why)) => {
+            let why = terminal::shown(why);
+            text += &format!(
+                "\nIt holds now, but it is not on the disk yet: {why}. After a crash, order it again."
+            );
+        }
+        _ => {}
+    }
     for purged in outcome.purged.iter().skip(1) {
         let edge = purged.edge;
         let kept = purged.variants.map(|kept| format!(" ({kept})"));
@@ -314,6 +331,28 @@ mod tests {
             text.contains("not counted") && text.contains("9 older purges of site shop"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn whether_a_purge_outlives_a_crash_is_told() {
+        let told = |durable: &str| {
+            let text = format!(
+                "{{\"site\":\"news\",\"purge\":\"all\",\"soft\":false,\"filters\":[],\"generation\":2,\"cached\":true,{durable}}}"
+            );
+            let outcome = sorted(vec![said(9, Ok(Ok(text)))]);
+            in_words(&wanted(By::All, &[], false), &outcome).unwrap()
+        };
+        assert!(
+            told("\"durable\":true")
+                .ends_with("\nIt is on the disk: a restart or a power loss does not undo it.")
+        );
+        let failed = told("\"durable\":false,\"not_durable_because\":\"the disk is full\"");
+        assert!(
+            failed
+                .ends_with("not on the disk yet: the disk is full. After a crash, order it again."),
+            "{failed}"
+        );
+        assert!(!told("\"durable\":null").contains("disk"));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl StateDir {
         make(path, mode)
             .with_context(|| format!("the state folder {} cannot be made", path.display()))?;
         let state = Self::existing(path)?;
-        for name in ["edge", "log"] {
+        for name in ["edge", "log", "store"] {
             let folder = state.path.join(name);
             make(&folder, 0o700).with_context(|| format!("{} cannot be made", folder.display()))?;
         }

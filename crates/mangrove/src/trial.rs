@@ -154,7 +154,7 @@ fn open(held: &Sockets, settled: &Settled) -> Result<(Sockets, bool)> {
 fn give_to_edge(state: &StateDir, settled: &Settled) -> Result<Copies> {
     let owner = edge_account(settled)?;
     let owner = owner.as_ref();
-    for folder in ["edge", "log"] {
+    for folder in ["edge", "log", "store"] {
         crate::state::give(&state.path().join(folder), owner)?;
     }
     state.admin_token(owner)?;

@@ -112,6 +112,12 @@ impl Ledger {
         Entered { generation, folded }
     }
 
+    /// What an earlier process used up: whatever is asked for from now on is born after it.
+    pub fn begin_above(&self, generation: Generation) {
+        let next = generation.0.saturating_add(1);
+        self.generation.fetch_max(next, Ordering::AcqRel);
+    }
+
     /// Enters a purge of an earlier process, from its journal: everything asked for from now on is born after it.
     pub fn replay(&self, purge: &Purge) -> Vec<Folded> {
         let mut sites = self.lock();

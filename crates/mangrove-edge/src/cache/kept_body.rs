@@ -1,9 +1,22 @@
 //! The content of what is kept, as one answer sends it: all of it, one range, or several with their part heads.
 
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use mangrove_cache::{Interval, Multipart};
+use mangrove_store::{ChunkPlace, Handle, ReadError};
+use rustix::io::{Errno, ReadWriteFlags};
+use tokio::sync::oneshot;
 
 use super::object::Kept;
+use crate::body::{CHUNK_BYTES, Filled};
+use crate::reason::{EdgeReason, Reason};
+
+/// What an answer takes from the disk at once, and so what each one that is read from there holds in memory.
+pub(crate) const DISK_PIECE_BYTES: usize = 256 * 1024;
 
 /// What is still to be sent of something kept.
 #[derive(Debug)]
@@ -14,6 +27,8 @@ pub struct KeptBody {
     end: u64,
     /// What follows, for an answer of several ranges.
     more: Option<Box<More>>,
+    /// For content on the disk.
+    disk: Option<Box<FromDisk>>,
 }
 
 #[derive(Debug)]
@@ -24,26 +39,39 @@ struct More {
     words: Bytes,
 }
 
+/// Content as it comes from the disk: a piece at hand, or a chunk that the store's threads are reading.
+#[derive(Debug, Default)]
+struct FromDisk {
+    /// What was read without waiting; used again for each piece.
+    buffer: Vec<u8>,
+    /// Of the buffer, what has not gone.
+    from: usize,
+    to: usize,
+    /// A chunk as it was read for us, where the file could not be read without waiting even then.
+    chunk: Bytes,
+    reading: Option<oneshot::Receiver<Result<Bytes, ReadError>>>,
+}
+
 impl KeptBody {
     /// All of it.
     pub fn whole(kept: Kept) -> Self {
         let end = kept.object().map_or(0, |object| object.content.length());
-        Self {
-            kept,
-            at: 0,
-            end,
-            more: None,
-        }
+        Self::part(kept, 0, end)
     }
 
     /// So many bytes of what is held, from `at` on.
     pub fn part(kept: Kept, at: u64, length: u64) -> Self {
-        Self {
+        let mut body = Self {
+            disk: None,
             kept,
             at,
             end: at.saturating_add(length),
             more: None,
+        };
+        if body.handle().is_some() {
+            body.disk = Some(Box::default());
         }
+        body
     }
 
     /// Several ranges.
@@ -54,29 +82,93 @@ impl KeptBody {
             .map(|(head, piece)| (head, Some(piece)));
         let mut segments: Vec<_> = parts.chain([(plan.end, None)]).collect();
         segments.reverse();
-        let mut body = Self {
-            kept,
-            at: 0,
-            end: 0,
-            more: Some(Box::new(More {
-                segments,
-                words: Bytes::new(),
-            })),
-        };
+        let mut body = Self::part(kept, 0, 0);
+        body.more = Some(Box::new(More {
+            segments,
+            words: Bytes::new(),
+        }));
         body.settle();
         body
     }
 
-    /// The bytes that are next; none when it is over.
-    pub fn data(&self) -> &[u8] {
-        if let Some(more) = &self.more
-            && !more.words.is_empty()
-        {
-            return &more.words;
+    fn handle(&self) -> Option<&Handle> {
+        self.kept.object()?.content.handle()
+    }
+
+    fn words(&self) -> Option<&Bytes> {
+        let more = self.more.as_ref()?;
+        (!more.words.is_empty()).then_some(&more.words)
+    }
+
+    /// Brings data or the end. Only content on the disk is waited for.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Reason>> {
+        loop {
+            if !self.data().is_empty() {
+                return Poll::Ready(Ok(Filled::Data));
+            }
+            if self.at >= self.end {
+                return Poll::Ready(Ok(Filled::End));
+            }
+            let lost = || Poll::Ready(Err(EdgeReason::KeptContentLost.into()));
+            let object = self.kept.object();
+            let Some(handle) = object.and_then(|object| object.content.handle()) else {
+                return lost(); // a bug: memory holds less than it says
+            };
+            let Some(disk) = &mut self.disk else {
+                return lost();
+            };
+            let chunk = CHUNK_BYTES as u64;
+            let (Ok(index), within) = (u32::try_from(self.at / chunk), self.at % chunk) else {
+                return lost();
+            };
+            let wanted = (self.end - self.at).min(chunk - within);
+            if let Some(reading) = &mut disk.reading {
+                let read = std::task::ready!(Pin::new(reading).poll(cx));
+                disk.reading = None;
+                let Ok(Ok(bytes)) = read else {
+                    return lost();
+                };
+                // It has been verified and is in the kernel's memory now: from there on it needs none of ours.
+                let place = handle.chunk_place(index);
+                if !place.is_some_and(|place| disk.read_now(&place, within, wanted)) {
+                    let from = usize::try_from(within)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len());
+                    let most = usize::try_from(wanted).unwrap_or(usize::MAX);
+                    disk.chunk = bytes.slice(from..from.saturating_add(most).min(bytes.len()));
+                    if disk.chunk.is_empty() {
+                        return lost();
+                    }
+                }
+                continue;
+            }
+            let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
+            if place.is_some_and(|place| disk.read_now(&place, within, wanted)) {
+                continue;
+            }
+            let (word, told) = oneshot::channel();
+            let asked = handle.read_chunk_then(index, |read| {
+                let _ = word.send(read); // the visitor may have gone
+            });
+            if asked.is_err() {
+                return lost();
+            }
+            disk.reading = Some(told);
         }
-        self.kept
-            .object()
-            .map_or(&[], |object| object.content.slice(self.at, self.end))
+    }
+
+    /// The bytes that are next; none when it is over, or when they have yet to be brought.
+    pub fn data(&self) -> &[u8] {
+        if let Some(words) = self.words() {
+            return words;
+        }
+        match &self.disk {
+            Some(disk) => disk.data(),
+            None => self
+                .kept
+                .object()
+                .map_or(&[], |object| object.content.slice(self.at, self.end)),
+        }
     }
 
     /// Takes bytes away.
@@ -86,23 +178,34 @@ impl KeptBody {
         {
             let _ = more.words.split_to(n.min(more.words.len()));
         } else {
+            if let Some(disk) = &mut self.disk {
+                disk.consume(n);
+            }
             self.at = self.at.saturating_add(n as u64);
         }
         self.settle();
     }
 
-    /// The next bytes as a chunk of its own, nothing copied.
+    /// The next bytes as a chunk of its own; copied only where they come from the disk.
     pub fn take(&mut self, most: usize) -> Bytes {
         let most = self.data().len().min(most);
-        let chunk = match &self.more {
-            Some(more) if !more.words.is_empty() => more.words.slice(..most),
-            _ => self
+        let chunk = match (self.words(), &self.disk) {
+            (Some(words), _) => words.slice(..most),
+            (None, Some(disk)) => disk.share(most),
+            (None, None) => self
                 .kept
                 .object()
                 .map_or_else(Bytes::new, |object| object.content.share(self.at, most)),
         };
         self.consume(chunk.len());
         chunk
+    }
+
+    /// Bytes that it holds for this answer alone.
+    pub fn held(&self) -> usize {
+        self.disk
+            .as_ref()
+            .map_or(0, |disk| disk.buffer.len() + disk.chunk.len())
     }
 
     /// How many bytes are to come.
@@ -130,6 +233,67 @@ impl KeptBody {
             if let Some(piece) = piece {
                 (self.at, self.end) = (piece.first, piece.last.saturating_add(1));
             }
+        }
+    }
+}
+
+impl FromDisk {
+    fn data(&self) -> &[u8] {
+        match self.chunk.is_empty() {
+            true => self.buffer.get(self.from..self.to).unwrap_or_default(),
+            false => &self.chunk,
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        match self.chunk.is_empty() {
+            true => self.from = self.from.saturating_add(n).min(self.to),
+            false => drop(self.chunk.split_to(n.min(self.chunk.len()))),
+        }
+        if self.chunk.is_empty() {
+            self.chunk = Bytes::new(); // a chunk used up is held no longer
+        }
+    }
+
+    fn share(&self, most: usize) -> Bytes {
+        match self.chunk.is_empty() {
+            true => Bytes::copy_from_slice(self.data().get(..most).unwrap_or_default()),
+            false => self.chunk.slice(..most.min(self.chunk.len())),
+        }
+    }
+
+    /// Reads what of the chunk is in the kernel's memory; false where the disk would have to be waited for.
+    fn read_now(&mut self, place: &ChunkPlace, within: u64, wanted: u64) -> bool {
+        let Some(file) = place.file() else {
+            return false;
+        };
+        let held = u64::from(place.length()).saturating_sub(within).min(wanted);
+        let most = usize::try_from(held)
+            .unwrap_or(usize::MAX)
+            .min(DISK_PIECE_BYTES);
+        if self.buffer.len() < most {
+            self.buffer.resize(most, 0);
+        }
+        let Some(into) = self.buffer.get_mut(..most).filter(|into| !into.is_empty()) else {
+            return false;
+        };
+        match read_resident(file, into, place.offset().saturating_add(within)) {
+            Ok(n) if n > 0 => {
+                (self.from, self.to) = (0, n);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Reads without waiting for the disk.
+fn read_resident(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+    loop {
+        let mut into = [IoSliceMut::new(into)];
+        match rustix::io::preadv2(file, &mut into, at, ReadWriteFlags::NOWAIT) {
+            Err(Errno::INTR) => {}
+            read => return Ok(read?),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The decisions are those of `mangrove-cache`, which knows no sockets; here they meet bytes.
 //!
 //! ```text
-//! look up ──► front (this core's, no lock) ──► memory (all cores') ──► fills (what is on its way) ──► origin
+//! look up ──► front (this core's, no lock) ──► memory (all cores') ──► fills (what is on its way) ──► disk ──► origin
 //! ```
 //!
 //! A purge names what must not be answered any more. It is written into a ledger ([`mangrove_cache::purge`]), which a hit
@@ -11,8 +11,9 @@
 //! earlier can undo it. Nobody walks over what is kept while someone waits; of one URL it is taken out at once, the rest gives
 //! its memory back when the keeper comes round (`sweep.rs`).
 
+pub(crate) mod disk;
 pub(crate) mod fill;
-mod kept_body;
+pub(crate) mod kept_body;
 mod object;
 pub(crate) mod sweep;
 mod tale;
@@ -29,6 +30,7 @@ use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 use crate::compress::{Coding, Compressor};
 
+pub use disk::{DiskTier, Durable, OnDisk, Spool};
 pub use fill::{
     Entered, FINISH_BYTES, Fill, FillReport, Fills, Follower, Leader, News, PIECE_BYTES,
     WINDOW_BYTES, Worth,
@@ -56,11 +58,19 @@ pub struct Cache {
     sweeps: sweep::Sweeps,
     /// Codes what is kept; without it everything stays as it is.
     compressor: Option<Compressor>,
+    /// What outlives the process; without it nothing does.
+    disk: Option<DiskTier>,
 }
 
 impl Cache {
-    /// Holds at most `ceiling` bytes, a part of them answers on their way. `seed` must be secret, see [`Memory::new`].
-    pub fn new(ceiling: u64, seed: [u64; 2], compressor: Option<Compressor>) -> Arc<Self> {
+    /// Holds at most `ceiling` bytes in memory, a part of them answers on their way. `seed` must be secret, see
+    /// [`Memory::new`].
+    pub fn new(
+        ceiling: u64,
+        seed: [u64; 2],
+        compressor: Option<Compressor>,
+        disk: Option<DiskTier>,
+    ) -> Arc<Self> {
         let for_fills = ceiling / FILLS_SHARE;
         Arc::new(Self {
             memory: Memory::new(ceiling - for_fills, seed),
@@ -68,7 +78,13 @@ impl Cache {
             ledger: Ledger::new(seed, LEDGER_ENTRIES),
             sweeps: sweep::Sweeps::default(),
             compressor,
+            disk,
         })
+    }
+
+    /// The disk tier.
+    pub fn disk(&self) -> Option<&DiskTier> {
+        self.disk.as_ref()
     }
 
     /// What is kept.
@@ -107,6 +123,23 @@ impl Cache {
         purged
     }
 
+    /// Sees to it that a purge outlives the process; the word comes when it does.
+    pub async fn make_durable(
+        &self,
+        site: &str,
+        filters: &[Filter],
+        force: Force,
+        at: UnixMillis,
+        purged: &Purged,
+    ) -> Durable {
+        let Some(disk) = &self.disk else {
+            return Durable::NotNeeded;
+        };
+        let told = disk.note(site, filters, force, at, purged.generation);
+        told.await
+            .unwrap_or_else(|_| Durable::No("the journal of purges has ended".to_owned()))
+    }
+
     /// Lets go of what is kept under a key, and keeps nothing that is on its way for it. For what a visitor may cause: the
     /// ledger has no entry of it, so that no visitor can fill that.
     pub fn take_out(&self, key: &[u8]) {
@@ -114,6 +147,9 @@ impl Cache {
         // First the fills: one that ends between the two is refused its place, one that ended before is taken out.
         self.fills.withdraw(hash, key);
         self.memory.remove(hash, key);
+        if let Some(disk) = &self.disk {
+            disk.take_out(key);
+        }
     }
 
     /// What is kept under a key now, without counting it as a hit or a miss.
@@ -147,6 +183,22 @@ impl Cache {
             }
             Updated::Unchanged | Updated::Refused(_) => None,
         }
+    }
+
+    /// Puts an object that was found on the disk under its key, unless something newer has taken its place; whether it, or
+    /// that, can be found now.
+    pub fn bring(&self, hash: KeyHash, key: &[u8], object: &Arc<Object>, site: &SiteCache) -> bool {
+        let is_alive = |known: &Object| site.is_alive(key, known);
+        let updated = self.memory.update(hash, key, |there| {
+            let there = there.map(|slot| slot.value());
+            if there.is_some_and(|there| there.has_newer(object, &site.rules, is_alive)) {
+                return None;
+            }
+            let resource = Resource::with(there, object, &site.rules, is_alive);
+            let weight = resource.weight();
+            Some((resource, weight))
+        });
+        !matches!(updated, Updated::Refused(_))
     }
 
     /// What codes the content that is kept.
@@ -185,6 +237,9 @@ impl Cache {
             let weight = resource.weight();
             Some((resource, weight))
         });
+        if let (Some(disk), Some(id)) = (&self.disk, object.id()) {
+            disk.forget(key, id);
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! One answer that is kept, and all that are kept of one URL.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use mangrove_cache::memory::{Held, Slot};
 use mangrove_cache::purge::{Generation, SiteLedger, Subject, Verdict};
 use mangrove_cache::{Fields, Interval, Place, Rules, Stored, combine, place_for};
 use mangrove_http::{Known, UnixMillis};
+use mangrove_store::{Handle, ObjectId};
 
 use super::{is_for_caches, is_told_afresh};
 use crate::answer_head::push_field;
@@ -87,6 +88,8 @@ pub struct Object {
     codable: bool,
     /// Which codings were asked for, and which of them were not worth it.
     codings: AtomicU8,
+    /// Which object of the disk tier it is.
+    id: OnceLock<ObjectId>,
 }
 
 /// Of [`Object::codings`], the bit that says that a coding was asked for.
@@ -99,11 +102,13 @@ const fn not_worth(coding: Coding) -> u8 {
     8 << coding as u8
 }
 
-/// Content in pieces. All but the last are [`CHUNK_BYTES`] long, so that a position finds its piece by division.
+/// Content in pieces. All but the last are [`CHUNK_BYTES`] long, so that a position finds its piece by division. Or on the
+/// disk, from where each answer reads it: then there are no pieces here.
 #[derive(Debug, Default)]
 pub struct Content {
     pieces: Box<[Bytes]>,
     length: u64,
+    on_disk: Option<Handle>,
 }
 
 impl Content {
@@ -124,6 +129,7 @@ impl Content {
             return Arc::new(Self {
                 pieces: pieces.into(),
                 length,
+                on_disk: None,
             });
         }
         let mut gathered = Vec::new();
@@ -149,7 +155,22 @@ impl Content {
         Arc::new(Self {
             pieces: gathered.into(),
             length,
+            on_disk: None,
         })
+    }
+
+    /// Content that stays on the disk.
+    pub fn on_disk(handle: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            pieces: Box::default(),
+            length: handle.total().unwrap_or(0),
+            on_disk: Some(handle),
+        })
+    }
+
+    /// Where it is, if that is on the disk.
+    pub fn handle(&self) -> Option<&Handle> {
+        self.on_disk.as_ref()
     }
 
     /// Bytes in all.
@@ -187,6 +208,9 @@ impl Content {
     }
 
     fn weight(&self) -> u64 {
+        if self.on_disk.is_some() {
+            return size_of::<Handle>() as u64 + BLOCK_BYTES;
+        }
         self.length + self.pieces.len() as u64 * (BLOCK_BYTES + size_of::<Bytes>() as u64)
     }
 }
@@ -205,8 +229,10 @@ impl Object {
             .map(|(coding, form)| (*coding, Arc::clone(&form.content)))
             .collect();
         let codings = self.codings.load(Ordering::Relaxed);
-        let forms = codable.then_some(&*forms);
-        Self::with_forms(stored, Arc::clone(&self.content), born, forms, codings)
+        let forms = (codable && self.content.handle().is_none()).then_some(&*forms);
+        let renewed = Self::with_forms(stored, Arc::clone(&self.content), born, forms, codings);
+        renewed.is_kept_as(self.id());
+        renewed
     }
 
     /// The same with one coded form more.
@@ -218,7 +244,9 @@ impl Object {
         let forms: Vec<_> = known.chain([(coding, content)]).collect();
         let codings = self.codings.load(Ordering::Relaxed);
         let (stored, content) = (self.head.stored.clone(), Arc::clone(&self.content));
-        Self::with_forms(stored, content, self.born, Some(&forms), codings)
+        let with = Self::with_forms(stored, content, self.born, Some(&forms), codings);
+        with.is_kept_as(self.id());
+        with
     }
 
     fn with_forms(
@@ -251,7 +279,26 @@ impl Object {
             born,
             checked: AtomicU64::new(born.0),
             codings: AtomicU8::new(codings),
+            id: OnceLock::new(),
         }
+    }
+
+    /// The same, known to be on the disk.
+    pub fn kept_as(self, id: ObjectId) -> Self {
+        self.is_kept_as(Some(id));
+        self
+    }
+
+    /// It is on the disk, or will be soon.
+    pub fn is_kept_as(&self, id: Option<ObjectId>) {
+        if let Some(id) = id {
+            let _ = self.id.set(id); // it is given once
+        }
+    }
+
+    /// Which object of the disk tier it is.
+    pub fn id(&self) -> Option<ObjectId> {
+        self.id.get().copied()
     }
 
     /// Whether no purge has taken it; `url` is its key, without the site's prefix. What was purged softly is stale afterwards.
@@ -384,6 +431,23 @@ impl Resource {
             variants,
             uncollapsible_until: UnixMillis::default(),
         }
+    }
+
+    /// Whether what `object` would take the place of is alive and no older.
+    pub fn has_newer(
+        &self,
+        object: &Object,
+        rules: &Rules,
+        is_alive: impl Fn(&Object) -> bool,
+    ) -> bool {
+        let all = self.variants.iter().map(|known| &known.head.stored);
+        let Place::Instead(at) = place_for(&object.head.stored, all, rules) else {
+            return false;
+        };
+        let known = self.variants.get(at);
+        known.is_some_and(|known| {
+            is_alive(known) && known.head.stored.received_at >= object.head.stored.received_at
+        })
     }
 
     /// A part together with the part that is there, where they overlap or touch (RFC 9111 section 3.4); otherwise as it is.

@@ -12,6 +12,7 @@ use mangrove_cache::memory::Slot;
 use mangrove_cache::purge::{Force, Generation, Kind, SiteLedger};
 use tokio::sync::Notify;
 
+use super::disk::DiskUnknown;
 use super::{Cache, Resource, split_key};
 
 /// Places of the memory that are looked at in one step.
@@ -104,9 +105,21 @@ impl Cache {
         round.next = page.next;
         if round.next.is_none() {
             // A slot stays in its place for as long as its URL has one, so none was passed over.
-            self.ledger.forget_before(round.oldest);
+            self.forget_purges(round.oldest);
         }
         round.next.is_some()
+    }
+
+    /// Forgets the purges that are about nothing any more, in memory and on the disk.
+    fn forget_purges(&self, mut oldest: Generation) {
+        if let Some(disk) = &self.disk {
+            match disk.oldest() {
+                Ok(on_disk) => oldest = on_disk.map_or(oldest, |on_disk| on_disk.min(oldest)),
+                Err(DiskUnknown) => return,
+            }
+            disk.compact(oldest);
+        }
+        self.ledger.forget_before(oldest);
     }
 
     fn sweep_one(&self, slot: &Slot<Resource>, ledger: &SiteLedger, url: &[u8], round: &mut Round) {

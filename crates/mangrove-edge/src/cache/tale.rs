@@ -60,6 +60,8 @@ pub struct CacheTale {
     pub not_stored: Option<NotStored>,
     /// Whether the request shared the fetch of another.
     pub collapsed: bool,
+    /// Whether what was served had been read from the disk for it.
+    pub from_disk: bool,
     /// As `Cache-Status` puts it.
     outcome: Outcome,
 }
@@ -87,6 +89,7 @@ impl CacheTale {
             stored: false,
             not_stored: None,
             collapsed: false,
+            from_disk: false,
             outcome: status.outcome,
         }
     }

@@ -11,6 +11,7 @@ use mangrove_cache::purge::SiteLedger;
 use mangrove_cache::{Rules, write_key};
 use mangrove_config::PathPolicy;
 use mangrove_http::Scheme;
+use mangrove_store::Health;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -108,6 +109,7 @@ impl Edge {
                         "pinned": memory.refused_pinned,
                     },
                 },
+                "disk": self.disk_statistics(),
                 "fronts": { "hits": hits, "misses": misses, "silent_cores": silent },
                 "fills": {
                     "ceiling_bytes": fills.ceiling(),
@@ -116,6 +118,51 @@ impl Edge {
                 },
             }),
         )
+    }
+
+    /// What the disk tier holds; null without one.
+    fn disk_statistics(&self) -> Value {
+        let Some(disk) = self.cache.disk() else {
+            return Value::Null;
+        };
+        let Some((health, held, scan)) = disk.report() else {
+            return json!({
+                "ceiling_bytes": disk.bytes(),
+                "in_use": false,
+                "why": "another edge, that ends, still has the store, or it could not be opened",
+            });
+        };
+        let trouble = match health {
+            Health::Well => Value::Null,
+            Health::OutOfUse(trouble) => json!(trouble.to_string()),
+        };
+        json!({
+            "ceiling_bytes": disk.bytes(),
+            "in_use": trouble.is_null(),
+            "why": trouble,
+            "held_bytes": held.bytes_held,
+            "objects": held.objects,
+            "complete": held.complete,
+            "index_bytes": held.index_bytes,
+            "slabs": held.slabs,
+            "written": held.written,
+            "written_bytes": held.bytes_written,
+            "evicted": held.evicted,
+            "promoted": held.promoted,
+            "replaced": held.replaced,
+            "refused": held.refused,
+            "lost": held.lost,
+            "damaged": held.damaged,
+            "read_failures": held.read_failures,
+            "scan": {
+                "over": scan.is_over,
+                "bytes": scan.bytes,
+                "bytes_done": scan.bytes_done,
+                "records": scan.records,
+                "damaged": scan.damaged,
+                "foreign": scan.foreign,
+            },
+        })
     }
 
     /// `GET /cache/list?site=NAME&from=N`: some of the URLs of which something is kept, in no order.

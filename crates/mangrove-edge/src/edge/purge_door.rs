@@ -3,13 +3,17 @@
 //! A purge holds from the moment its answer is written, whatever is stored: it is one entry in the cache's ledger. Everything
 //! that is asked is judged before anything is done, so that an order does all it says or nothing.
 
+use std::sync::Arc;
+
 use mangrove_cache::purge::{Entered, Filter, Force, Kind};
+use mangrove_http::UnixMillis;
 use serde_json::{Value, json};
 
 use super::cache_door::{hosting, named, site_name, text_of, url_of};
 use super::parameters::{Parameter, Parameters, Url};
 use super::{Edge, complain};
 use crate::admin::Reply;
+use crate::cache::Durable;
 use crate::snapshot::SharedSnapshot;
 
 /// The most filters of one order.
@@ -23,6 +27,15 @@ struct Wanted<'p> {
     kind: Kind,
     texts: Vec<&'p str>,
     force: Force,
+}
+
+/// What was purged, to be noted where it outlives the process.
+struct Ordered {
+    site: String,
+    filters: Vec<Filter>,
+    force: Force,
+    at: UnixMillis,
+    entered: Entered,
 }
 
 /// What is known of URLs before they are purged.
@@ -39,11 +52,51 @@ struct Known {
 impl Edge {
     /// `POST /purge?site=NAME&…`: from now on nothing is answered that was kept, or asked for, before; or, with `soft`, not as
     /// fresh.
-    pub fn purge(&self, query: Option<&[u8]>) -> Reply {
-        self.try_purge(query).unwrap_or_else(|refused| refused)
+    pub async fn purge(&self, query: Option<&[u8]>) -> Reply {
+        match self.try_purge(query) {
+            Ok((mut told, ordered)) => {
+                let durable = self.make_durable(ordered).await;
+                if let Some(told) = told.as_object_mut() {
+                    let (is, why) = match durable {
+                        Durable::Yes => (json!(true), Value::Null),
+                        Durable::NotNeeded => (Value::Null, Value::Null),
+                        Durable::No(why) => (json!(false), json!(why)),
+                    };
+                    told.insert("durable".into(), is);
+                    told.insert("not_durable_because".into(), why);
+                }
+                Reply::json(200, &told)
+            }
+            Err(refused) => refused,
+        }
     }
 
-    fn try_purge(&self, query: Option<&[u8]>) -> Result<Reply, Reply> {
+    /// Waits until a purge outlives the process. It holds meanwhile.
+    async fn make_durable(&self, ordered: Ordered) -> Durable {
+        let Ordered {
+            site,
+            filters,
+            force,
+            at,
+            entered,
+        } = ordered;
+        if force == Force::Hard && filters.iter().any(|filter| filter.kind() == Kind::All) {
+            let (cache, site) = (Arc::clone(&self.cache), site.clone());
+            let generation = entered.generation;
+            // Its room on the disk comes back at once; nobody waits for that.
+            tokio::task::spawn_blocking(move || {
+                if let Some(disk) = cache.disk() {
+                    disk.let_go(&site, generation);
+                }
+            });
+        }
+        let made = self
+            .cache
+            .make_durable(&site, &filters, force, at, &entered);
+        made.await
+    }
+
+    fn try_purge(&self, query: Option<&[u8]>) -> Result<(Value, Ordered), Reply> {
         let known = [
             Parameter::Value("site"),
             Parameter::Values("url", PURGE_FILTERS),
@@ -83,7 +136,14 @@ impl Edge {
                 told.insert("fills".into(), known.fills.into());
             }
         }
-        Ok(Reply::json(200, &told))
+        let ordered = Ordered {
+            site: site.to_owned(),
+            filters: known.filters,
+            force: wanted.force,
+            at: now,
+            entered,
+        };
+        Ok((told, ordered))
     }
 
     /// The keys that URLs are kept under, and what is there.

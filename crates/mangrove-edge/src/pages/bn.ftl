@@ -154,6 +154,7 @@ reason-http2-unknown-frame-flood = HTTP/2 সংযোগে একটার প
 reason-http2-window-flood = HTTP/2 সংযোগে যা পাঠানো হয়েছে তার তুলনায় উইন্ডো অনেক বেশিবার খোলা হয়েছে।
 reason-idle-timeout = উত্তরের মাঝখানে অরিজিন পাঠানো থামিয়ে দিয়েছে; চাপ দেখুন।
 reason-internal-error = এজের ভেতরেই কিছু ভুল হয়েছে; অনুরোধ নম্বর দিয়ে লগে পাওয়া যাবে।
+reason-kept-content-lost = সংরক্ষিত অংশের বাকিটা ডিস্ক থেকে আর পড়া যায়নি; আবার চাইলে তা ওয়েবসাইট থেকে আসবে।
 reason-listed-content-length = Content-Length একটি তালিকা; একটি সংখ্যা পাঠান।
 reason-loop-detected = অনুরোধটি এই নেটওয়ার্ক একবার পার হয়েছে; একটি অরিজিন এজের দিকেই ফিরে আসে।
 reason-malformed-authority = :authority ঠিক হোস্ট ও পোর্ট নয়।

@@ -12,12 +12,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::{
     Action, Asked, Decision, Failure, Freshened, NotStored, OriginState, Stored, Times, admit,
     decide, freshen, freshen_by_head, invalidated_keys, on_error,
 };
 use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
+use mangrove_store::{ReadError, Refused};
+use tokio::sync::oneshot;
 
 use super::answer::{Answer, answer_filling, answer_kept};
 use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
@@ -26,18 +29,23 @@ use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
 use crate::cache::{
     CacheResult, CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object,
-    PIECE_BYTES, Resource, SiteCache, Worth, is_uncollapsible,
+    OnDisk, PIECE_BYTES, Resource, SiteCache, Spool, Worth, is_uncollapsible,
 };
 use crate::compress::{why_uncoded, why_uncoded_after};
 use crate::core::Core;
 use crate::origin::Upstreams;
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, SiteKind};
+use crate::wheel::Timer;
 
 /// For so long nobody waits for another's fetch of a key whose answer was of no use to those who waited.
 pub(crate) const UNCOLLAPSIBLE: Duration = Duration::from_secs(30);
 /// So long a request waits for the head of another's answer; then it asks for itself.
 pub(crate) const COLLAPSED_WAIT: Duration = Duration::from_secs(10);
+/// So long a request waits for the disk; then it asks the origin.
+pub(crate) const DISK_WAIT: Duration = Duration::from_secs(2);
+/// Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.
+pub(crate) const SPOOLED_BYTES: u64 = 16 << 20;
 /// So often a request looks again before it asks for itself.
 pub(crate) const LOOKS: u32 = 3;
 /// So many failures of other requests a request lives through: one, and one more try.
@@ -111,6 +119,7 @@ pub(super) async fn fetch_through(
         return Outcome::Failed(EdgeReason::InternalError.into());
     };
     let (mut looks, mut failures) = (0, 0);
+    let mut sought = false;
     loop {
         let story = planned.story_mut();
         let now = story.judged_at;
@@ -133,13 +142,29 @@ pub(super) async fn fetch_through(
                 // Another's fetch may have ended between our look and our entering.
                 let shared = &story.core.cache.shared;
                 if joinable && shared.fills().departures(looked.hash) != looked.found.departures {
-                    match again(story, &site, cache) {
+                    match again(story, &site, cache, Waited::ForAnother) {
                         Ok(answer) => {
                             leader.changed();
                             return answer;
                         }
                         Err(newer) => looked = newer,
                     }
+                }
+                // Whoever leads looks on the disk for all who follow.
+                if !std::mem::replace(&mut sought, true)
+                    && looked.found.at.is_none()
+                    && bring(story, cache, &looked, &leader).await
+                {
+                    leader.changed();
+                    match again(story, &site, cache, Waited::ForTheDisk) {
+                        Ok(answer) => return answer,
+                        Err(newer) => looked = newer,
+                    }
+                    continue;
+                }
+                if looked.decision.action == Action::Refuse {
+                    leader.free(None);
+                    return Outcome::Failed(EdgeReason::OnlyIfCached.into());
                 }
                 return Exchange {
                     site: &site,
@@ -172,7 +197,7 @@ pub(super) async fn fetch_through(
             }
         }
         drop(follower);
-        match again(story, &site, cache) {
+        match again(story, &site, cache, Waited::ForAnother) {
             Ok(answer) => return answer,
             Err(newer) => looked = newer,
         }
@@ -203,8 +228,20 @@ fn lane_of(looked: &Looked, story: &Story, cache: &SiteCache) -> Vec<u8> {
     lane
 }
 
+/// What was waited for before what is kept is looked at again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    ForAnother,
+    ForTheDisk,
+}
+
 /// Looks once more: what is kept by now may serve.
-fn again(story: &mut Story, site: &Site, cache: &SiteCache) -> Result<Outcome, Box<Looked>> {
+fn again(
+    story: &mut Story,
+    site: &Site,
+    cache: &SiteCache,
+    waited: Waited,
+) -> Result<Outcome, Box<Looked>> {
     let (found, decision) = look(story, site, cache);
     let Some(found) = found else {
         return Ok(Outcome::Failed(EdgeReason::InternalError.into())); // it used the cache a moment ago
@@ -212,9 +249,11 @@ fn again(story: &mut Story, site: &Site, cache: &SiteCache) -> Result<Outcome, B
     if let Action::Serve | Action::ServeStale { .. } = decision.action
         && let Some(kept) = found.kept()
     {
-        // It was waited for, whoever fetched it.
         let mut tale = CacheTale::of(decision);
-        tale.collapsed = true;
+        match waited {
+            Waited::ForAnother => tale.collapsed = true, // whoever fetched it
+            Waited::ForTheDisk => tale.from_disk = true,
+        }
         story.cache = Some(tale);
         return Ok(Outcome::Answered(Box::new(answer_kept(
             story, cache, &kept,
@@ -222,6 +261,63 @@ fn again(story: &mut Story, site: &Site, cache: &SiteCache) -> Result<Outcome, B
     }
     story.cache = Some(CacheTale::of(decision));
     Err(Looked::new(&story.core, found, decision))
+}
+
+/// Brings what the disk tier has for the request into memory; whether it, or something newer, is there now.
+async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leader) -> bool {
+    let shared = &story.core.cache.shared;
+    let Some(disk) = shared.disk() else {
+        return false;
+    };
+    let patience = story.core.wheel.timer();
+    patience.arm_in(DISK_WAIT);
+    let mut scratch = Vec::new();
+    for handle in disk.lookup(&looked.key) {
+        let head = read_from(&patience, |done| handle.read_head_then(done)).await;
+        let Some(found) = head.and_then(|head| OnDisk::read(handle, &head, &looked.key)) else {
+            continue;
+        };
+        let stored = [&found.stored];
+        if mangrove_cache::select(stored, &story.head, &cache.rules, &mut scratch).is_none() {
+            continue; // another variant
+        }
+        let content = match found.is_small() {
+            true => {
+                match read_from(&patience, |done| found.handle.read_chunk_then(0, done)).await {
+                    Some(content) => Some(content),
+                    None if found.handle.total() == Some(0) => Some(Bytes::new()),
+                    None => continue,
+                }
+            }
+            false => None,
+        };
+        let object = Arc::new(found.into_object(content));
+        let brought = leader.keep(
+            || cache.is_alive(&looked.key, &object),
+            || Some(shared.bring(looked.hash, &looked.key, &object, cache)),
+        );
+        match brought {
+            Some(true) => return true,
+            Some(false) => {} // there is no room
+            None => {
+                if let Some(id) = object.id() {
+                    disk.forget(&looked.key, id);
+                }
+            }
+        }
+    }
+    false
+}
+
+/// What a reader's thread of the store reads; `None` if the disk has not got it, fails, is behind, or takes too long.
+async fn read_from<T: Send + 'static>(
+    patience: &Timer,
+    ask: impl FnOnce(Box<dyn FnOnce(Result<T, ReadError>) + Send>) -> Result<(), Refused>,
+) -> Option<T> {
+    let (word, told) = oneshot::channel();
+    let done = move |read: Result<T, ReadError>| drop(word.send(read.ok()));
+    ask(Box::new(done)).ok()?;
+    patience.bound(told).await?.ok()?
 }
 
 enum Followed {
@@ -513,13 +609,14 @@ impl Exchange<'_> {
             mangrove_cache::Content::Whole { length } => length,
             mangrove_cache::Content::Part { held, .. } => Some(held.length()),
         };
-        if length.is_some_and(|length| !leader.has_room(length)) {
+        let credentials = story.head.field(Known::Authorization).is_some();
+        let spool = self.spool(story, &leader, &stored, length);
+        if spool.is_none() && length.is_some_and(|length| !leader.has_room(length)) {
             return self.pass(story, leader, NotStored::TooLarge, fetched, false);
         }
         if let Some(tale) = &mut story.cache {
             tale.stored = true;
         }
-        let credentials = story.head.field(Known::Authorization).is_some();
         let head = match why_uncoded_after(&stored, credentials, &self.cache.compress) {
             None => KeptHead::codable(stored),
             Some(_) => KeptHead::new(stored),
@@ -536,6 +633,7 @@ impl Exchange<'_> {
             credentials,
             body,
             length,
+            spool,
         };
         let mut carry = Box::pin(carrier.carry());
         // Content that came together with its head is kept at once; for the rest a task of its own waits.
@@ -544,6 +642,25 @@ impl Exchange<'_> {
             tokio::task::spawn_local(carry);
         }
         Outcome::Answered(Box::new(answer))
+    }
+}
+
+impl Exchange<'_> {
+    /// A place on the disk for an answer that memory is not to hold.
+    fn spool(
+        &self,
+        story: &Story,
+        leader: &Leader,
+        stored: &Stored,
+        length: Option<u64>,
+    ) -> Option<Spool> {
+        let is_whole = matches!(stored.content, mangrove_cache::Content::Whole { .. });
+        let length = length.filter(|length| {
+            is_whole && (SPOOLED_BYTES..=self.cache.rules.largest).contains(length)
+        })?;
+        let fill = leader.fill();
+        let disk = story.core.cache.shared.disk()?;
+        disk.spool(&fill.key, stored, fill.born, length, false)
     }
 }
 
@@ -568,6 +685,9 @@ fn exchange(
         let weight = resource.weight();
         Some((resource, weight))
     });
+    if let (Some(disk), Some(id)) = (shared.disk(), new.id()) {
+        disk.renew(&looked.key, id, new);
+    }
     let slot = shared.peek(&looked.key)?;
     let at = slot.value().place_of(new)?;
     Some(Hold::Shared(slot, at).into())
@@ -583,10 +703,15 @@ struct Carrier {
     credentials: bool,
     body: ResponseBody,
     length: Option<u64>,
+    /// Where it goes instead of into memory.
+    spool: Option<Spool>,
 }
 
 impl Carrier {
     fn largest(&self) -> u64 {
+        if self.spool.is_some() {
+            return 0; // nothing of it stays in memory longer than somebody reads it
+        }
         self.site
             .cache
             .as_ref()
@@ -615,6 +740,11 @@ impl Carrier {
                 Some(Ok(Filled::Data)) => {
                     let piece = self.body.take(PIECE_BYTES);
                     arrived += piece.len() as u64;
+                    if let Some(spool) = &mut self.spool
+                        && spool.push(&piece).is_err()
+                    {
+                        self.spool = None; // the disk is behind: the visitor is not
+                    }
                     self.leader.push(piece, largest);
                 }
                 Some(Ok(Filled::End)) => break,
@@ -627,7 +757,14 @@ impl Carrier {
         self.finish();
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
+        if let Some(spool) = self.spool.take() {
+            let fill = self.leader.fill();
+            let (key, born, fields) = (&fill.key, fill.born, &self.head.stored.fields);
+            let cache = self.site.cache.as_ref();
+            let is_alive = || cache.is_some_and(|cache| cache.is_current(key, born, Some(fields)));
+            self.leader.keep(is_alive, || spool.finish().ok());
+        }
         let Some(pieces) = self.leader.content() else {
             self.leader.finish(None);
             return;
@@ -652,6 +789,9 @@ impl Carrier {
         let kept = self.site.cache.as_ref().filter(|_| fits).and_then(|cache| {
             let is_alive = || cache.is_alive(&fill.key, &object);
             self.leader.keep(is_alive, || {
+                // Also where memory has no room for it.
+                let disk = shared.disk();
+                object.is_kept_as(disk.and_then(|disk| disk.write(&fill.key, &object)));
                 shared.keep(fill.hash, &fill.key, &object, cache)
             })
         });

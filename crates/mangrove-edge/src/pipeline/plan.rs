@@ -61,11 +61,18 @@ fn from_origins(story: &mut Story, site: &Rc<Site>, upstreams: &Rc<Upstreams>) -
         return Plan::Kept(Rc::clone(upstreams), kept, decision);
     }
     story.cache = Some(CacheTale::of(decision));
-    if decision.action == Action::Refuse {
+    if decision.action == Action::Refuse && !may_be_on_disk(story) {
         return Plan::Unanswerable;
     }
     let looked = found.map(|found| Looked::new(&story.core, found, decision));
     Plan::Fetch(Rc::clone(upstreams), looked)
+}
+
+/// Whether the disk tier may have what memory has not, for the key of the last look.
+fn may_be_on_disk(story: &Story) -> bool {
+    let cache = &story.core.cache;
+    let disk = cache.shared.disk();
+    disk.is_some_and(|disk| cache.with_key(|key| disk.may_have(key)))
 }
 
 impl Planned {

@@ -53,6 +53,10 @@ pub(super) fn purge(story: &mut Story, site: &Site) -> Answer {
     let shared = &story.core.cache.shared;
     let now = story.core.clock.wall();
     let entered = shared.purge(&site.name, &filters, force, now);
+    if let Some(disk) = shared.disk() {
+        // Whoever sends PURGE is not kept waiting for the disk: it holds now, and after a crash from when that has it.
+        drop(disk.note(&site.name, &filters, force, now, entered.generation));
+    }
     let shown = |filter: &Filter| String::from_utf8_lossy(filter.text()).into_owned();
     let told = json!({
         "site": site.name,

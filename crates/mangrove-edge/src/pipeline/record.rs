@@ -278,6 +278,9 @@ impl Story {
             if let Some(why) = tale.not_stored {
                 push_text(out, member!("cache.not_stored"), why.name().as_bytes());
             }
+            if tale.from_disk {
+                push_text(out, member!("cache.tier"), b"disk");
+            }
         }
         if let Some(address) = &self.origin.address {
             push_text(out, member!("origin.address"), address.as_bytes());

@@ -17,6 +17,7 @@
 //! | `cached` | one fetch for many, and nobody gets what is another's |
 //! | `operator` | what an operator is told of the cache, and what a purge leaves |
 //! | `purged` | what a purge means to visitors, whichever way it was asked for |
+//! | `disk` | what outlives the edge, and what is larger than its memory |
 //! | `tls` | who a client is by the way it greets |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `limits` | how much one client may ask for |
@@ -36,6 +37,7 @@
 mod addresses;
 mod cached;
 mod chunks;
+mod disk;
 mod downgrade;
 mod expect;
 mod floods;

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ pub(crate) struct World {
     ipv6: SocketAddr,
     edge: Option<JoinHandle<ExitCode>>,
     state: TempDir,
+    second_core: u16,
+    tls: bool,
 }
 
 impl World {
@@ -90,33 +93,36 @@ impl World {
         let draft = Draft::parse("story.toml", &text);
         let settlement = draft.and_then(|draft| draft.settle(&Defaults::default()));
         let settlement = settlement.unwrap_or_else(|problems| panic!("{problems}"));
-        for folder in ["edge", "log"] {
+        for folder in ["edge", "log", "store"] {
             std::fs::create_dir(state.path().join(folder)).unwrap();
         }
         let settled = state.path().join("edge/settled.json");
         std::fs::write(settled, settlement.settled.to_json()).unwrap();
-        let (ipv4, first) = listen("127.0.0.1:0", 0);
-        let (ipv6, mut second) = listen("[::1]:0", second_core);
-        if tls {
-            second.kind = ListenerKind::Https;
-        }
-        let (mut ready, tell_ready) = std::io::pipe().unwrap();
-        let args = EdgeArgs {
-            state_dir: state.path().to_owned(),
-            listeners: vec![first, second],
-            ready_fd: Some(tell_ready.into()),
-            generation: 1,
-        };
-        let edge = std::thread::spawn(move || run(args));
-        let mut word = [0; 6];
-        ready.read_exact(&mut word).expect("the edge did not start");
+        let (ipv4, ipv6, edge) = start(state.path(), second_core, tls);
         Self {
             origin,
             ipv4,
             ipv6,
             edge: Some(edge),
             state,
+            second_core,
+            tls,
         }
+    }
+
+    /// The edge ends, and another begins with what it left on the disk; as after an upgrade, only that nobody overlaps.
+    pub(crate) fn restart(&mut self) {
+        let _ = self.try_order("POST", "/drain"); // it may have ended already
+        if let Some(edge) = self.edge.take() {
+            edge.join().unwrap();
+        }
+        let (ipv4, ipv6, edge) = start(self.state.path(), self.second_core, self.tls);
+        (self.ipv4, self.ipv6, self.edge) = (ipv4, ipv6, Some(edge));
+    }
+
+    /// A file or folder of its state.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.state.path().join(name)
     }
 
     /// Where the edge listens over IPv4.
@@ -307,6 +313,30 @@ pub(crate) fn eventually<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>
         assert!(began.elapsed() < PATIENCE, "waited in vain: {what:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// An edge in a thread of its own, ready.
+fn start(
+    state: &Path,
+    second_core: u16,
+    tls: bool,
+) -> (SocketAddr, SocketAddr, JoinHandle<ExitCode>) {
+    let (ipv4, first) = listen("127.0.0.1:0", 0);
+    let (ipv6, mut second) = listen("[::1]:0", second_core);
+    if tls {
+        second.kind = ListenerKind::Https;
+    }
+    let (mut ready, tell_ready) = std::io::pipe().unwrap();
+    let args = EdgeArgs {
+        state_dir: state.to_owned(),
+        listeners: vec![first, second],
+        ready_fd: Some(tell_ready.into()),
+        generation: 1,
+    };
+    let edge = std::thread::spawn(move || run(args));
+    let mut word = [0; 6];
+    ready.read_exact(&mut word).expect("the edge did not start");
+    (ipv4, ipv6, edge)
 }
 
 fn listen(address: &str, core: u16) -> (SocketAddr, PassedListener) {

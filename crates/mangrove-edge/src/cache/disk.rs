@@ -1,0 +1,497 @@
+//! The disk tier, as the cache uses it: what a restart brings back, and what memory has no room for.
+//!
+//! ```text
+//! kept in memory ──► written behind it            a miss in memory ──► the store's index ──► head, and content if small,
+//! confirmed by 304 ──► a newer head                                    into memory: then it is looked up once more
+//! ```
+//!
+//! So every decision is made about what is in memory, by the same code, wherever it came from. Content of more than
+//! [`WHOLE_BYTES`] stays on the disk and is read from there by each answer; memory has its head.
+//!
+//! Nothing here waits for the disk on a core: heads and cold content are read by the store's own threads, what is written is
+//! handed over or, where the disk is behind, not kept there. A purge is in the ledger first and then in the store's journal:
+//! when [`DiskTier::note`]'s word has come, it holds after a power loss as well.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use mangrove_cache::purge::{Filter, Force, Generation, Ledger, Purge};
+use mangrove_cache::{Content as StoredContent, Stored, decode, encode};
+use mangrove_http::{Known, UnixMillis};
+use mangrove_store::{
+    Handle, Head, Health, Journal, KeyHash, NewObject, ObjectId, OpenError, Progress, Refused,
+    Settings, Site, Statistics, Store, Variant, Writing,
+};
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+use twox_hash::XxHash3_64;
+
+use super::object::{Content, Object};
+use super::split_key;
+use crate::body::CHUNK_BYTES;
+
+/// Content up to this comes into memory whole when it is asked for; what is larger is read from the disk by each answer.
+pub(crate) const WHOLE_BYTES: u64 = 1 << 20;
+/// Purges that are remembered while another process, that ends, still has the store. With one more, all that the store
+/// holds counts as purged.
+pub(crate) const PURGES_AHEAD: usize = 1024;
+/// The journal of purges is looked through for what is about nothing any more once it has so many bytes.
+pub(crate) const COMPACT_BYTES: usize = 1 << 20;
+
+/// The content may be coded.
+const CODABLE: u8 = 1;
+
+/// The disk tier of an edge. There from the start; in use once no other process has the folder.
+#[derive(Debug)]
+pub struct DiskTier {
+    folder: PathBuf,
+    bytes: u64,
+    open: RwLock<Option<Arc<Open>>>,
+    ahead: Mutex<Ahead>,
+}
+
+#[derive(Debug)]
+struct Open {
+    store: Store,
+    journal: Journal,
+    seed: u64,
+}
+
+/// What happened before the store was open.
+#[derive(Debug, Default)]
+struct Ahead {
+    purges: Vec<(Box<str>, Filter, Force, UnixMillis)>,
+    /// There were more than are remembered.
+    too_many: bool,
+    /// This edge lets another have the store, for good.
+    over: bool,
+}
+
+/// What became of a purge in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// It holds after a power loss.
+    Yes,
+    /// There is no disk tier: nothing outlives the process anyway.
+    NotNeeded,
+    /// It holds now, and why it might not after a restart.
+    No(String),
+}
+
+/// Not everything on the disk is known yet: no purge may be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskUnknown;
+
+/// What was found on the disk for a request, before its content is read.
+#[derive(Debug)]
+pub struct OnDisk {
+    /// The object.
+    pub handle: Handle,
+    /// What is kept of the response.
+    pub stored: Stored,
+    codable: bool,
+}
+
+impl DiskTier {
+    /// The tier of a folder, not open yet.
+    pub fn new(folder: PathBuf, bytes: u64) -> Self {
+        Self {
+            folder,
+            bytes,
+            open: RwLock::new(None),
+            ahead: Mutex::default(),
+        }
+    }
+
+    /// Opens the store if no other process has it, and enters what its journal has into the ledger. Waits for the disk.
+    pub fn try_open(&self, ledger: &Ledger) -> Result<(), OpenError> {
+        let mut ahead = lock(&self.ahead);
+        if ahead.over || self.is_open() {
+            return Ok(());
+        }
+        let opened = Store::open(&self.folder, Settings::of_bytes(self.bytes))?;
+        ledger.begin_above(Generation(opened.generation.0));
+        for (_, entry) in &opened.replayed.entries {
+            match Purge::decode(entry) {
+                Ok(purge) => drop(ledger.replay(&purge)),
+                // Not of this build, or not of any: what it meant is not known, so it means everything until then.
+                Err(_) => opened.store.raise_floor(opened.generation),
+            }
+        }
+        if ahead.too_many {
+            opened.store.raise_floor(opened.generation);
+        }
+        let open = Open {
+            store: opened.store,
+            journal: opened.journal,
+            seed: opened.seed,
+        };
+        for (site, filter, force, at) in std::mem::take(&mut ahead.purges) {
+            let filters = std::slice::from_ref(&filter);
+            let generation = ledger.purge(&site, filters, force, at).generation;
+            open.note(&site, filters, force, at, generation, |_| {});
+        }
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+        Ok(())
+    }
+
+    /// Lets another process have the store: what was accepted is written, nothing more is. Waits for the disk.
+    pub fn close(&self) {
+        lock(&self.ahead).over = true;
+        let open = self
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(open) = open {
+            open.store.close();
+        }
+    }
+
+    /// Whether the store is open.
+    pub fn is_open(&self) -> bool {
+        self.opened().is_some()
+    }
+
+    fn opened(&self) -> Option<Arc<Open>> {
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Whether something may be kept under a key.
+    pub fn may_have(&self, key: &[u8]) -> bool {
+        self.opened()
+            .is_some_and(|open| !open.store.lookup(open.key(key)).is_empty())
+    }
+
+    /// The complete objects under a key's hash, the newest first.
+    pub fn lookup(&self, key: &[u8]) -> SmallVec<[Handle; 2]> {
+        let Some(open) = self.opened() else {
+            return SmallVec::new();
+        };
+        let mut found = open.store.lookup(open.key(key));
+        found.retain(|handle| handle.is_complete());
+        found
+    }
+
+    /// Hands a whole answer over to be written; says which object of the store it becomes.
+    pub fn write(&self, key: &[u8], object: &Object) -> Option<ObjectId> {
+        let open = self.opened()?;
+        let length = match object.head.stored.content {
+            StoredContent::Whole {
+                length: Some(length),
+            } => length,
+            _ => return None, // parts are kept in memory alone
+        };
+        let mut writing = open
+            .begin(key, &object.head.stored, object.born, length)
+            .ok()?;
+        let head = head_of(key, &object.head.stored, object.is_codable())?;
+        let born = mangrove_store::Generation(object.born.0);
+        writing.try_head(born, Some(length), &head).ok()?;
+        for (index, piece) in (0..).zip(object.content.pieces()) {
+            writing.try_chunk(index, piece.clone()).ok()?;
+        }
+        Some(writing.id())
+    }
+
+    /// Begins to write an answer of so many bytes that memory will not hold; its content is handed over as it comes.
+    pub fn spool(
+        &self,
+        key: &[u8],
+        stored: &Stored,
+        born: Generation,
+        length: u64,
+        codable: bool,
+    ) -> Option<Spool> {
+        let writing = self.opened()?.begin(key, stored, born, length).ok()?;
+        Some(Spool {
+            writing,
+            head: head_of(key, stored, codable)?,
+            born,
+            length,
+            index: 0,
+            chunk: Vec::new(),
+        })
+    }
+
+    /// The origin has confirmed an object: its head is newer now.
+    pub fn renew(&self, key: &[u8], id: ObjectId, object: &Object) {
+        let Some(open) = self.opened() else {
+            return;
+        };
+        let found = open.store.lookup(open.key(key));
+        if let Some(handle) = found.iter().find(|handle| handle.id() == id)
+            && let Some(head) = head_of(key, &object.head.stored, object.is_codable())
+        {
+            let born = mangrove_store::Generation(object.born.0);
+            // Refused, the older head stays: it is confirmed again when it is wanted next.
+            let _ = handle.write().try_head(born, None, &head);
+        }
+    }
+
+    /// Lets go of one object.
+    pub fn forget(&self, key: &[u8], id: ObjectId) {
+        if let Some(open) = self.opened() {
+            let found = open.store.lookup(open.key(key));
+            found
+                .iter()
+                .filter(|handle| handle.id() == id)
+                .for_each(Handle::remove);
+        }
+    }
+
+    /// Lets go of everything under a key.
+    pub fn take_out(&self, key: &[u8]) {
+        if let Some(open) = self.opened() {
+            open.store.remove(open.key(key));
+        }
+    }
+
+    /// Lets go of everything of a site that was born before, to give the room back at once. Looks at every object: not for a
+    /// thread that serves.
+    pub fn let_go(&self, site: &str, before: Generation) {
+        if let Some(open) = self.opened() {
+            let site = open.site(site.as_bytes());
+            open.store
+                .retain(|subject| subject.site != site || subject.born.0 >= before.0);
+        }
+    }
+
+    /// Notes a purge that is in the ledger already; the word comes when it is durable.
+    pub fn note(
+        &self,
+        site: &str,
+        filters: &[Filter],
+        force: Force,
+        at: UnixMillis,
+        generation: Generation,
+    ) -> oneshot::Receiver<Durable> {
+        let (word, told) = oneshot::channel();
+        let mut ahead = lock(&self.ahead);
+        match self.opened() {
+            Some(open) => {
+                drop(ahead);
+                open.note(site, filters, force, at, generation, |durable| {
+                    let _ = word.send(durable); // nobody may wait for it
+                });
+            }
+            None => {
+                let why = match ahead.over {
+                    true => "this edge is ending, and its successor is to be told as well",
+                    false => {
+                        "another edge, that ends, still has the store; it is written as soon as that has gone"
+                    }
+                };
+                for filter in filters {
+                    match ahead.purges.len() < PURGES_AHEAD {
+                        true => ahead.purges.push((site.into(), filter.clone(), force, at)),
+                        false => ahead.too_many = true,
+                    }
+                }
+                let _ = word.send(Durable::No(why.to_owned()));
+            }
+        }
+        told
+    }
+
+    /// The lowest generation that is alive on the disk.
+    pub fn oldest(&self) -> Result<Option<Generation>, DiskUnknown> {
+        let open = self.opened().ok_or(DiskUnknown)?;
+        if !open.store.progress().is_over {
+            return Err(DiskUnknown);
+        }
+        Ok(open.store.oldest().map(|oldest| Generation(oldest.0)))
+    }
+
+    /// Lets go of purges that are about nothing any more.
+    pub fn compact(&self, oldest: Generation) {
+        if let Some(open) = self.opened()
+            && open.journal.bytes() > COMPACT_BYTES
+        {
+            open.journal
+                .compact(|generation, _| generation.0 > oldest.0);
+        }
+    }
+
+    /// For people: whether the disk is in use, what it holds, and how far the start-up scan is.
+    pub fn report(&self) -> Option<(Health, Statistics, Progress)> {
+        let open = self.opened()?;
+        let store = &open.store;
+        Some((store.health(), store.statistics(), store.progress()))
+    }
+
+    /// The most bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Open {
+    fn key(&self, key: &[u8]) -> KeyHash {
+        KeyHash(XxHash3_64::oneshot_with_seed(self.seed, key))
+    }
+
+    /// By its name, so that a site keeps its own whatever the order of the configuration.
+    fn site(&self, name: &[u8]) -> Site {
+        let hash = XxHash3_64::oneshot_with_seed(self.seed, name);
+        Site((hash >> 32) as u32)
+    }
+
+    fn begin(
+        &self,
+        key: &[u8],
+        stored: &Stored,
+        born: Generation,
+        length: u64,
+    ) -> Result<Writing, Refused> {
+        let site = split_key(key).map_or(&[][..], |(site, _)| site);
+        self.store.begin(NewObject {
+            key: self.key(key),
+            variant: Variant(XxHash3_64::oneshot_with_seed(self.seed, &stored.variant)),
+            site: self.site(site),
+            born: mangrove_store::Generation(born.0),
+            total: Some(length),
+        })
+    }
+
+    /// One entry for each filter; `done` is called once, with the worst that became of any.
+    fn note(
+        &self,
+        site: &str,
+        filters: &[Filter],
+        force: Force,
+        at: UnixMillis,
+        generation: Generation,
+        done: impl FnOnce(Durable) + Send + 'static,
+    ) {
+        let done = Arc::new(Mutex::new((filters.len(), Durable::Yes, Some(done))));
+        for filter in filters {
+            let purge = Purge {
+                site: site.into(),
+                filter: filter.clone(),
+                force,
+                generation,
+                at,
+            };
+            let mut entry = Vec::new();
+            let done = Arc::clone(&done);
+            let told = move |told: Result<(), String>| {
+                let mut all = lock(&done);
+                all.0 -= 1;
+                if let Err(why) = told {
+                    all.1 = Durable::No(why);
+                }
+                if all.0 == 0
+                    && let Some(done) = all.2.take()
+                {
+                    done(all.1.clone());
+                }
+            };
+            match purge.encode(&mut entry) {
+                Ok(()) => {
+                    let generation = mangrove_store::Generation(generation.0);
+                    self.journal.append_then(generation, &entry, move |result| {
+                        told(result.map_err(|why| why.to_string()));
+                    });
+                }
+                Err(malformed) => told(Err(malformed.to_string())),
+            }
+        }
+    }
+}
+
+impl OnDisk {
+    /// What a head says, if it is that of this key.
+    pub fn read(handle: Handle, head: &Head, key: &[u8]) -> Option<Self> {
+        let (flags, stored) = head.stored().split_first()?;
+        let stored = decode(stored).filter(|_| head.key() == key)?;
+        let length = match stored.content {
+            StoredContent::Whole { length } => length?,
+            StoredContent::Part { .. } => return None,
+        };
+        (handle.total() == Some(length)).then_some(Self {
+            handle,
+            stored,
+            codable: flags & CODABLE != 0,
+        })
+    }
+
+    /// Whether its content is to be read into memory.
+    pub fn is_small(&self) -> bool {
+        self.handle
+            .total()
+            .is_some_and(|total| total <= WHOLE_BYTES)
+    }
+
+    /// The object, with the content that was read, or with all of it on the disk.
+    pub fn into_object(self, content: Option<Bytes>) -> Object {
+        let born = Generation(self.handle.subject().born.0);
+        let id = self.handle.id();
+        let (content, codable) = match content {
+            Some(bytes) => (Content::gather([bytes]), self.codable),
+            None => (Content::on_disk(self.handle), false),
+        };
+        Object::new(self.stored, content, born, codable).kept_as(id)
+    }
+}
+
+/// An answer on its way to the disk alone.
+#[derive(Debug)]
+pub struct Spool {
+    writing: Writing,
+    head: Head,
+    born: Generation,
+    length: u64,
+    index: u32,
+    chunk: Vec<u8>,
+}
+
+impl Spool {
+    /// Takes content that has come. Refused, the rest need not be handed over: it will not be kept.
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<(), Refused> {
+        while !piece.is_empty() {
+            if self.chunk.capacity() == 0 {
+                self.chunk.reserve_exact(CHUNK_BYTES);
+            }
+            let (now, later) = piece.split_at(piece.len().min(CHUNK_BYTES - self.chunk.len()));
+            self.chunk.extend_from_slice(now);
+            piece = later;
+            if self.chunk.len() == CHUNK_BYTES {
+                self.hand_over()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) -> Result<(), Refused> {
+        let chunk = Bytes::from(std::mem::take(&mut self.chunk));
+        self.writing.try_chunk(self.index, chunk)?;
+        self.index = self.index.saturating_add(1);
+        Ok(())
+    }
+
+    /// All of it has come: from when its head is written, it is found.
+    pub fn finish(mut self) -> Result<(), Refused> {
+        if !self.chunk.is_empty() {
+            self.hand_over()?;
+        }
+        let born = mangrove_store::Generation(self.born.0);
+        self.writing.try_head(born, Some(self.length), &self.head)
+    }
+}
+
+/// What the store is given as an object's head.
+fn head_of(key: &[u8], stored: &Stored, codable: bool) -> Option<Head> {
+    let mut bytes = vec![if codable { CODABLE } else { 0 }];
+    encode(stored, &mut bytes);
+    let validator = stored.fields.field(Known::ETag).unwrap_or_default();
+    Head::new(key, validator, &bytes)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

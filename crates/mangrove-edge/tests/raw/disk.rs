@@ -1,0 +1,317 @@
+//! What the disk keeps: over a restart, and of what memory has no room for.
+
+use mangrove_edge::reason::EdgeReason;
+use serde_json::Value;
+
+use crate::origin::Visit;
+use crate::world::{Answer, Client, World, eventually};
+
+const FRESH: &str = "Cache-Control: max-age=60\r\n";
+
+fn send(origin: &mut Visit, fields: &str, body: &str) {
+    let length = body.len();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+    ));
+}
+
+fn status(answer: &Answer) -> String {
+    answer.head.field("cache-status").unwrap().to_owned()
+}
+
+fn is_hit(answer: &Answer) -> bool {
+    status(answer).contains("; hit;")
+}
+
+/// Fetches what may be kept.
+fn fetch(client: &mut Client, origin: &mut Visit, path: &str, fields: &str, body: &str) {
+    client.get(path);
+    origin.head();
+    send(origin, fields, body);
+    assert_eq!(client.answer().body, body);
+}
+
+fn on_disk(world: &World, what: &str) -> u64 {
+    let (_, told) = world.operator("GET", "/cache");
+    told["disk"][what].as_u64().unwrap_or(0)
+}
+
+/// Waits until so many objects are found on the disk.
+fn are_on_disk(world: &World, objects: u64) {
+    let there = || (on_disk(world, "complete") >= objects).then_some(());
+    eventually(format!("{objects} objects on disk"), there);
+}
+
+/// Begins anew, and waits until all that was left is known again: meanwhile a visitor would be answered by the origin.
+fn restart(world: &mut World) {
+    world.restart();
+    let is_over = || world.operator("GET", "/cache").1["disk"]["scan"]["over"] == true;
+    eventually("the scan is over", || is_over().then_some(()));
+}
+
+fn purge(world: &World, what: &str) -> Value {
+    let (status, told) = world.operator("POST", &format!("/purge?site=story&{what}"));
+    assert_eq!(status, 200, "{told}");
+    told
+}
+
+/// A world in which `/a` (tagged `red`) and `/b` are on the disk, and the edge has just begun anew.
+fn begun_anew() -> World {
+    let mut world = World::new();
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send(
+        &mut origin,
+        "Cache-Control: max-age=60\r\nCache-Tag: red\r\n",
+        "a",
+    );
+    assert_eq!(client.answer().body, "a");
+    fetch(&mut client, &mut origin, "/b", FRESH, "b");
+    are_on_disk(&world, 2);
+    drop((client, origin));
+    restart(&mut world);
+    world
+}
+
+#[test]
+fn what_was_kept_is_answered_after_a_restart_and_nobody_asks_the_origin() {
+    let world = begun_anew();
+    let mut client = world.client();
+    for (path, body) in [("/a", "a"), ("/b", "b"), ("/a", "a")] {
+        client.get(path);
+        let answer = client.answer();
+        assert!(is_hit(&answer), "{answer:?}");
+        assert_eq!(answer.body, body);
+        assert_eq!(answer.head.field("cache-tag"), None);
+    }
+    assert!(world.origin.is_untouched());
+    let tiers: Vec<Value> = eventually("three lines", || {
+        let records = world.records();
+        let tiers = records.iter().rev().take(3).rev();
+        let tiers: Vec<Value> = tiers.map(|record| record["cache.tier"].clone()).collect();
+        (records.len() >= 5).then_some(tiers)
+    });
+    // The first of each comes from the disk, from then on it is in memory.
+    assert_eq!(
+        tiers,
+        [Value::from("disk"), Value::from("disk"), Value::Null]
+    );
+}
+
+#[test]
+fn whoever_wants_only_what_is_kept_gets_it_from_the_disk_too() {
+    let world = begun_anew();
+    let mut client = world.client();
+    let only = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nCache-Control: only-if-cached\r\n\r\n")
+    };
+    client.send(only("/a"));
+    assert_eq!(client.answer().body, "a");
+    client.send(only("/c"));
+    let answer = client.answer();
+    assert_eq!(answer.head.status(), 504);
+    assert_eq!(answer.reason(), Some(EdgeReason::OnlyIfCached.name()));
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn what_is_stale_after_a_restart_is_asked_about_and_its_newer_head_is_kept() {
+    let mut world = World::new();
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send(
+        &mut origin,
+        "Cache-Control: no-cache\r\nETag: \"1\"\r\n",
+        "a",
+    );
+    client.answer();
+    are_on_disk(&world, 1);
+    drop((client, origin));
+    restart(&mut world);
+
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    assert_eq!(origin.head().field("if-none-match"), Some("\"1\""));
+    origin.send(
+        "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nCache-Control: max-age=60\r\nX-New: 1\r\n\r\n",
+    );
+    let answer = client.answer();
+    assert_eq!(
+        (answer.body.as_str(), answer.head.field("x-new")),
+        ("a", Some("1"))
+    );
+    drop((client, origin));
+    restart(&mut world);
+
+    let mut client = world.client();
+    client.get("/a");
+    let answer = client.answer();
+    assert!(is_hit(&answer), "{answer:?}");
+    assert_eq!(
+        (answer.body.as_str(), answer.head.field("x-new")),
+        ("a", Some("1"))
+    );
+}
+
+/// By every kind of purge that would have to walk over what is kept, were it not for the journal.
+#[test]
+fn what_was_purged_stays_purged_after_a_restart() {
+    for what in [
+        "url=http://a.example/a",
+        "prefix=/a",
+        "tag=red",
+        "host=a.example",
+        "all",
+    ] {
+        let mut world = begun_anew();
+        assert_eq!(purge(&world, what)["durable"], true, "{what}");
+        restart(&mut world);
+        let mut client = world.client();
+        client.get("/a");
+        let mut origin = world.origin.accept();
+        origin.head();
+        send(&mut origin, FRESH, "new");
+        assert_eq!(client.answer().body, "new", "{what}");
+        client.get("/b");
+        let answer = match what {
+            "host=a.example" | "all" => {
+                origin.head();
+                send(&mut origin, FRESH, "b");
+                client.answer()
+            }
+            _ => client.answer(),
+        };
+        let meant = matches!(what, "host=a.example" | "all");
+        assert_eq!(
+            (is_hit(&answer), answer.body.as_str()),
+            (!meant, "b"),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn what_was_purged_softly_is_stale_after_a_restart_and_stands_in_for_a_failing_origin() {
+    let mut world = begun_anew();
+    purge(&world, "tag=red&soft");
+    restart(&mut world);
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(answer.body, "a");
+    assert!(status(&answer).contains("stale-if-error"), "{answer:?}");
+    client.get("/b");
+    assert!(is_hit(&client.answer()));
+}
+
+/// Content of 17 MiB whose every byte tells where it is.
+fn large() -> String {
+    (0..17 * 1024 * 1024 / 16)
+        .map(|line| format!("{line:015}\n"))
+        .collect()
+}
+
+#[test]
+fn what_memory_is_not_to_hold_is_kept_on_the_disk_and_a_range_near_its_end_asks_nobody() {
+    let world = World::with("cache_memory = '8MiB'", "");
+    let (mut client, content) = (world.client(), large());
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let fields = format!("{FRESH}ETag: \"1\"\r\n");
+    let (sent, whole) = (content.clone(), content.clone());
+    let sending = std::thread::spawn(move || send(&mut origin, &fields, &sent));
+    assert!(
+        client.answer().body == whole,
+        "the first answer is not as it was sent"
+    );
+    sending.join().unwrap();
+    are_on_disk(&world, 1);
+
+    client.get("/large");
+    let answer = client.answer();
+    assert!(is_hit(&answer), "{:?}", answer.head);
+    assert!(
+        answer.body == content,
+        "what came from the disk is not what went there"
+    );
+
+    let first = content.len() - 3_000_000;
+    for (range, expected) in [
+        (format!("bytes={first}-"), &content[first..]),
+        (
+            "bytes=1048570-1048589".to_owned(),
+            &content[1_048_570..1_048_590],
+        ),
+        ("bytes=-16".to_owned(), &content[content.len() - 16..]),
+    ] {
+        client.send(format!(
+            "GET /large HTTP/1.1\r\nHost: a.example\r\nRange: {range}\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.head.status(), 206, "{range}");
+        assert!(answer.body == expected, "{range}");
+    }
+    assert_eq!(world.origin.unaccepted(), 0);
+}
+
+#[test]
+fn an_answer_that_breaks_off_on_its_way_to_the_disk_is_not_kept_there() {
+    let mut world = World::with("cache_memory = '8MiB'", "");
+    let (mut client, content) = (world.client(), large());
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let length = content.len();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {length}\r\n\r\n"
+    ));
+    let sending = std::thread::spawn(move || {
+        origin.send(&content[..length - 1]);
+        drop(origin);
+    });
+    client.head();
+    client.rest(); // cut off: what looks whole is shorter than its length
+    sending.join().unwrap();
+    restart(&mut world);
+    let mut client = world.client();
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send(&mut origin, FRESH, "small");
+    assert_eq!(client.answer().body, "small");
+}
+
+#[test]
+fn a_folder_that_is_no_folder_costs_the_disk_tier_and_nothing_else() {
+    let mut world = World::new();
+    world.drain();
+    let store = world.path("store");
+    eventually("the folder is let go of", || {
+        std::fs::remove_dir_all(&store).ok()
+    });
+    std::fs::write(&store, "not a folder").unwrap();
+    world.restart();
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send(&mut origin, FRESH, "a");
+    assert_eq!(client.answer().body, "a");
+    assert_eq!(world.operator("GET", "/cache").1["disk"]["in_use"], false);
+    let told = purge(&world, "all");
+    assert_eq!(told["durable"], false, "{told}");
+    // It comes back by itself.
+    std::fs::remove_file(&store).unwrap();
+    eventually("in use", || {
+        (world.operator("GET", "/cache").1["disk"]["in_use"] == true).then_some(())
+    });
+}
