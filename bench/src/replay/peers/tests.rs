@@ -80,7 +80,7 @@ fn s3_fifo_lets_a_scan_pass_and_knows_who_comes_back() {
     // Remembered by name only, it comes back into the main queue, where a scan does not reach it.
     let mut back: Vec<u32> = (1..=10).collect();
     back.extend([11, 1]);
-    back.extend(20..28);
+    back.extend(20..40);
     back.push(1);
     assert!(last(&mut S3Fifo::new(100), &back));
 }
