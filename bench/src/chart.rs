@@ -18,7 +18,7 @@ const BAR_STEP: f64 = 26.0;
 const BARS_TOP: f64 = 34.0;
 const LEGEND: f64 = 64.0;
 
-const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
     text { font: 13px system-ui, sans-serif; fill: #1f2328 }\
     .title { font-weight: 600 } .small { font-size: 12px; fill: #59636e } .end { text-anchor: end }\
     .paper { fill: #ffffff } .bar { fill: #8c959f } .own { fill: #0f7b55 } .base { stroke: #59636e } .mark { stroke: #1f2328; stroke-width: 2 }\
@@ -156,7 +156,7 @@ fn reason(row: &RowResult, server: Server) -> String {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

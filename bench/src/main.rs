@@ -43,6 +43,7 @@ mod landed;
 mod live;
 mod load;
 mod machine;
+mod memory;
 mod origin;
 mod outage;
 mod parts;
@@ -201,6 +202,8 @@ enum Action {
     Replay(replay::Options),
     /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
     Slow(slow::Options),
+    /// Turn over a cache many times with content of all sizes, and tell how much memory the edge has of the system.
+    Memory(memory::Options),
     /// Run a program on one core. Used for everything that is started here.
     #[command(hide = true)]
     Pinned {
@@ -255,6 +258,9 @@ fn main() -> ExitCode {
             Some(Action::Outage(options)) => shown(options.mangrove.as_deref())
                 .and_then(|program| outage::run(&options, &program)),
             Some(Action::Replay(options)) => replay::run(&options),
+            Some(Action::Memory(how)) => {
+                shown(how.mangrove.as_deref()).and_then(|program| memory::run(&how, &program))
+            }
             Some(Action::Slow(options)) => {
                 shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))
             }

@@ -140,6 +140,8 @@ pub(crate) enum Expect {
     Pattern(u64),
     /// These words.
     Text(String),
+    /// So many bytes that are all this one.
+    Run(u64, u8),
 }
 
 /// An answer that came to its end, whatever it is.
@@ -468,6 +470,12 @@ fn pieces(upload: Option<Upload>) -> Vec<&'static [u8]> {
 enum Content<'a> {
     Pattern(u64, Check),
     Text(&'a str, Vec<u8>),
+    Run {
+        wanted: u64,
+        fill: u8,
+        came: u64,
+        differs: bool,
+    },
     /// Of another status than 200: its first bytes, and how many there were.
     Page(Vec<u8>, u64),
 }
@@ -477,6 +485,12 @@ impl<'a> Content<'a> {
         match (status, expect) {
             (200, Expect::Pattern(length)) => Self::Pattern(*length, Check::default()),
             (200, Expect::Text(text)) => Self::Text(text, Vec::new()),
+            (200, Expect::Run(wanted, fill)) => Self::Run {
+                wanted: *wanted,
+                fill: *fill,
+                came: 0,
+                differs: false,
+            },
             _ => Self::Page(Vec::new(), 0),
         }
     }
@@ -485,6 +499,15 @@ impl<'a> Content<'a> {
         match self {
             Self::Pattern(_, check) => check.take(bytes),
             Self::Text(_, seen) => seen.extend_from_slice(bytes),
+            Self::Run {
+                fill,
+                came,
+                differs,
+                ..
+            } => {
+                *came += bytes.len() as u64;
+                *differs |= bytes.iter().any(|byte| byte != fill);
+            }
             Self::Page(seen, count) => {
                 *count += bytes.len() as u64;
                 let room = HEAD_BYTES.saturating_sub(seen.len());
@@ -497,6 +520,7 @@ impl<'a> Content<'a> {
         match self {
             Self::Pattern(_, check) => check.count,
             Self::Text(_, seen) => seen.len() as u64,
+            Self::Run { came, .. } => *came,
             Self::Page(_, count) => *count,
         }
     }
@@ -510,6 +534,15 @@ impl<'a> Content<'a> {
             Self::Text(text, seen) if text.as_bytes() != seen => {
                 let words = String::from_utf8_lossy(&seen);
                 answer.flaw = Some(Failure::new(Trouble::Wrong, short(&words)));
+            }
+            Self::Run {
+                wanted,
+                came,
+                differs,
+                ..
+            } if came != wanted || differs => {
+                let words = format!("{came} bytes of {wanted}, or others");
+                answer.flaw = Some(Failure::new(Trouble::Wrong, words));
             }
             Self::Page(seen, _) => answer.page = String::from_utf8_lossy(&seen).into_owned(),
             _ => {}
