@@ -55,6 +55,8 @@ pub(crate) const STALLED: Duration = Duration::from_millis(500);
 pub(crate) const WATCH: Duration = Duration::from_millis(250);
 /// How often certificate files are looked at, and ticket keys turned.
 pub(crate) const CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
+/// How long an edge that ends waits for the disk to take what it was given.
+pub(crate) const STORE_CLOSE: Duration = Duration::from_secs(5);
 /// How often the disk tier is looked after: opened once no other edge has it, and its troubles told.
 pub(crate) const STORE_WATCH: Duration = Duration::from_secs(1);
 /// How long a core may take to swap a snapshot before the order is answered with an error.
@@ -242,10 +244,17 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         }
         edge.drain.notified().await;
         // The successor may have the store while requests under way come to their end.
+        let (closed, is_closed) = oneshot::channel();
         let cache = Arc::clone(&edge.cache);
-        let closing = tokio::task::spawn_blocking(move || cache.disk().map(DiskTier::close));
+        behind("store-close", move || {
+            if let Some(disk) = cache.disk() {
+                disk.close();
+            }
+            let _ = closed.send(()); // an edge that has given up is not told
+        });
         edge.see_out().await;
-        let _ = closing.await; // it can only panic, and then there is nothing left to write
+        // A disk that hangs keeps what it was not given.
+        let _ = tokio::time::timeout(STORE_CLOSE, is_closed).await;
         drop(sockets);
         Ok(())
     })
@@ -534,14 +543,15 @@ impl Edge {
                 tokio::time::sleep(ROUND_REST).await;
             }
         });
-        let cache = Arc::clone(&self.cache);
-        tokio::task::spawn_local(async move {
+        let cache = Arc::downgrade(&self.cache);
+        behind("store-watch", move || {
             let mut last = None;
             loop {
-                tokio::time::sleep(STORE_WATCH).await;
-                let its = Arc::clone(&cache);
-                let told = tokio::task::spawn_blocking(move || watch_store(&its)).await;
-                let trouble = told.ok().flatten();
+                std::thread::sleep(STORE_WATCH);
+                let Some(cache) = cache.upgrade() else {
+                    return;
+                };
+                let trouble = watch_store(&cache);
                 if trouble != last {
                     match &trouble {
                         Some(trouble) => complain(trouble),
@@ -789,6 +799,14 @@ fn resolver(server: &Server) -> Result<Resolver, String> {
         Ok(Resolver::system())
     } else {
         Resolver::dns(&server.resolvers).map_err(|e| e.to_string())
+    }
+}
+
+/// Runs what waits for a disk on a thread of its own. One that hangs then holds up nobody, not even the process's end.
+pub(crate) fn behind(name: &str, work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    if let Err(why) = thread.spawn(work) {
+        complain(&format!("the thread {name} cannot be started: {why}"));
     }
 }
 

@@ -93,6 +93,7 @@ fixed! {
     bytes pipeline::cached::SPOOLED_BYTES: "Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.";
     bytes cache::kept_body::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
     time pipeline::cached::DISK_WAIT: "How long a request waits for the disk before it asks the origin.";
+    time edge::STORE_CLOSE: "How long an edge that ends waits for the disk to take what it was given.";
     time edge::STORE_WATCH: "How often the disk tier is looked after: opened once no other edge has it, and its troubles told.";
     count cache::disk::PURGES_AHEAD: "Purges remembered while an edge that ends still has the store; with one more, all that the store holds counts as purged.";
     bytes cache::disk::COMPACT_BYTES: "The journal of purges is looked through for what is about nothing any more once it has so much.";

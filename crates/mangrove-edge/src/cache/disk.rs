@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use mangrove_cache::purge::{Filter, Force, Generation, Ledger, Purge};
-use mangrove_cache::{Content as StoredContent, Stored, decode, encode};
+use mangrove_cache::{CompressRules, Content as StoredContent, Stored, decode, encode};
 use mangrove_http::{Known, UnixMillis};
 use mangrove_store::{
     Handle, Head, Health, Journal, KeyHash, NewObject, ObjectId, OpenError, Progress, Refused,
@@ -30,6 +30,7 @@ use twox_hash::XxHash3_64;
 use super::object::{Content, Object};
 use super::split_key;
 use crate::body::CHUNK_BYTES;
+use crate::compress::why_uncoded_after;
 
 /// Content up to this comes into memory whole when it is asked for; what is larger is read from the disk by each answer.
 pub(crate) const WHOLE_BYTES: u64 = 1 << 20;
@@ -106,11 +107,17 @@ impl DiskTier {
 
     /// Opens the store if no other process has it, and enters what its journal has into the ledger. Waits for the disk.
     pub fn try_open(&self, ledger: &Ledger) -> Result<(), OpenError> {
-        let mut ahead = lock(&self.ahead);
-        if ahead.over || self.is_open() {
+        if lock(&self.ahead).over || self.is_open() {
             return Ok(());
         }
+        // Without a lock: a disk that hangs must not hold up whoever purges.
         let opened = Store::open(&self.folder, Settings::of_bytes(self.bytes))?;
+        let mut ahead = lock(&self.ahead);
+        if ahead.over {
+            drop(ahead);
+            opened.store.close();
+            return Ok(());
+        }
         ledger.begin_above(Generation(opened.generation.0));
         for (_, entry) in &opened.replayed.entries {
             match Purge::decode(entry) {
@@ -428,11 +435,13 @@ impl OnDisk {
     }
 
     /// The object, with the content that was read, or with all of it on the disk.
-    pub fn into_object(self, content: Option<Bytes>) -> Object {
+    pub fn into_object(self, content: Option<Bytes>, compress: &CompressRules) -> Object {
+        // The site may want less coded than when it was written.
+        let codable = self.codable && why_uncoded_after(&self.stored, false, compress).is_none();
         let born = Generation(self.handle.subject().born.0);
         let id = self.handle.id();
         let (content, codable) = match content {
-            Some(bytes) => (Content::gather([bytes]), self.codable),
+            Some(bytes) => (Content::gather([bytes]), codable),
             None => (Content::on_disk(self.handle), false),
         };
         Object::new(self.stored, content, born, codable).kept_as(id)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::cache_door::{hosting, named, site_name, text_of, url_of};
 use super::parameters::{Parameter, Parameters, Url};
-use super::{Edge, complain};
+use super::{Edge, behind, complain};
 use crate::admin::Reply;
 use crate::cache::Durable;
 use crate::snapshot::SharedSnapshot;
@@ -84,7 +84,7 @@ impl Edge {
             let (cache, site) = (Arc::clone(&self.cache), site.clone());
             let generation = entered.generation;
             // Its room on the disk comes back at once; nobody waits for that.
-            tokio::task::spawn_blocking(move || {
+            behind("store-let-go", move || {
                 if let Some(disk) = cache.disk() {
                     disk.let_go(&site, generation);
                 }

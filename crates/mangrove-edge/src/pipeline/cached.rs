@@ -291,7 +291,7 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
             }
             false => None,
         };
-        let object = Arc::new(found.into_object(content));
+        let object = Arc::new(found.into_object(content, &cache.compress));
         let brought = leader.keep(
             || cache.is_alive(&looked.key, &object),
             || Some(shared.bring(looked.hash, &looked.key, &object, cache)),
