@@ -25,6 +25,8 @@ const GOAWAY_HEARD: Duration = Duration::from_secs(2);
 const STREAM_LINGER: Duration = Duration::from_secs(1);
 /// An idle HTTP/2 connection is given at least this, so that closing takes visibly less than being idle once more.
 const H2_IDLE: Duration = Duration::from_secs(7);
+/// How often the edge looks at a reader until its deadline; fixed.
+const LOOKS: u32 = 8;
 /// How often whoever trickles sends or reads a byte.
 const DRIP: Duration = Duration::from_secs(1);
 /// What a reader that does not read takes in all the same; the kernel doubles it.
@@ -93,7 +95,7 @@ impl Kind {
             Self::SlowHead => "request_head + closing",
             Self::SlowBody => "min_rate_grace + closing",
             Self::NeverReads | Self::SlowReader | Self::NeverReadsTls | Self::NeverReadsH2 => {
-                "response_write_idle"
+                "response_write_idle + a look"
             }
             Self::KeepAlive => "keep_alive_idle",
             Self::SilentTls | Self::SlowTls => "tls_handshake",
@@ -114,14 +116,11 @@ impl Kind {
     /// By when the edge holds nothing of it any more, with every limit set to `each`.
     pub(super) fn deadline(self, each: Duration) -> Duration {
         match self {
-            Self::SilentTcp
-            | Self::NeverReads
-            | Self::SlowReader
-            | Self::NeverReadsTls
-            | Self::NeverReadsH2
-            | Self::KeepAlive
-            | Self::SilentTls
-            | Self::SlowTls => each,
+            Self::SilentTcp | Self::KeepAlive | Self::SilentTls | Self::SlowTls => each,
+            // What it acknowledged last is seen when it is looked at.
+            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls | Self::NeverReadsH2 => {
+                each + each / LOOKS
+            }
             Self::SlowHead | Self::SlowBody => each + LINGER,
             Self::IdleH2 => each + GOAWAY_HEARD + LINGER,
             Self::StalledH2 => 2 * each + GOAWAY_HEARD + LINGER,

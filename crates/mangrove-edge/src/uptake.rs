@@ -37,8 +37,8 @@ pub struct Uptake {
     known: Option<u64>,
     /// Whether the client owed an acknowledgement at the last look.
     owes: bool,
-    /// When the transfer last had to do with a client that owes: waited for it, or had something taken all the same.
-    busy: Moment,
+    /// When the transfer last waited for the client.
+    waited_at: Moment,
     next_look: Option<Moment>,
 }
 
@@ -55,7 +55,7 @@ impl Uptake {
             before,
             known: None,
             owes: false,
-            busy: Moment(0),
+            waited_at: Moment(0),
             next_look: None,
         }
     }
@@ -78,17 +78,19 @@ impl Uptake {
     /// The transfer waits for the client; returns when to [`look`](Self::look).
     pub fn waiting(&mut self, now: Moment) -> Moment {
         self.note_pause(now);
+        self.waited_at = now;
         let look = *self.next_look.get_or_insert(now + self.between_looks);
         self.pace.waiting(now).min(look)
     }
 
-    /// Where longer has passed than a wait goes without a look, it was not the client that was waited for.
+    /// Where the client was not waited for during longer than a wait goes without a look, it took what there was. A look that
+    /// comes late, on a machine that is busy, is no such pause.
     fn note_pause(&mut self, now: Moment) {
-        if self.next_look.is_some() && now.saturating_since(self.busy) > 2 * self.between_looks {
-            self.pace.moved(0, self.busy);
+        if self.next_look.is_some() && now.saturating_since(self.waited_at) > 2 * self.between_looks
+        {
+            self.pace.moved(0, self.waited_at);
             self.next_look = None;
         }
-        self.busy = now;
     }
 
     /// Of what was `given`, `taken` was acknowledged so far, if the kernel tells: what is wrong with that, or when to look
@@ -100,8 +102,9 @@ impl Uptake {
             _ => {}
         }
         self.known = taken.or(self.known);
-        self.owes = taken.is_some_and(|taken| taken < given);
-        self.busy = now;
+        // Where the kernel does not tell this time, nothing is known to have changed.
+        self.owes = taken.map_or(self.owes, |taken| taken < given);
+        self.waited_at = now;
         self.next_look = None;
         let next = self.waiting(now);
         if next > now {
@@ -282,6 +285,39 @@ mod tests {
             at = uptake.waiting(at).max(at);
         };
         assert_eq!(ended, (Moment(30_000), TooSlow::Silent));
+    }
+
+    /// A page that had to wait once, then a line a second for an hour, each taken at once, and another page.
+    #[test]
+    fn whoever_takes_what_there_is_at_once_does_not_pay_for_the_time_between() {
+        let mut uptake = uptake();
+        let mut given = 300_000;
+        uptake.moved(300_000, Moment(0));
+        let at = uptake.waiting(Moment(0));
+        assert!(uptake.look(Some(200_000), given, at).is_ok());
+        for second in 2..3_600 {
+            given += 20;
+            uptake.moved(20, Moment(second * 1_000));
+        }
+        let now = Moment(3_600_000);
+        uptake.moved(100_000, now);
+        let next = uptake.waiting(now);
+        assert!(next > now);
+        assert!(uptake.look(Some(given), given + 100_000, next).is_ok());
+    }
+
+    /// Thousands of handshakes kept the core from its looks, and whoever read nothing was given its time twice.
+    #[test]
+    fn looks_that_come_late_give_nobody_more_time() {
+        let mut uptake = uptake();
+        uptake.moved(300_000, Moment(0));
+        assert_eq!(uptake.waiting(Moment(0)), Moment(1_000));
+        for late in [9_000, 21_000] {
+            assert!(uptake.look(Some(100_000), 300_000, Moment(late)).is_ok());
+            uptake.waiting(Moment(late));
+        }
+        let end = uptake.look(Some(100_000), 300_000, Moment(30_000));
+        assert_eq!(end, Err(TooSlow::Silent));
     }
 
     /// Events, say, that come once an hour: they are not the reader's silence.
