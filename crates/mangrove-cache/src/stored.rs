@@ -55,7 +55,8 @@ pub struct Expiry(AtomicU64);
 impl Expiry {
     const NEVER: u64 = u64::MAX;
 
-    fn at(&self) -> Option<UnixMillis> {
+    /// Since when, if it is.
+    pub fn at(&self) -> Option<UnixMillis> {
         let at = self.0.load(Ordering::Relaxed);
         (at != Self::NEVER).then_some(UnixMillis(at))
     }

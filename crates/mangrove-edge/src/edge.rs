@@ -55,6 +55,8 @@ pub(crate) const STALLED: Duration = Duration::from_millis(500);
 pub(crate) const WATCH: Duration = Duration::from_millis(250);
 /// How often certificate files are looked at, and ticket keys turned.
 pub(crate) const CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
+/// How long an edge that begins waits for the disk before it accepts visitors all the same.
+pub(crate) const STORE_OPEN: Duration = Duration::from_millis(100);
 /// How long an edge that ends waits for the disk to take what it was given.
 pub(crate) const STORE_CLOSE: Duration = Duration::from_secs(5);
 /// How often the disk tier is looked after: opened once no other edge has it, and its troubles told.
@@ -156,8 +158,15 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         .disk_cache
         .then(|| DiskTier::new(state.join("store"), server.disk_cache_bytes));
     let cache = Cache::new(server.cache_memory, seed, Some(compressor), disk);
-    // Before the first request, so that a restart is not noticed; where an edge that ends still has the store, later.
-    let _ = open_store(&cache);
+    // Before the first request, so that a restart is not noticed. Where another edge that ends still has the store, or the
+    // disk takes its time, later: the first visitor is not kept waiting.
+    let (opened, is_open) = std::sync::mpsc::channel();
+    let its = Arc::clone(&cache);
+    behind("store-open", move || {
+        let _ = open_store(&its); // what is wrong is told by whoever looks after it
+        let _ = opened.send(());
+    });
+    let _ = is_open.recv_timeout(STORE_OPEN);
     let (probes, mut probed) = mpsc::unbounded_channel();
     let mut cores = Vec::new();
     let mut waiting = Vec::new();
@@ -255,6 +264,12 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         edge.see_out().await;
         // A disk that hangs keeps what it was not given.
         let _ = tokio::time::timeout(STORE_CLOSE, is_closed).await;
+        let cache = Arc::clone(&edge.cache);
+        behind("store-end", move || {
+            if let Some(disk) = cache.disk() {
+                disk.end();
+            }
+        });
         drop(sockets);
         Ok(())
     })
@@ -543,7 +558,7 @@ impl Edge {
                 tokio::time::sleep(ROUND_REST).await;
             }
         });
-        let cache = Arc::downgrade(&self.cache);
+        let (cache, clock) = (Arc::downgrade(&self.cache), self.clock.clone());
         behind("store-watch", move || {
             let mut last = None;
             loop {
@@ -552,6 +567,9 @@ impl Edge {
                     return;
                 };
                 let trouble = watch_store(&cache);
+                if let Some(disk) = cache.disk() {
+                    disk.compact(cache.ledger(), clock.wall());
+                }
                 if trouble != last {
                     match &trouble {
                         Some(trouble) => complain(trouble),
@@ -830,7 +848,7 @@ fn watch_store(cache: &Cache) -> Option<String> {
             ));
         }
     }
-    match cache.disk()?.report()?.0 {
+    match cache.disk()?.health()? {
         Health::Well => None,
         Health::OutOfUse(trouble) => Some(trouble.to_string()),
     }

@@ -92,11 +92,14 @@ fixed! {
     bytes cache::disk::WHOLE_BYTES: "Content on the disk comes into memory whole up to this; what is larger is read from there by each answer.";
     bytes pipeline::cached::SPOOLED_BYTES: "Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.";
     bytes cache::kept_body::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
+    time cache::kept_body::DISK_BEHIND: "Where more wait for the disk than may, how long it is before an answer asks again.";
     time pipeline::cached::DISK_WAIT: "How long a request waits for the disk before it asks the origin.";
+    time edge::STORE_OPEN: "How long an edge that begins waits for the disk before it accepts visitors all the same.";
     time edge::STORE_CLOSE: "How long an edge that ends waits for the disk to take what it was given.";
     time edge::STORE_WATCH: "How often the disk tier is looked after: opened once no other edge has it, and its troubles told.";
-    count cache::disk::PURGES_AHEAD: "Purges remembered while an edge that ends still has the store; with one more, all that the store holds counts as purged.";
-    bytes cache::disk::COMPACT_BYTES: "The journal of purges is looked through for what is about nothing any more once it has so much.";
+    count cache::disk::PURGES_AHEAD: "Purges remembered while an edge that ends still has the store; with one more, all of its site counts as purged.";
+    bytes cache::disk::COMPACT_BYTES: "The journal of purges is looked through for what later ones say as well once it has so much, and then each time it has twice what was left.";
+    bytes cache::disk::FOLD_BYTES: "Past this, what the journal has of each site becomes one purge of all of it: more than was asked, never less.";
     count cache::SWEPT_PLACES: "Places of that front looked through for what is gone, each turn of the clock.";
     count cache::LEDGER_ENTRIES: "Filters of purges remembered, of all sites together, in some 4 MiB; with one more, the older half of those of the site that has most become one about all of that site.";
     count cache::sweep::STEP_PLACES: "Places of the memory that are looked through at once for what was purged.";

@@ -35,6 +35,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Store {
     inner: Arc<Inner>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    readers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     journal: Journal,
 }
 
@@ -226,6 +227,7 @@ impl Store {
         let store = Store {
             inner,
             threads: Arc::default(),
+            readers: Arc::default(),
             journal: journal.clone(),
         };
         Ok((
@@ -376,17 +378,25 @@ impl Store {
         }
     }
 
-    /// Takes nothing more, writes what was accepted, and lets another process have the folder. Handles can still be read.
-    /// Waits for the disk.
-    pub fn close(&self) {
+    /// Takes nothing more, writes what was accepted, and lets another process have the folder. What was found can still be
+    /// read, on the readers' threads too: their files stay open. Waits for the disk.
+    pub fn hand_over(&self) {
         self.inner.tasks.close();
-        self.inner.reads.close();
         self.journal.close();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
             // A thread that panicked has nothing to say; the next start reads what it left.
             let _ = thread.join();
         }
         self.inner.unlock();
+    }
+
+    /// Hands over, and ends the readers' threads as well. Handles can still be read by whoever waits himself.
+    pub fn close(&self) {
+        self.hand_over();
+        self.inner.reads.close();
+        for reader in std::mem::take(&mut *lock(&self.readers)) {
+            let _ = reader.join();
+        }
     }
 }
 
@@ -427,15 +437,15 @@ impl Hands {
             mut scanner,
             journal,
         } = self;
-        let mut threads = lock(&store.threads);
-        let mut start = |name: &str, work: Box<dyn FnOnce() + Send>| -> io::Result<()> {
-            threads.push(
-                std::thread::Builder::new()
-                    .name(name.to_owned())
-                    .spawn(work)?,
-            );
+        let start_in = |threads: &Mutex<Vec<JoinHandle<()>>>,
+                        name: &str,
+                        work: Box<dyn FnOnce() + Send>|
+         -> io::Result<()> {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            lock(threads).push(thread.spawn(work)?);
             Ok(())
         };
+        let start = |name: &str, work| start_in(&store.threads, name, work);
         start(
             "store-journal",
             Box::new(move || {
@@ -479,7 +489,8 @@ impl Hands {
         )?;
         for reader in 0..inner.settings.readers {
             let its = Arc::clone(&inner);
-            start(
+            start_in(
+                &store.readers,
                 "store-read",
                 Box::new(move || {
                     while its.read_next(reader) || !its.reads.is_closed() {

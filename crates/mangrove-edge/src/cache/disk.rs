@@ -12,11 +12,13 @@
 //! handed over or, where the disk is behind, not kept there. A purge is in the ledger first and then in the store's journal:
 //! when [`DiskTier::note`]'s word has come, it holds after a power loss as well.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use mangrove_cache::purge::{Filter, Force, Generation, Ledger, Purge};
+use mangrove_cache::purge::{Filter, Force, Generation, Kind, Ledger, Purge};
 use mangrove_cache::{CompressRules, Content as StoredContent, Stored, decode, encode};
 use mangrove_http::{Known, UnixMillis};
 use mangrove_store::{
@@ -34,11 +36,14 @@ use crate::compress::why_uncoded_after;
 
 /// Content up to this comes into memory whole when it is asked for; what is larger is read from the disk by each answer.
 pub(crate) const WHOLE_BYTES: u64 = 1 << 20;
-/// Purges that are remembered while another process, that ends, still has the store. With one more, all that the store
-/// holds counts as purged.
+/// Purges that are remembered while another process, that ends, still has the store. With one more, all of its site counts
+/// as purged.
 pub(crate) const PURGES_AHEAD: usize = 1024;
-/// The journal of purges is looked through for what is about nothing any more once it has so many bytes.
+/// The journal of purges is looked through for what later ones say as well once it has so many bytes, and then each time it
+/// has twice what was left.
 pub(crate) const COMPACT_BYTES: usize = 1 << 20;
+/// Past this, what is purged of each site becomes one purge of all of it: more than was asked, never less.
+pub(crate) const FOLD_BYTES: usize = 32 << 20;
 
 /// The content may be coded.
 const CODABLE: u8 = 1;
@@ -50,6 +55,8 @@ pub struct DiskTier {
     bytes: u64,
     open: RwLock<Option<Arc<Open>>>,
     ahead: Mutex<Ahead>,
+    /// Handed over, and still read by answers under way.
+    handed_over: Mutex<Option<Arc<Open>>>,
 }
 
 #[derive(Debug)]
@@ -57,14 +64,18 @@ struct Open {
     store: Store,
     journal: Journal,
     seed: u64,
+    /// What the store held when it was opened was born up to here.
+    began: Generation,
+    /// When the journal is looked through next, in its bytes.
+    compact_at: AtomicUsize,
 }
 
 /// What happened before the store was open.
 #[derive(Debug, Default)]
 struct Ahead {
     purges: Vec<(Box<str>, Filter, Force, UnixMillis)>,
-    /// There were more than are remembered.
-    too_many: bool,
+    /// Of these sites there were more than are remembered.
+    whole: BTreeSet<Box<str>>,
     /// This edge lets another have the store, for good.
     over: bool,
 }
@@ -102,6 +113,7 @@ impl DiskTier {
             bytes,
             open: RwLock::new(None),
             ahead: Mutex::default(),
+            handed_over: Mutex::default(),
         }
     }
 
@@ -126,15 +138,19 @@ impl DiskTier {
                 Err(_) => opened.store.raise_floor(opened.generation),
             }
         }
-        if ahead.too_many {
-            opened.store.raise_floor(opened.generation);
-        }
         let open = Open {
             store: opened.store,
             journal: opened.journal,
             seed: opened.seed,
+            began: Generation(opened.generation.0),
+            compact_at: AtomicUsize::new(COMPACT_BYTES),
         };
-        for (site, filter, force, at) in std::mem::take(&mut ahead.purges) {
+        let whole = std::mem::take(&mut ahead.whole);
+        let whole = whole
+            .into_iter()
+            .map(|site| (site, Filter::all(), Force::Hard, UnixMillis(0)));
+        for (site, filter, force, at) in std::mem::take(&mut ahead.purges).into_iter().chain(whole)
+        {
             let filters = std::slice::from_ref(&filter);
             let generation = ledger.purge(&site, filters, force, at).generation;
             open.note(&site, filters, force, at, generation, |_| {});
@@ -143,7 +159,8 @@ impl DiskTier {
         Ok(())
     }
 
-    /// Lets another process have the store: what was accepted is written, nothing more is. Waits for the disk.
+    /// Lets another process have the store: what was accepted is written, nothing more is. Answers under way are read to their
+    /// end. Waits for the disk.
     pub fn close(&self) {
         lock(&self.ahead).over = true;
         let open = self
@@ -152,6 +169,14 @@ impl DiskTier {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(open) = open {
+            *lock(&self.handed_over) = Some(Arc::clone(&open));
+            open.store.hand_over();
+        }
+    }
+
+    /// Nobody reads any more.
+    pub fn end(&self) {
+        if let Some(open) = lock(&self.handed_over).take() {
             open.store.close();
         }
     }
@@ -174,14 +199,12 @@ impl DiskTier {
             .is_some_and(|open| !open.store.lookup(open.key(key)).is_empty())
     }
 
-    /// The complete objects under a key's hash, the newest first.
-    pub fn lookup(&self, key: &[u8]) -> SmallVec<[Handle; 2]> {
-        let Some(open) = self.opened() else {
-            return SmallVec::new();
-        };
+    /// The complete objects under a key's hash, the newest first, and the store they are in.
+    pub fn lookup(&self, key: &[u8]) -> Option<(Store, SmallVec<[Handle; 2]>)> {
+        let open = self.opened()?;
         let mut found = open.store.lookup(open.key(key));
         found.retain(|handle| handle.is_complete());
-        found
+        Some((open.store.clone(), found))
     }
 
     /// Hands a whole answer over to be written; says which object of the store it becomes.
@@ -193,16 +216,12 @@ impl DiskTier {
             } => length,
             _ => return None, // parts are kept in memory alone
         };
-        let mut writing = open
-            .begin(key, &object.head.stored, object.born, length)
-            .ok()?;
-        let head = head_of(key, &object.head.stored, object.is_codable())?;
-        let born = mangrove_store::Generation(object.born.0);
-        writing.try_head(born, Some(length), &head).ok()?;
-        for (index, piece) in (0..).zip(object.content.pieces()) {
-            writing.try_chunk(index, piece.clone()).ok()?;
+        let written = open.write(key, object, length);
+        if written.is_none() {
+            // What it takes the place of must not be found instead of it once memory has let go of it.
+            open.bury(key, &object.head.stored);
         }
-        Some(writing.id())
+        written
     }
 
     /// Begins to write an answer of so many bytes that memory will not hold; its content is handed over as it comes.
@@ -225,18 +244,33 @@ impl DiskTier {
         })
     }
 
-    /// The origin has confirmed an object: its head is newer now.
+    /// An answer that was on its way to the disk will not be kept there.
+    pub fn gave_up(&self, key: &[u8], stored: &Stored) {
+        if let Some(open) = self.opened() {
+            open.bury(key, stored);
+        }
+    }
+
+    /// The origin has said something newer of an object: its head is another now. Where that cannot be written, the older one
+    /// must not come back, nor where it was found to be outdated.
     pub fn renew(&self, key: &[u8], id: ObjectId, object: &Object) {
         let Some(open) = self.opened() else {
             return;
         };
+        let stored = &object.head.stored;
+        let head = match stored.expiry.at() {
+            None => head_of(key, stored, object.is_codable()),
+            Some(_) => None,
+        };
+        let born = mangrove_store::Generation(object.born.0);
         let found = open.store.lookup(open.key(key));
-        if let Some(handle) = found.iter().find(|handle| handle.id() == id)
-            && let Some(head) = head_of(key, &object.head.stored, object.is_codable())
-        {
-            let born = mangrove_store::Generation(object.born.0);
-            // Refused, the older head stays: it is confirmed again when it is wanted next.
-            let _ = handle.write().try_head(born, None, &head);
+        for handle in found.iter().filter(|handle| handle.id() == id) {
+            let written = head
+                .as_ref()
+                .map(|head| handle.write().try_head(born, None, head));
+            if !matches!(written, Some(Ok(()))) {
+                handle.remove();
+            }
         }
     }
 
@@ -271,6 +305,7 @@ impl DiskTier {
     /// Notes a purge that is in the ledger already; the word comes when it is durable.
     pub fn note(
         &self,
+        ledger: &Ledger,
         site: &str,
         filters: &[Filter],
         force: Force,
@@ -282,6 +317,11 @@ impl DiskTier {
         match self.opened() {
             Some(open) => {
                 drop(ahead);
+                // It got its number before the store was open, and what that holds has higher ones.
+                let generation = match generation <= open.began {
+                    true => ledger.purge(site, filters, force, at).generation,
+                    false => generation,
+                };
                 open.note(site, filters, force, at, generation, |durable| {
                     let _ = word.send(durable); // nobody may wait for it
                 });
@@ -296,7 +336,7 @@ impl DiskTier {
                 for filter in filters {
                     match ahead.purges.len() < PURGES_AHEAD {
                         true => ahead.purges.push((site.into(), filter.clone(), force, at)),
-                        false => ahead.too_many = true,
+                        false => drop(ahead.whole.insert(site.into())),
                     }
                 }
                 let _ = word.send(Durable::No(why.to_owned()));
@@ -314,14 +354,37 @@ impl DiskTier {
         Ok(open.store.oldest().map(|oldest| Generation(oldest.0)))
     }
 
-    /// Lets go of purges that are about nothing any more.
-    pub fn compact(&self, oldest: Generation) {
-        if let Some(open) = self.opened()
-            && open.journal.bytes() > COMPACT_BYTES
-        {
-            open.journal
-                .compact(|generation, _| generation.0 > oldest.0);
+    /// Lets go of purges that later ones say as well. Never of the last one about anything: what has left the index of the
+    /// store may still lie in a slab, and is found again after a restart.
+    pub fn compact(&self, ledger: &Ledger, now: UnixMillis) {
+        let Some(open) = self.opened() else {
+            return;
+        };
+        if open.journal.bytes() < open.compact_at.load(Ordering::Relaxed) {
+            return;
         }
+        let mut last = Last::default();
+        open.journal.compact(|_, entry| {
+            last.note(entry);
+            true
+        });
+        open.journal.compact(|_, entry| last.is_needed(entry));
+        if open.journal.bytes() > FOLD_BYTES {
+            for site in last.sites() {
+                let filters = [Filter::all()];
+                let generation = ledger.purge(&site, &filters, Force::Hard, now).generation;
+                open.note(&site, &filters, Force::Hard, now, generation, |_| {});
+            }
+            // With the next look, when these have been written.
+        }
+        let next = open.journal.bytes().saturating_mul(2).max(COMPACT_BYTES);
+        open.compact_at
+            .store(next.min(FOLD_BYTES), Ordering::Relaxed);
+    }
+
+    /// Whether the disk is in use; none before the store is open.
+    pub fn health(&self) -> Option<Health> {
+        Some(self.opened()?.store.health())
     }
 
     /// For people: whether the disk is in use, what it holds, and how far the start-up scan is.
@@ -358,11 +421,37 @@ impl Open {
         let site = split_key(key).map_or(&[][..], |(site, _)| site);
         self.store.begin(NewObject {
             key: self.key(key),
-            variant: Variant(XxHash3_64::oneshot_with_seed(self.seed, &stored.variant)),
+            variant: self.variant(stored),
             site: self.site(site),
             born: mangrove_store::Generation(born.0),
             total: Some(length),
         })
+    }
+
+    fn write(&self, key: &[u8], object: &Object, length: u64) -> Option<ObjectId> {
+        let stored = &object.head.stored;
+        let mut writing = self.begin(key, stored, object.born, length).ok()?;
+        let head = head_of(key, stored, object.is_codable())?;
+        let born = mangrove_store::Generation(object.born.0);
+        writing.try_head(born, Some(length), &head).ok()?;
+        for (index, piece) in (0..).zip(object.content.pieces()) {
+            writing.try_chunk(index, piece.clone()).ok()?;
+        }
+        Some(writing.id())
+    }
+
+    /// Lets go of what `stored` takes the place of.
+    fn bury(&self, key: &[u8], stored: &Stored) {
+        let variant = self.variant(stored);
+        let found = self.store.lookup(self.key(key));
+        let of_variant = found
+            .iter()
+            .filter(|handle| handle.subject().variant == variant);
+        of_variant.for_each(Handle::remove);
+    }
+
+    fn variant(&self, stored: &Stored) -> Variant {
+        Variant(XxHash3_64::oneshot_with_seed(self.seed, &stored.variant))
     }
 
     /// One entry for each filter; `done` is called once, with the worst that became of any.
@@ -375,6 +464,9 @@ impl Open {
         generation: Generation,
         done: impl FnOnce(Durable) + Send + 'static,
     ) {
+        if filters.is_empty() {
+            return done(Durable::Yes); // of a site whose answers are made here, say
+        }
         let done = Arc::new(Mutex::new((filters.len(), Durable::Yes, Some(done))));
         for filter in filters {
             let purge = Purge {
@@ -435,14 +527,19 @@ impl OnDisk {
     }
 
     /// The object, with the content that was read, or with all of it on the disk.
-    pub fn into_object(self, content: Option<Bytes>, compress: &CompressRules) -> Object {
+    pub fn into_object(
+        self,
+        content: Option<Bytes>,
+        store: Store,
+        compress: &CompressRules,
+    ) -> Object {
         // The site may want less coded than when it was written.
         let codable = self.codable && why_uncoded_after(&self.stored, false, compress).is_none();
         let born = Generation(self.handle.subject().born.0);
         let id = self.handle.id();
         let (content, codable) = match content {
             Some(bytes) => (Content::gather([bytes]), codable),
-            None => (Content::on_disk(self.handle), false),
+            None => (Content::on_disk(store, &self.handle), false),
         };
         Object::new(self.stored, content, born, codable).kept_as(id)
     }
@@ -493,6 +590,49 @@ impl Spool {
     }
 }
 
+/// The last purge about each thing, as a journal is read from its beginning to its end.
+#[derive(Default)]
+struct Last {
+    /// By site: the last hard purge of all of it.
+    whole: HashMap<Box<str>, Generation>,
+    /// By site, filter and force.
+    each: HashMap<(Box<str>, Filter, Force), Generation>,
+}
+
+impl Last {
+    fn note(&mut self, entry: &[u8]) {
+        let Ok(purge) = Purge::decode(entry) else {
+            return;
+        };
+        if purge.filter.kind() == Kind::All && purge.force == Force::Hard {
+            let whole = self.whole.entry(purge.site.clone()).or_default();
+            *whole = (*whole).max(purge.generation);
+        }
+        let which = (purge.site, purge.filter, purge.force);
+        let last = self.each.entry(which).or_default();
+        *last = (*last).max(purge.generation);
+    }
+
+    fn is_needed(&self, entry: &[u8]) -> bool {
+        let Ok(purge) = Purge::decode(entry) else {
+            return true; // what it means is not known here
+        };
+        let is_whole = purge.filter.kind() == Kind::All && purge.force == Force::Hard;
+        let whole = self.whole.get(&purge.site).copied().unwrap_or_default();
+        if !is_whole && purge.generation <= whole {
+            return false;
+        }
+        let which = (purge.site, purge.filter, purge.force);
+        self.each
+            .get(&which)
+            .is_none_or(|last| *last <= purge.generation)
+    }
+
+    fn sites(&self) -> HashSet<Box<str>> {
+        self.each.keys().map(|(site, ..)| site.clone()).collect()
+    }
+}
+
 /// What the store is given as an object's head.
 fn head_of(key: &[u8], stored: &Stored, codable: bool) -> Option<Head> {
     let mut bytes = vec![if codable { CODABLE } else { 0 }];
@@ -503,4 +643,46 @@ fn head_of(key: &[u8], stored: &Stored, codable: bool) -> Option<Head> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(site: &str, kind: Kind, text: &str, generation: u64) -> Vec<u8> {
+        let filter = match kind {
+            Kind::All => Filter::all(),
+            kind => Filter::read(kind, text.as_bytes()).unwrap(),
+        };
+        let purge = Purge {
+            site: site.into(),
+            filter,
+            force: Force::Hard,
+            generation: Generation(generation),
+            at: UnixMillis(0),
+        };
+        let mut bytes = Vec::new();
+        purge.encode(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The last purge about anything stays, whatever is alive: once it went when nothing in the index was older, and a slab
+    /// brought back what it was about.
+    #[test]
+    fn only_what_a_later_purge_says_as_well_leaves_the_journal() {
+        let entries = [
+            (entry("a", Kind::Tag, "x", 2), false), // 7 says it again
+            (entry("a", Kind::Tag, "y", 3), false), // 5 is about all of the site
+            (entry("b", Kind::Tag, "y", 4), true),  // another site's
+            (entry("a", Kind::All, "", 5), true),
+            (entry("a", Kind::Prefix, "/p", 6), true),
+            (entry("a", Kind::Tag, "x", 7), true),
+            (b"of another build".to_vec(), true),
+        ];
+        let mut last = Last::default();
+        entries.iter().for_each(|(entry, _)| last.note(entry));
+        for (at, (entry, needed)) in entries.iter().enumerate() {
+            assert_eq!(last.is_needed(entry), *needed, "{at}");
+        }
+    }
 }

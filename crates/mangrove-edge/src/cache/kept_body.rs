@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mangrove_cache::{Interval, Multipart};
-use mangrove_store::{ChunkPlace, Handle, ReadError};
+use mangrove_store::{ChunkPlace, Handle, ReadError, Refused};
 use rustix::io::{Errno, ReadWriteFlags};
 use tokio::sync::oneshot;
 
@@ -16,7 +18,9 @@ use crate::body::{CHUNK_BYTES, Filled};
 use crate::reason::{EdgeReason, Reason};
 
 /// What an answer takes from the disk at once, and so what each one that is read from there holds in memory.
-pub(crate) const DISK_PIECE_BYTES: usize = 256 * 1024;
+pub(crate) const DISK_PIECE_BYTES: usize = 64 * 1024;
+/// Where more wait for the disk than may, how long it is before an answer asks again.
+pub(crate) const DISK_BEHIND: Duration = Duration::from_millis(20);
 
 /// What is still to be sent of something kept.
 #[derive(Debug)]
@@ -40,8 +44,10 @@ struct More {
 }
 
 /// Content as it comes from the disk: a piece at hand, or a chunk that the store's threads are reading.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct FromDisk {
+    /// None where it has left the disk since it was found.
+    handle: Option<Arc<Handle>>,
     /// What was read without waiting; used again for each piece.
     buffer: Vec<u8>,
     /// Of the buffer, what has not gone.
@@ -50,6 +56,8 @@ struct FromDisk {
     /// A chunk as it was read for us, where the file could not be read without waiting even then.
     chunk: Bytes,
     reading: Option<oneshot::Receiver<Result<Bytes, ReadError>>>,
+    /// Too many wait already.
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl KeptBody {
@@ -61,17 +69,25 @@ impl KeptBody {
 
     /// So many bytes of what is held, from `at` on.
     pub fn part(kept: Kept, at: u64, length: u64) -> Self {
-        let mut body = Self {
-            disk: None,
+        let located = kept.object().and_then(|object| object.content.located());
+        let disk = located.map(|located| {
+            Box::new(FromDisk {
+                handle: located.handle().map(Arc::new),
+                buffer: Vec::new(),
+                from: 0,
+                to: 0,
+                chunk: Bytes::new(),
+                reading: None,
+                pause: None,
+            })
+        });
+        Self {
             kept,
             at,
             end: at.saturating_add(length),
             more: None,
-        };
-        if body.handle().is_some() {
-            body.disk = Some(Box::default());
+            disk,
         }
-        body
     }
 
     /// Several ranges.
@@ -91,10 +107,6 @@ impl KeptBody {
         body
     }
 
-    fn handle(&self) -> Option<&Handle> {
-        self.kept.object()?.content.handle()
-    }
-
     fn words(&self) -> Option<&Bytes> {
         let more = self.more.as_ref()?;
         (!more.words.is_empty()).then_some(&more.words)
@@ -110,11 +122,14 @@ impl KeptBody {
                 return Poll::Ready(Ok(Filled::End));
             }
             let lost = || Poll::Ready(Err(EdgeReason::KeptContentLost.into()));
-            let object = self.kept.object();
-            let Some(handle) = object.and_then(|object| object.content.handle()) else {
+            let Some(disk) = self.disk.as_deref_mut() else {
                 return lost(); // a bug: memory holds less than it says
             };
-            let Some(disk) = &mut self.disk else {
+            if let Some(pause) = &mut disk.pause {
+                std::task::ready!(pause.as_mut().poll(cx));
+                disk.pause = None;
+            }
+            let Some(handle) = disk.handle.clone() else {
                 return lost();
             };
             let chunk = CHUNK_BYTES as u64;
@@ -129,7 +144,7 @@ impl KeptBody {
                     return lost();
                 };
                 // It has been verified and is in the kernel's memory now: from there on it needs none of ours.
-                let place = handle.chunk_place(index);
+                let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
                 if !place.is_some_and(|place| disk.read_now(&place, within, wanted)) {
                     let from = usize::try_from(within)
                         .unwrap_or(usize::MAX)
@@ -150,10 +165,13 @@ impl KeptBody {
             let asked = handle.read_chunk_then(index, |read| {
                 let _ = word.send(read); // the visitor may have gone
             });
-            if asked.is_err() {
-                return lost();
+            match asked {
+                Ok(()) => disk.reading = Some(told),
+                Err(Refused::Behind) => {
+                    disk.pause = Some(Box::pin(tokio::time::sleep(DISK_BEHIND)))
+                }
+                Err(_) => return lost(),
             }
-            disk.reading = Some(told);
         }
     }
 

@@ -25,7 +25,9 @@ use mangrove_cache::memory::{Front, Held, KeyHash, Memory, Slot, Updated};
 use mangrove_cache::purge::{
     Entered as Purged, Filter, Force, Generation, Kind, Ledger, SiteLedger, Subject, Verdict,
 };
-use mangrove_cache::{Asked, CompressRules, Fields, Rules, Stored, select, write_key};
+use mangrove_cache::{
+    Asked, CompressRules, Fields, Place, Rules, Stored, place_for, select, write_key,
+};
 use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 use crate::compress::{Coding, Compressor};
@@ -135,7 +137,7 @@ impl Cache {
         let Some(disk) = &self.disk else {
             return Durable::NotNeeded;
         };
-        let told = disk.note(site, filters, force, at, purged.generation);
+        let told = disk.note(&self.ledger, site, filters, force, at, purged.generation);
         told.await
             .unwrap_or_else(|_| Durable::No("the journal of purges has ended".to_owned()))
     }
@@ -183,6 +185,20 @@ impl Cache {
             }
             Updated::Unchanged | Updated::Refused(_) => None,
         }
+    }
+
+    /// Lets go of what `newer` takes the place of, which is kept on the disk alone.
+    pub fn supersede(&self, hash: KeyHash, key: &[u8], newer: &Stored, site: &SiteCache) {
+        self.memory.update(hash, key, |there| {
+            let there = there?.value();
+            let all = there.variants.iter().map(|known| &known.head.stored);
+            let Place::Instead(at) = place_for(newer, all, &site.rules) else {
+                return None;
+            };
+            let resource = there.without(there.variants.get(at)?);
+            let weight = resource.weight();
+            Some((resource, weight))
+        });
     }
 
     /// Puts an object that was found on the disk under its key, unless something newer has taken its place; whether it, or
@@ -438,7 +454,8 @@ fn choose(
     let all = resource.variants.iter().map(|object| &object.head.stored);
     let at = select(all, request, &site.rules, scratch)?;
     let object = resource.variants.get(at)?;
-    is_alive(object).then_some(at)
+    // Content that has left the disk, or a disk that has stopped: as if it had never been kept.
+    (is_alive(object) && object.content.is_at_hand()).then_some(at)
 }
 
 /// Whether the key's answers are known to be of no use to anyone but who asked, so that nobody waits for another's.

@@ -8,7 +8,7 @@ use mangrove_cache::memory::{Held, Slot};
 use mangrove_cache::purge::{Generation, SiteLedger, Subject, Verdict};
 use mangrove_cache::{Fields, Interval, Place, Rules, Stored, combine, place_for};
 use mangrove_http::{Known, UnixMillis};
-use mangrove_store::{Handle, ObjectId};
+use mangrove_store::{Handle, KeyHash, ObjectId, Store};
 
 use super::{is_for_caches, is_told_afresh};
 use crate::answer_head::push_field;
@@ -108,7 +108,24 @@ const fn not_worth(coding: Coding) -> u8 {
 pub struct Content {
     pieces: Box<[Bytes]>,
     length: u64,
-    on_disk: Option<Handle>,
+    on_disk: Option<Located>,
+}
+
+/// Where content on the disk is found, each time that somebody wants it: nothing on the disk is held for it meanwhile.
+#[derive(Clone, Debug)]
+pub struct Located {
+    store: Store,
+    key: KeyHash,
+    id: ObjectId,
+}
+
+impl Located {
+    /// The object, if all of it is there and can be read now.
+    pub fn handle(&self) -> Option<Handle> {
+        let found = self.store.lookup(self.key);
+        let mut found = found.into_iter();
+        found.find(|handle| handle.id() == self.id && handle.is_complete())
+    }
 }
 
 impl Content {
@@ -160,17 +177,30 @@ impl Content {
     }
 
     /// Content that stays on the disk.
-    pub fn on_disk(handle: Handle) -> Arc<Self> {
+    pub fn on_disk(store: Store, handle: &Handle) -> Arc<Self> {
         Arc::new(Self {
             pieces: Box::default(),
             length: handle.total().unwrap_or(0),
-            on_disk: Some(handle),
+            on_disk: Some(Located {
+                store,
+                key: handle.subject().key,
+                id: handle.id(),
+            }),
         })
     }
 
     /// Where it is, if that is on the disk.
-    pub fn handle(&self) -> Option<&Handle> {
+    pub fn located(&self) -> Option<&Located> {
         self.on_disk.as_ref()
+    }
+
+    /// Whether it can be had: it is in memory, or the disk has it still and gives it.
+    #[inline]
+    pub fn is_at_hand(&self) -> bool {
+        match &self.on_disk {
+            None => true,
+            Some(located) => located.handle().is_some(),
+        }
     }
 
     /// Bytes in all.
@@ -209,7 +239,7 @@ impl Content {
 
     fn weight(&self) -> u64 {
         if self.on_disk.is_some() {
-            return size_of::<Handle>() as u64 + BLOCK_BYTES;
+            return size_of::<Located>() as u64 + BLOCK_BYTES;
         }
         self.length + self.pieces.len() as u64 * (BLOCK_BYTES + size_of::<Bytes>() as u64)
     }
@@ -229,7 +259,7 @@ impl Object {
             .map(|(coding, form)| (*coding, Arc::clone(&form.content)))
             .collect();
         let codings = self.codings.load(Ordering::Relaxed);
-        let forms = (codable && self.content.handle().is_none()).then_some(&*forms);
+        let forms = (codable && self.content.located().is_none()).then_some(&*forms);
         let renewed = Self::with_forms(stored, Arc::clone(&self.content), born, forms, codings);
         renewed.is_kept_as(self.id());
         renewed

@@ -117,7 +117,6 @@ impl Cache {
                 Ok(on_disk) => oldest = on_disk.map_or(oldest, |on_disk| on_disk.min(oldest)),
                 Err(DiskUnknown) => return,
             }
-            disk.compact(oldest);
         }
         self.ledger.forget_before(oldest);
     }

@@ -272,7 +272,10 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
     let patience = story.core.wheel.timer();
     patience.arm_in(DISK_WAIT);
     let mut scratch = Vec::new();
-    for handle in disk.lookup(&looked.key) {
+    let Some((store, found)) = disk.lookup(&looked.key) else {
+        return false;
+    };
+    for handle in found {
         let head = read_from(&patience, |done| handle.read_head_then(done)).await;
         let Some(found) = head.and_then(|head| OnDisk::read(handle, &head, &looked.key)) else {
             continue;
@@ -291,7 +294,7 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
             }
             false => None,
         };
-        let object = Arc::new(found.into_object(content, &cache.compress));
+        let object = Arc::new(found.into_object(content, store.clone(), &cache.compress));
         let brought = leader.keep(
             || cache.is_alive(&looked.key, &object),
             || Some(shared.bring(looked.hash, &looked.key, &object, cache)),
@@ -743,7 +746,7 @@ impl Carrier {
                     if let Some(spool) = &mut self.spool
                         && spool.push(&piece).is_err()
                     {
-                        self.spool = None; // the disk is behind: the visitor is not
+                        self.give_up_spool(); // the disk is behind: the visitor is not
                     }
                     self.leader.push(piece, largest);
                 }
@@ -757,13 +760,33 @@ impl Carrier {
         self.finish();
     }
 
+    /// What it would have taken the place of is outdated all the same.
+    fn give_up_spool(&mut self) {
+        self.spool = None;
+        if let Some(disk) = self.core.cache.shared.disk() {
+            disk.gave_up(&self.leader.fill().key, &self.head.stored);
+        }
+    }
+
     fn finish(mut self) {
         if let Some(spool) = self.spool.take() {
             let fill = self.leader.fill();
             let (key, born, fields) = (&fill.key, fill.born, &self.head.stored.fields);
             let cache = self.site.cache.as_ref();
             let is_alive = || cache.is_some_and(|cache| cache.is_current(key, born, Some(fields)));
-            self.leader.keep(is_alive, || spool.finish().ok());
+            let shared = &self.core.cache.shared;
+            self.leader.keep(is_alive, || {
+                let cache = cache?;
+                // Memory still has what it takes the place of, which would be found before it.
+                shared.supersede(fill.hash, key, &self.head.stored, cache);
+                let kept = spool.finish().ok();
+                if kept.is_none()
+                    && let Some(disk) = shared.disk()
+                {
+                    disk.gave_up(key, &self.head.stored);
+                }
+                kept
+            });
         }
         let Some(pieces) = self.leader.content() else {
             self.leader.finish(None);

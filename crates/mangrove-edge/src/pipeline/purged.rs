@@ -55,7 +55,8 @@ pub(super) fn purge(story: &mut Story, site: &Site) -> Answer {
     let entered = shared.purge(&site.name, &filters, force, now);
     if let Some(disk) = shared.disk() {
         // Whoever sends PURGE is not kept waiting for the disk: it holds now, and after a crash from when that has it.
-        drop(disk.note(&site.name, &filters, force, now, entered.generation));
+        let (ledger, generation) = (shared.ledger(), entered.generation);
+        drop(disk.note(ledger, &site.name, &filters, force, now, generation));
     }
     let shown = |filter: &Filter| String::from_utf8_lossy(filter.text()).into_owned();
     let told = json!({

@@ -263,6 +263,72 @@ fn what_memory_is_not_to_hold_is_kept_on_the_disk_and_a_range_near_its_end_asks_
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
+/// A world in which `/large` is on the disk, its head in memory, and one answer has come from there.
+fn with_a_large_one(world: &World, content: &str) -> (Client, Visit) {
+    let mut client = world.client();
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let fields = format!("{FRESH}ETag: \"1\"\r\n");
+    let (sent, whole) = (content.to_owned(), content.to_owned());
+    let sending = std::thread::spawn(move || {
+        send(&mut origin, &fields, &sent);
+        origin
+    });
+    assert!(client.answer().body == whole);
+    let origin = sending.join().unwrap();
+    are_on_disk(world, 1);
+    client.get("/large");
+    assert!(is_hit(&client.answer()));
+    (client, origin)
+}
+
+/// It was found in memory for ever, and everyone was cut off.
+#[test]
+fn what_has_left_the_disk_comes_from_the_origin_again() {
+    let world = World::with("cache_memory = '8MiB'", "");
+    let content = large();
+    let (_, mut origin) = with_a_large_one(&world, &content);
+    for file in std::fs::read_dir(world.path("store")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "slab") {
+            let slab = std::fs::File::options().write(true).open(path).unwrap();
+            slab.set_len(0).unwrap();
+        }
+    }
+    let mut client = world.client();
+    client.get("/large");
+    client.rest(); // a page, or a part and then the end: nothing that looks whole
+    let mut client = world.client();
+    client.get("/large");
+    origin.head();
+    send(&mut origin, FRESH, "again");
+    assert_eq!(client.answer().body, "again");
+}
+
+/// What memory had of the URL was found before what came after it, and the origin was asked for all of it each time.
+#[test]
+fn what_goes_to_the_disk_alone_takes_the_place_of_what_memory_has() {
+    let world = World::with("cache_memory = '8MiB'", "");
+    let content = large();
+    let (mut client, mut origin) = with_a_large_one(&world, &content);
+    client.send("GET /large HTTP/1.1\r\nHost: a.example\r\nCache-Control: no-cache\r\n\r\n");
+    assert_eq!(origin.head().field("if-none-match"), Some("\"1\""));
+    let newer: String = content.chars().rev().collect();
+    let (sent, fields) = (newer.clone(), format!("{FRESH}ETag: \"2\"\r\n"));
+    let sending = std::thread::spawn(move || send(&mut origin, &fields, &sent));
+    assert!(client.answer().body == newer);
+    sending.join().unwrap();
+    eventually("the newer one is there", || {
+        client.send(
+            "GET /large HTTP/1.1\r\nHost: a.example\r\nCache-Control: only-if-cached\r\n\r\n",
+        );
+        let answer = client.answer();
+        assert!(answer.body != content, "the older one was answered");
+        (answer.body == newer).then_some(())
+    });
+}
+
 #[test]
 fn an_answer_that_breaks_off_on_its_way_to_the_disk_is_not_kept_there() {
     let mut world = World::with("cache_memory = '8MiB'", "");
