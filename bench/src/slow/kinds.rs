@@ -29,8 +29,9 @@ const H2_IDLE: Duration = Duration::from_secs(7);
 const LOOKS: u32 = 8;
 /// How often whoever trickles sends or reads a byte.
 const DRIP: Duration = Duration::from_secs(1);
-/// What a reader that does not read takes in all the same; the kernel doubles it.
-const RECEIVE: u32 = 4096;
+/// What a reader that does not read takes in all the same; the kernel doubles it. With less it drops segments that it has no
+/// room for, and takes them when they are sent again, seconds later: then that is the last byte that its side took.
+const RECEIVE: u32 = 16 * 1024;
 /// Bytes of the page that is not read: more than the buffers of all kernels on the way.
 const UNREAD: u64 = 16 * 1024 * 1024;
 

@@ -1,9 +1,10 @@
-//! What the kernel has taken for clients that do not read it, as the kernel itself tells.
+//! What the kernels have taken for clients that do not read it, and acknowledged, as the kernel itself tells.
 //!
-//! A reader's deadline counts from the last byte that its side took. When that was, nobody may take the edge's word for:
-//! it is seen at the client's own sockets, in whose receive queues the bytes pile up (proc_pid_net(5), `tcp`). Thousands
-//! of readers with small buffers press on the kernel's memory, so that it goes on taking a few bytes for some of them for
-//! many seconds; each has a deadline of its own from then on.
+//! A reader's deadline counts from the last byte that its side acknowledged. When that was, nobody may take the edge's word
+//! for: it is seen at the sockets (proc_pid_net(5), `tcp`). Bytes pile up in the receive queue of the client's; an
+//! acknowledgment makes the send queue of the edge's shorter. Thousands of readers with small buffers press on the kernel's
+//! memory, so that segments and acknowledgments are dropped and sent again, at intervals that double, for many seconds; each
+//! reader has a deadline of its own from then on.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,8 +16,8 @@ use tokio::time::Instant;
 /// The sockets of clients at some doors.
 pub(super) struct Taken {
     doors: [String; 2],
-    /// By inode.
-    sockets: HashMap<u64, Socket>,
+    /// By the client's address.
+    sockets: HashMap<String, Socket>,
     longest: Duration,
 }
 
@@ -24,7 +25,9 @@ pub(super) struct Taken {
 struct Socket {
     /// Bytes that were taken and not read.
     queued: u64,
-    grown: Instant,
+    /// Bytes that the edge's side has sent, or is to send, and that were not acknowledged.
+    unacknowledged: u64,
+    moved: Instant,
     seen: Instant,
 }
 
@@ -51,34 +54,46 @@ impl Taken {
 
     fn see(&mut self, table: &str, now: Instant) {
         for line in table.lines().skip(1) {
-            let mut fields = line.split_ascii_whitespace().skip(2);
-            let (Some(remote), Some(queues)) = (fields.next(), fields.nth(1)) else {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            let (Some(local), Some(remote), Some(queues)) =
+                (fields.next(), fields.next(), fields.nth(1))
+            else {
                 continue;
             };
-            if !self.doors.iter().any(|door| remote.ends_with(door)) {
-                continue;
-            }
-            let received = queues.split_once(':').map_or("", |(_, received)| received);
-            let inode = fields.nth(4).and_then(|inode| inode.parse().ok());
-            let (Ok(queued), Some(inode)) = (u64::from_str_radix(received, 16), inode) else {
+            let is_door = |end: &str| self.doors.iter().any(|door| end.ends_with(door));
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            let Some((sent, received)) = queues.split_once(':') else {
                 continue;
             };
-            let socket = self.sockets.entry(inode).or_insert(Socket {
-                queued,
-                grown: now,
-                seen: now,
-            });
-            if queued > socket.queued {
-                socket.grown = now;
+            let (Some(sent), Some(received)) = (number(sent), number(received)) else {
+                continue;
+            };
+            if is_door(remote) {
+                let socket = self.sockets.entry(local.to_owned()).or_insert(Socket {
+                    queued: received,
+                    unacknowledged: 0,
+                    moved: now,
+                    seen: now,
+                });
+                if received > socket.queued {
+                    socket.moved = now;
+                }
+                (socket.queued, socket.seen) = (received, now);
+            } else if is_door(local)
+                && let Some(socket) = self.sockets.get_mut(remote)
+            {
+                if sent < socket.unacknowledged {
+                    socket.moved = now;
+                }
+                socket.unacknowledged = sent;
             }
-            (socket.queued, socket.seen) = (queued, now);
         }
         let longest = &mut self.longest;
         self.sockets.retain(|_, socket| {
             let is_there = socket.seen == now;
             // Whoever has read everything is no slow reader: a bystander.
             if !is_there && socket.queued > 0 {
-                *longest = (*longest).max(now - socket.grown);
+                *longest = (*longest).max(now - socket.moved);
             }
             is_there
         });
@@ -89,37 +104,62 @@ impl Taken {
 mod tests {
     use super::*;
 
-    /// A line of the table: a client's socket, its unread bytes, its inode.
-    fn line(remote: &str, unread: u64, inode: u64) -> String {
+    /// A line of the table: whose end it is, the other's, bytes to be acknowledged, bytes to be read.
+    fn line(local: &str, remote: &str, sent: u64, received: u64) -> String {
         format!(
-            "   1: 0100007F:D431 {remote} 01 00000000:{unread:08X} 00:00000000 00000000  0  0 {inode} 1 x 20\n"
+            "   1: {local} {remote} 01 {sent:08X}:{received:08X} 00:00000000 00000000  0  0 7 1 x 20\n"
         )
+    }
+
+    const DOOR: &str = "0100007F:1F90";
+    const SLOW: &str = "0100007F:D431";
+    const BYSTANDER: &str = "0100007F:D432";
+    const HEAD: &str = "  sl  local_address rem_address ...\n";
+
+    fn taken() -> Taken {
+        Taken::at([":1F90".to_owned(), ":20FB".to_owned()])
     }
 
     #[test]
     fn a_reader_is_timed_from_its_last_byte_to_its_end() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
-        let mut taken = Taken::at([":1F90".to_owned(), ":20FB".to_owned()]);
-        let door = "0100007F:1F90";
-        let head = "  sl  local_address rem_address ...\n";
+        let mut taken = taken();
+        let stranger = line(SLOW, "0100007F:0050", 0, 9);
         taken.see(
             &[
-                head,
-                &line(door, 10, 7),
-                &line(door, 0, 8),
-                &line("0100007F:0050", 9, 9),
+                HEAD,
+                &line(SLOW, DOOR, 0, 10),
+                &line(BYSTANDER, DOOR, 0, 0),
+                &stranger,
             ]
             .concat(),
             at(0),
         );
         taken.see(
-            &[head, &line(door, 90, 7), &line(door, 0, 8)].concat(),
+            &[HEAD, &line(SLOW, DOOR, 0, 90), &line(BYSTANDER, DOOR, 0, 0)].concat(),
             at(3),
         );
-        taken.see(&[head, &line(door, 90, 7)].concat(), at(5));
-        assert_eq!(taken.longest(), Duration::ZERO); // 8 had read everything, 9 is nobody of ours
-        taken.see(head, at(9));
+        taken.see(&[HEAD, &line(SLOW, DOOR, 0, 90)].concat(), at(5));
+        assert_eq!(taken.longest(), Duration::ZERO); // the bystander had read everything
+        taken.see(HEAD, at(9));
         assert_eq!(taken.longest(), Duration::from_secs(6));
+    }
+
+    #[test]
+    fn an_acknowledgment_that_was_late_counts_from_when_it_came() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut taken = taken();
+        for (second, unacknowledged) in [(0, 500), (4, 400), (6, 400)] {
+            let ends = [
+                HEAD,
+                &line(SLOW, DOOR, 0, 10),
+                &line(DOOR, SLOW, unacknowledged, 0),
+            ];
+            taken.see(&ends.concat(), at(second));
+        }
+        taken.see(HEAD, at(9));
+        assert_eq!(taken.longest(), Duration::from_secs(5));
     }
 }

@@ -37,8 +37,9 @@ pub struct Uptake {
     known: Option<u64>,
     /// Whether the client owed an acknowledgement at the last look.
     owes: bool,
-    /// When the transfer last waited for the client.
+    /// When the transfer last waited for the client, and whether the kernel has taken something since.
     waited_at: Moment,
+    wrote: bool,
     next_look: Option<Moment>,
 }
 
@@ -56,6 +57,7 @@ impl Uptake {
             known: None,
             owes: false,
             waited_at: Moment(0),
+            wrote: false,
             next_look: None,
         }
     }
@@ -64,6 +66,7 @@ impl Uptake {
     /// the kernel finds room for a little more here and there for half a minute. Nor does it put off the next look.
     pub fn moved(&mut self, bytes: usize, now: Moment) {
         self.note_pause(now);
+        self.wrote = true;
         if self.owes && self.next_look.is_some() {
             return;
         }
@@ -78,19 +81,26 @@ impl Uptake {
     /// The transfer waits for the client; returns when to [`look`](Self::look).
     pub fn waiting(&mut self, now: Moment) -> Moment {
         self.note_pause(now);
-        self.waited_at = now;
+        (self.waited_at, self.wrote) = (now, false);
         let look = *self.next_look.get_or_insert(now + self.between_looks);
         self.pace.waiting(now).min(look)
     }
 
-    /// Where the client was not waited for during longer than a wait goes without a look, it took what there was. A look that
-    /// comes late, on a machine that is busy, is no such pause.
+    /// Where the kernel took something, and then the client was not waited for during longer than a wait goes without a look,
+    /// it took what there was. What comes late on a machine that is busy, and nothing was taken before, is no such pause.
     fn note_pause(&mut self, now: Moment) {
-        if self.next_look.is_some() && now.saturating_since(self.waited_at) > 2 * self.between_looks
+        if self.wrote
+            && self.next_look.is_some()
+            && now.saturating_since(self.waited_at) > 2 * self.between_looks
         {
             self.pace.moved(0, self.waited_at);
             self.next_look = None;
         }
+    }
+
+    /// Whether the client owed an acknowledgement when that was last known.
+    pub fn owes(&self) -> bool {
+        self.owes
     }
 
     /// Of what was `given`, `taken` was acknowledged so far, if the kernel tells: what is wrong with that, or when to look
@@ -104,7 +114,7 @@ impl Uptake {
         self.known = taken.or(self.known);
         // Where the kernel does not tell this time, nothing is known to have changed.
         self.owes = taken.map_or(self.owes, |taken| taken < given);
-        self.waited_at = now;
+        (self.waited_at, self.wrote) = (now, false);
         self.next_look = None;
         let next = self.waiting(now);
         if next > now {
@@ -314,7 +324,7 @@ mod tests {
         assert_eq!(uptake.waiting(Moment(0)), Moment(1_000));
         for late in [9_000, 21_000] {
             assert!(uptake.look(Some(100_000), 300_000, Moment(late)).is_ok());
-            uptake.waiting(Moment(late));
+            uptake.waiting(Moment(late + 5_000)); // its task was polled, late too, for another reason
         }
         let end = uptake.look(Some(100_000), 300_000, Moment(30_000));
         assert_eq!(end, Err(TooSlow::Silent));

@@ -716,15 +716,16 @@ impl Turn<'_> {
         let taken = queued.map(|queued| self.account.given().saturating_sub(queued));
         let own = taken.map(|taken| taken.min(self.ahead));
         let given = self.account.given();
-        self.uptake
-            .look(own, given, core.wheel.now())
-            .map_err(|slow| {
-                // Bytes lie there and nobody takes them: no stream, and no GOAWAY, will get through.
-                if queued.is_some_and(|queued| queued > 0) && own == taken {
-                    self.account.end_by_reset();
-                }
-                reason_of(slow)
-            })
+        let looked = self.uptake.look(own, given, core.wheel.now());
+        looked.map_err(|slow| {
+            // Bytes lie there and nobody takes them: no stream, and no GOAWAY, will get through. Where the kernel does not
+            // tell just now, what it told last counts.
+            let owes = queued.map_or(self.uptake.owes(), |queued| queued > 0);
+            if owes && own == taken {
+                self.account.end_by_reset();
+            }
+            reason_of(slow)
+        })
     }
 }
 
