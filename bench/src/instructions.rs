@@ -20,6 +20,8 @@ use crate::tls::Identity;
 
 /// Callgrind makes everything some fifty times slower.
 const START: Duration = Duration::from_secs(180);
+/// How often a count is tried.
+const TRIES: usize = 3;
 /// Connections that the requests come over.
 const CONNECTIONS: usize = 8;
 
@@ -96,12 +98,27 @@ impl Counter<'_> {
     }
 
     fn by_difference(&self, contender: Contender, row: &Row, task: &Task<'_>) -> Result<u64> {
-        let once = self.count(contender, row, task, self.requests)?;
-        let twice = self.count(contender, row, task, 2 * self.requests)?;
+        let once = self.counted(contender, row, task, self.requests)?;
+        let twice = self.counted(contender, row, task, 2 * self.requests)?;
         let more = twice
             .checked_sub(once)
             .context("fewer instructions for more requests")?;
         Ok(more / u64::try_from(self.requests.max(1))?)
+    }
+
+    /// The same as [`Self::count`], tried again: now and then a program is gone before callgrind has written what it saw.
+    fn counted(
+        &self,
+        contender: Contender,
+        row: &Row,
+        task: &Task<'_>,
+        requests: usize,
+    ) -> Result<u64> {
+        let again = (1..TRIES).find_map(|_| self.count(contender, row, task, requests).ok());
+        match again {
+            Some(count) => Ok(count),
+            None => self.count(contender, row, task, requests),
+        }
     }
 
     /// Instructions of a server's whole life with this many requests.

@@ -1,7 +1,7 @@
 //! Instruction counts as the last landed change left them, and what a change does to them.
 //!
-//! Counts are the same on every run but for a few in ten thousand (hash seeds, the order in which connections wake). Another
-//! compiler or processor moves them by more: the file says what it was counted with.
+//! Counts differ a little from run to run (hash seeds, the order in which connections wake, how often a clock turns), and more
+//! with another compiler or processor: the file says what it was counted with.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
