@@ -110,7 +110,8 @@ impl Cache {
         round.next.is_some()
     }
 
-    /// Forgets the purges that are about nothing any more, in memory and on the disk.
+    /// Forgets the purges that are about nothing any more. The journal on the disk keeps its own: what has left the index of
+    /// the store may still lie in a slab.
     fn forget_purges(&self, mut oldest: Generation) {
         if let Some(disk) = &self.disk {
             match disk.oldest() {
