@@ -115,9 +115,10 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, _)) => {
                 let mut mood = mood.clone();
+                let told = mood.clone();
                 drop(tokio::task::spawn_local(async move {
                     tokio::select! {
-                        _ = converse(stream, now) => {}
+                        _ = converse(stream, now, &told) => {}
                         _ = mood.changed() => {}
                     }
                 }));
@@ -127,10 +128,15 @@ async fn accept(
     }
 }
 
-async fn converse(stream: TcpStream, mood: Mood) -> io::Result<()> {
+/// Answers as it was when the connection came. Whoever asks after [`Origin::be`] finds it changed, however late this thread
+/// hears of it: its mood is looked at once more when a request is here.
+async fn converse(stream: TcpStream, mood: Mood, told: &watch::Receiver<Mood>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_head(&mut stream).await? {
+        if *told.borrow() != mood {
+            return Ok(());
+        }
         let answer = match mood {
             Mood::Silent => std::future::pending().await,
             Mood::Failing => answer("500 Internal Server Error", "", FAILURE.as_bytes()),
