@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::kinds::{Doors, HOST, Kind};
-use self::taken::Taken;
+use self::taken::{Taken, Watch};
 use crate::cpu::{Usage, resident};
 use crate::origin::{self, Origin};
 use crate::process;
@@ -48,8 +48,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WARMING: Duration = Duration::from_millis(400);
 /// How often the edge is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// One look in so many is also at what the kernel holds for readers: it is a long table.
-const LOOKS_AT_READERS: u32 = 3;
 /// Descriptors in a process that are neither clients' nor the origin's.
 const SPARE: usize = 1000;
 /// Descriptors the edge may hold more than before: log, spare connections to the origin, an operator's question.
@@ -95,7 +93,9 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
         }
         // In this process an origin's end comes to each client's.
         let ends = if kind.reaches_origin() { 2 } else { 1 };
-        let count = wanted.min(descriptors.saturating_sub(SPARE) / ends);
+        let count = kind
+            .most(wanted)
+            .min(descriptors.saturating_sub(SPARE) / ends);
         let mut subject = Subject::prepare(program, "slow")?;
         let each = kind.limit(each);
         let sites = sites(origin.address, other_origin.address);
@@ -253,13 +253,9 @@ impl Trial<'_> {
             bystander: Bystander::default(),
         };
         let mut held = None;
-        let mut taken = self.kind.is_reader().then(|| Taken::at(self.doors()));
-        for look in 0_u32.. {
-            if let Some(taken) = &mut taken
-                && look.is_multiple_of(LOOKS_AT_READERS)
-            {
-                taken.look(Instant::now())?;
-            }
+        let taken = self.kind.is_reader();
+        let taken = taken.then(|| Watch::begin(Taken::at(self.doors())));
+        loop {
             let open = self.connections().await?.saturating_sub(BYSTANDERS);
             let now = all_open.elapsed();
             if open > row.peak || now < self.each / 2 {
@@ -282,9 +278,7 @@ impl Trial<'_> {
             }
             sleep(LOOK).await;
         }
-        row.outstayed = taken
-            .map(|mut taken| taken.look(Instant::now()).map(|()| taken.longest()))
-            .transpose()?;
+        row.outstayed = taken.map(Watch::end).transpose()?;
         row.cpu_hold = held.unwrap_or_default();
         row.cpu_all = usual.less(Usage::of(&[self.edge])?.since(&before)?, began.elapsed());
         // Connections to the origin are kept for a moment, and swept every second.

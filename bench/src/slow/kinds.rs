@@ -33,7 +33,11 @@ const DRIP: Duration = Duration::from_secs(1);
 /// room for, and takes them when they are sent again, seconds later: then that is the last byte that its side took.
 const RECEIVE: u32 = 16 * 1024;
 /// Bytes of the page that is not read: more than the buffers of all kernels on the way.
-const UNREAD: u64 = 16 * 1024 * 1024;
+const UNREAD: u64 = 8 * 1024 * 1024;
+/// The most of those whose page comes from the origin each time. The sockets of all four ends are in this one kernel; with
+/// more of them it is short of memory, and drops the origin's segments as well: then the edge waits for the origin, not for
+/// the client, for many seconds.
+const MOST_FROM_ORIGIN: usize = 2_000;
 
 /// The connection preface of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -58,6 +62,7 @@ pub(super) enum Kind {
     SlowHead,
     SlowBody,
     NeverReads,
+    NeverReadsOrigin,
     SlowReader,
     NeverReadsTls,
     NeverReadsH2,
@@ -76,10 +81,11 @@ impl Kind {
             Self::SilentTcp => "connects and says nothing",
             Self::SlowHead => "head, 1 byte/s",
             Self::SlowBody => "body, 1 byte/s",
-            Self::NeverReads => "reads nothing of 16 MiB",
-            Self::SlowReader => "reads 1 byte/s of 16 MiB",
-            Self::NeverReadsTls => "TLS: reads nothing of 16 MiB",
-            Self::NeverReadsH2 => "h2: reads nothing of 16 MiB",
+            Self::NeverReads => "reads nothing of 8 MiB",
+            Self::NeverReadsOrigin => "reads nothing, not kept",
+            Self::SlowReader => "reads 1 byte/s of 8 MiB",
+            Self::NeverReadsTls => "TLS: reads nothing of 8 MiB",
+            Self::NeverReadsH2 => "h2: reads nothing of 8 MiB",
             Self::KeepAlive => "idle after one request",
             Self::SilentTls => "TLS: says nothing",
             Self::SlowTls => "TLS: ClientHello, 1 byte/s",
@@ -95,9 +101,11 @@ impl Kind {
             Self::SilentTcp => "protocol_sniff",
             Self::SlowHead => "request_head + closing",
             Self::SlowBody => "min_rate_grace + closing",
-            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls | Self::NeverReadsH2 => {
-                "response_write_idle + a look"
-            }
+            Self::NeverReads
+            | Self::NeverReadsOrigin
+            | Self::SlowReader
+            | Self::NeverReadsTls
+            | Self::NeverReadsH2 => "response_write_idle + a look",
             Self::KeepAlive => "keep_alive_idle",
             Self::SilentTls | Self::SlowTls => "tls_handshake",
             Self::IdleH2 => "h2_idle + GOAWAY + closing",
@@ -119,9 +127,11 @@ impl Kind {
         match self {
             Self::SilentTcp | Self::KeepAlive | Self::SilentTls | Self::SlowTls => each,
             // What it acknowledged last is seen when it is looked at.
-            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls | Self::NeverReadsH2 => {
-                each + each / LOOKS
-            }
+            Self::NeverReads
+            | Self::NeverReadsOrigin
+            | Self::SlowReader
+            | Self::NeverReadsTls
+            | Self::NeverReadsH2 => each + each / LOOKS,
             Self::SlowHead | Self::SlowBody => each + LINGER,
             Self::IdleH2 => each + GOAWAY_HEARD + LINGER,
             Self::StalledH2 => 2 * each + GOAWAY_HEARD + LINGER,
@@ -133,21 +143,27 @@ impl Kind {
     pub(super) fn is_reader(self) -> bool {
         matches!(
             self,
-            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls | Self::NeverReadsH2
+            Self::NeverReads
+                | Self::NeverReadsOrigin
+                | Self::SlowReader
+                | Self::NeverReadsTls
+                | Self::NeverReadsH2
         )
+    }
+
+    /// How many there may be of `wanted`.
+    pub(super) fn most(self, wanted: usize) -> usize {
+        match self {
+            Self::NeverReadsOrigin => wanted.min(MOST_FROM_ORIGIN),
+            _ => wanted,
+        }
     }
 
     /// Whether each one occupies a connection to the origin, too.
     pub(super) fn reaches_origin(self) -> bool {
         matches!(
             self,
-            Self::SlowBody
-                | Self::NeverReads
-                | Self::SlowReader
-                | Self::NeverReadsTls
-                | Self::NeverReadsH2
-                | Self::StalledH2
-                | Self::SlowBodyH2
+            Self::SlowBody | Self::NeverReadsOrigin | Self::StalledH2 | Self::SlowBodyH2
         )
     }
 
@@ -155,10 +171,8 @@ impl Kind {
     pub(super) async fn open(self, doors: &Doors) -> io::Result<TcpStream> {
         let mut stream = match self {
             Self::SilentTls | Self::SlowTls => connect_from_one_of_many(doors.https).await?,
-            Self::NeverReads | Self::SlowReader | Self::NeverReadsH2 => {
-                connect_with(doors.http, Some(RECEIVE)).await?
-            }
-            Self::NeverReadsTls => return doors.ask_over_tls(&unread()).await,
+            Self::NeverReadsTls => return doors.ask_over_tls(&ask(&kept())).await,
+            _ if self.is_reader() => connect_with(doors.http, Some(RECEIVE)).await?,
             _ => connect_from_one_of_many(doors.http).await?,
         };
         let first = match self {
@@ -168,14 +182,18 @@ impl Kind {
                 format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000\r\n\r\n")
                     .into_bytes()
             }
-            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls => unread(),
-            Self::KeepAlive => {
-                format!("GET /bytes/100 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
-            }
+            Self::NeverReads | Self::SlowReader | Self::NeverReadsTls => ask(&kept()),
+            Self::NeverReadsOrigin => ask(&format!("/bytes/{UNREAD}")),
+            Self::KeepAlive => ask("/bytes/100"),
             Self::SlowTls => HELLO.to_vec(),
             Self::IdleH2 => [PREFACE, SETTINGS].concat(),
-            Self::StalledH2 => [PREFACE, NO_WINDOW, &unread_headers()].concat(),
-            Self::NeverReadsH2 => [PREFACE, WIDE_WINDOWS, &unread_headers()].concat(),
+            Self::StalledH2 => [
+                PREFACE,
+                NO_WINDOW,
+                &headers(true, &format!("/bytes/{UNREAD}")),
+            ]
+            .concat(),
+            Self::NeverReadsH2 => [PREFACE, WIDE_WINDOWS, &headers(true, &kept())].concat(),
             Self::SlowBodyH2 => [PREFACE, SETTINGS, &headers(false, "/upload")].concat(),
         };
         stream.write_all(&first).await?;
@@ -239,13 +257,13 @@ impl Doors {
     }
 }
 
-/// A request for what will not be read.
-fn unread() -> Vec<u8> {
-    format!("GET /bytes/{UNREAD} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
+fn ask(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes()
 }
 
-fn unread_headers() -> Vec<u8> {
-    headers(true, &format!("/bytes/{UNREAD}"))
+/// What will not be read, and is the same for everyone: the edge keeps it.
+fn kept() -> String {
+    format!("/kept/{UNREAD}/1")
 }
 
 /// A head and 100 bytes of content.

@@ -8,10 +8,16 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tokio::time::Instant;
+
+/// How often the table is looked at: it is a long one.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The sockets of clients at some doors.
 pub(super) struct Taken {
@@ -31,6 +37,40 @@ struct Socket {
     seen: Instant,
 }
 
+/// Looks again and again on a thread of its own: what keeps the clients' thread busy makes nobody's stay look longer.
+pub(super) struct Watch {
+    over: Arc<AtomicBool>,
+    looking: JoinHandle<Result<Taken>>,
+}
+
+impl Watch {
+    /// Looks from now on.
+    pub(super) fn begin(mut taken: Taken) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let looking = thread::spawn(move || {
+            loop {
+                // Known before the last look, so that this one sees who has gone.
+                let is_last = told.load(Relaxed);
+                taken.look(Instant::now())?;
+                if is_last {
+                    return Ok(taken);
+                }
+                thread::sleep(LOOK);
+            }
+        });
+        Self { over, looking }
+    }
+
+    /// Looks once more; the longest that a socket with unread bytes stayed after its last byte had come.
+    pub(super) fn end(self) -> Result<Duration> {
+        self.over.store(true, Relaxed);
+        let looking = self.looking.join();
+        let taken = looking.map_err(|_| anyhow!("the thread that looks at sockets has died"))??;
+        Ok(taken.longest)
+    }
+}
+
 impl Taken {
     /// Nothing seen yet. A door is the end of an address as the table has it, a colon and four hexadecimal digits.
     pub(super) fn at(doors: [String; 2]) -> Self {
@@ -42,14 +82,9 @@ impl Taken {
     }
 
     /// Looks what is there now.
-    pub(super) fn look(&mut self, now: Instant) -> Result<()> {
+    fn look(&mut self, now: Instant) -> Result<()> {
         self.see(&fs::read_to_string("/proc/self/net/tcp")?, now);
         Ok(())
-    }
-
-    /// The longest that a socket with unread bytes stayed after its last byte had come.
-    pub(super) fn longest(&self) -> Duration {
-        self.longest
     }
 
     fn see(&mut self, table: &str, now: Instant) {
@@ -141,9 +176,9 @@ mod tests {
             at(3),
         );
         taken.see(&[HEAD, &line(SLOW, DOOR, 0, 90)].concat(), at(5));
-        assert_eq!(taken.longest(), Duration::ZERO); // the bystander had read everything
+        assert_eq!(taken.longest, Duration::ZERO); // the bystander had read everything
         taken.see(HEAD, at(9));
-        assert_eq!(taken.longest(), Duration::from_secs(6));
+        assert_eq!(taken.longest, Duration::from_secs(6));
     }
 
     #[test]
@@ -160,6 +195,6 @@ mod tests {
             taken.see(&ends.concat(), at(second));
         }
         taken.see(HEAD, at(9));
-        assert_eq!(taken.longest(), Duration::from_secs(5));
+        assert_eq!(taken.longest, Duration::from_secs(5));
     }
 }

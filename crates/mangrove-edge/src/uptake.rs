@@ -37,9 +37,10 @@ pub struct Uptake {
     known: Option<u64>,
     /// Whether the client owed an acknowledgement at the last look.
     owes: bool,
-    /// When the transfer last waited for the client, and whether the kernel has taken something since.
-    waited_at: Moment,
-    wrote: bool,
+    /// When the kernel took something after the last wait for the client.
+    gave_at: Option<Moment>,
+    /// From when on the client, which owed something, was not waited for; until the next look tells what it took.
+    paused_at: Option<Moment>,
     next_look: Option<Moment>,
 }
 
@@ -56,8 +57,8 @@ impl Uptake {
             before,
             known: None,
             owes: false,
-            waited_at: Moment(0),
-            wrote: false,
+            gave_at: None,
+            paused_at: None,
             next_look: None,
         }
     }
@@ -66,8 +67,8 @@ impl Uptake {
     /// the kernel finds room for a little more here and there for half a minute. Nor does it put off the next look.
     pub fn moved(&mut self, bytes: usize, now: Moment) {
         self.note_pause(now);
-        self.wrote = true;
-        if self.owes && self.next_look.is_some() {
+        self.gave_at.get_or_insert(now);
+        if self.owes && (self.next_look.is_some() || self.paused_at.is_some()) {
             return;
         }
         let counted = if self.known.is_some() {
@@ -81,20 +82,29 @@ impl Uptake {
     /// The transfer waits for the client; returns when to [`look`](Self::look).
     pub fn waiting(&mut self, now: Moment) -> Moment {
         self.note_pause(now);
-        (self.waited_at, self.wrote) = (now, false);
+        self.gave_at = None;
         let look = *self.next_look.get_or_insert(now + self.between_looks);
-        self.pace.waiting(now).min(look)
+        let patience = self.pace.waiting(now);
+        if self.paused_at.is_some() {
+            look
+        } else {
+            patience.min(look)
+        }
     }
 
-    /// Where the kernel took something, and then the client was not waited for during longer than a wait goes without a look,
-    /// it took what there was. What comes late on a machine that is busy, and nothing was taken before, is no such pause.
+    /// Where the kernel took something, and the client was not waited for during longer than a wait goes without a look, it
+    /// may have taken what there was. A wait that ends late, on a machine that is busy, is no such pause.
     fn note_pause(&mut self, now: Moment) {
-        if self.wrote
+        if let Some(gave_at) = self.gave_at
             && self.next_look.is_some()
-            && now.saturating_since(self.waited_at) > 2 * self.between_looks
+            && now.saturating_since(gave_at) > 2 * self.between_looks
         {
-            self.pace.moved(0, self.waited_at);
             self.next_look = None;
+            if self.owes {
+                self.paused_at.get_or_insert(gave_at);
+            } else {
+                self.pace.moved(0, gave_at);
+            }
         }
     }
 
@@ -106,15 +116,24 @@ impl Uptake {
     /// Of what was `given`, `taken` was acknowledged so far, if the kernel tells: what is wrong with that, or when to look
     /// again.
     pub fn look(&mut self, taken: Option<u64>, given: u64, now: Moment) -> Result<Moment, TooSlow> {
+        let paused_at = self.paused_at.take();
         match (self.known, taken) {
-            (Some(known), Some(taken)) if taken > known => self.pace.moved(taken - known, now),
+            (Some(known), Some(taken)) if taken > known => {
+                // Since then nobody waited for it.
+                self.pace.moved(taken - known, paused_at.unwrap_or(now));
+            }
             (None, Some(taken)) => self.pace.correct(taken.saturating_sub(self.before)),
+            (_, None) => {
+                if let Some(paused_at) = paused_at {
+                    self.pace.moved(0, paused_at);
+                }
+            }
             _ => {}
         }
         self.known = taken.or(self.known);
         // Where the kernel does not tell this time, nothing is known to have changed.
         self.owes = taken.map_or(self.owes, |taken| taken < given);
-        (self.waited_at, self.wrote) = (now, false);
+        self.gave_at = None;
         self.next_look = None;
         let next = self.waiting(now);
         if next > now {
@@ -328,6 +347,43 @@ mod tests {
         }
         let end = uptake.look(Some(100_000), 300_000, Moment(30_000));
         assert_eq!(end, Err(TooSlow::Silent));
+    }
+
+    /// A core with ten thousand of them came to each late, found room for a little more, and took the time in which it had
+    /// waited for a time in which it had not.
+    #[test]
+    fn a_wait_that_ends_late_is_no_pause() {
+        let mut uptake = uptake();
+        uptake.moved(300_000, Moment(0));
+        let mut at = uptake.waiting(Moment(0));
+        let ended = loop {
+            match uptake.look(Some(100_000), 300_000, at) {
+                Ok(_) => at = at + Duration::from_secs(3),
+                Err(slow) => break (at, slow),
+            }
+            uptake.moved(100, at);
+            uptake.waiting(at);
+        };
+        assert_eq!(ended, (Moment(31_000), TooSlow::Silent));
+    }
+
+    /// It took nothing of what it owed, for as long as it was waited for and for as long as there was nothing to give.
+    #[test]
+    fn a_pause_in_which_nothing_was_taken_buys_no_time() {
+        let mut uptake = uptake();
+        uptake.moved(300_000, Moment(0));
+        let mut at = uptake.waiting(Moment(0));
+        let ended = loop {
+            match uptake.look(Some(100_000), 300_000, at) {
+                Ok(_) => {}
+                Err(slow) => break (at, slow),
+            }
+            uptake.moved(100, at);
+            at = at + Duration::from_secs(5);
+            at = uptake.waiting(at);
+        };
+        assert_eq!(ended.1, TooSlow::Silent);
+        assert!(ended.0 < Moment(38_000), "{ended:?}");
     }
 
     /// Events, say, that come once an hour: they are not the reader's silence.
