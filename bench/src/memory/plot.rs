@@ -33,7 +33,7 @@ pub(super) fn svg(course: &Course) -> String {
     );
     for (bytes, words) in [
         (course.allowed(), "allowed"),
-        (course.due(), "ceiling + empty"),
+        (course.due(course.index()), "ceiling + empty + index"),
         (course.empty, "empty"),
     ] {
         let y = field.y(bytes);

@@ -30,6 +30,7 @@ use crate::admin::Reply;
 use core_thread::{CoreOrder, CoreSeed, run_core};
 use sockets::Sockets;
 
+use crate::allocator::{self, Waste};
 use crate::cache::sweep::{ROUND_REST, STEP_REST};
 use crate::cache::{Cache, DiskTier};
 use crate::clock::Clock;
@@ -37,7 +38,7 @@ use crate::compress::{Compressor, threads_for};
 use crate::core::Ceiling;
 use crate::handover::{ListenerKind, PassedListener};
 use crate::log::{LogQueue, Target};
-use crate::metrics::{CoreMetrics, EdgeFacts, render};
+use crate::metrics::{CoreMetrics, EdgeFacts, StoreFacts, render};
 use crate::module::Module;
 use crate::origin::pool;
 use crate::origin::resolve::{Learned, Names, Resolver};
@@ -315,6 +316,7 @@ impl Edge {
             fill_bytes: self.cache.fills().held(),
             followers: self.cache.fills().followers() as u64,
             purges: self.cache.purge_counts(),
+            store: StoreFacts::of(self.cache.disk()),
         };
         let cores: Vec<_> = self
             .cores
@@ -579,6 +581,15 @@ impl Edge {
                 }
             }
         });
+        if let Some(waste) = Waste::at_start() {
+            let cache = Arc::clone(&self.cache);
+            tokio::task::spawn_local(async move {
+                loop {
+                    let _ = tokio::time::timeout(allocator::LOOK, cache.enough_brought()).await;
+                    cache.count_waste(waste.left(cache.spared_waste()));
+                }
+            });
+        }
         self.watch_names();
         let edge = Rc::clone(self);
         tokio::task::spawn_local(async move {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mangrove_shield::protocol::Kind;
 
 use crate::{
-    accept, admin, body, cache, ceiling, closing, compress, core, edge, handover, http1, http2,
-    log, origin, outgoing, pages, pipeline, tcp, tls, uptake, wheel,
+    accept, admin, allocator, body, cache, ceiling, closing, compress, core, edge, handover, http1,
+    http2, log, origin, outgoing, pages, pipeline, tcp, tls, uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -88,6 +88,7 @@ fixed! {
     bytes uptake::WORTH_A_LOOK: "A connection that was given less in all has left nothing behind that matters.";
     // The cache.
     count cache::FILLS_SHARE: "Of that, what answers on their way may take before they are kept: one part in so many.";
+    count cache::WASTE_SHARE: "Of that, what the allocator may hold beyond what it was asked for before it costs content: one part in so many.";
     count cache::FRONT_SLOTS: "Objects that a core finds without asking what all cores share.";
     bytes cache::disk::WHOLE_BYTES: "Content on the disk comes into memory whole up to this; what is larger is read from there by each answer.";
     bytes pipeline::cached::SPOOLED_BYTES: "Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.";
@@ -105,6 +106,8 @@ fixed! {
     count cache::sweep::STEP_PLACES: "Places of the memory that are looked through at once for what was purged.";
     time cache::sweep::STEP_REST: "The rest between two such looks: a million URLs take some ten seconds, and a tenth of the keeper's time.";
     time cache::sweep::ROUND_REST: "The rest between two rounds, so that many purges are one round.";
+    count cache::LOOK_SHARE: "Of that, how much content comes until is looked again what the allocator holds beyond what it was asked for: one part in so many.";
+    time allocator::LOOK: "The longest until that is looked at again.";
     count cache::fill::SHARDS: "Tables of answers on their way, each with its own lock.";
     bytes cache::fill::PIECE_BYTES: "What of an origin's answer is taken at once.";
     bytes cache::fill::WINDOW_BYTES: "Of an answer that will not be kept, how far its fastest reader may be ahead of the slowest.";
@@ -162,6 +165,7 @@ fixed! {
     bytes log::LINE_BYTES: "A line of the access log.";
     bytes log::FIELD_BYTES: "Of one text field (path, query, user agent, referer), what is written; longer ones are cut.";
     bytes log::BATCH_BYTES: "A core's batch of lines, handed to the writer when it is full or its clock turns.";
+    count log::SPARE_BATCHES: "Empty batches that are kept to be filled again.";
     count log::QUEUE_MESSAGES: "Batches waiting for the writer, beside the ceiling in bytes.";
     bytes pages::error::HOST_SHOWN: "Of a host, what a page shows (RFC 1035 section 2.3.4).";
     bytes pages::error::NAME_SHOWN: "Of a reason or request id, what a page shows.";

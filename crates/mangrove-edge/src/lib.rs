@@ -29,6 +29,7 @@
 
 pub mod accept;
 pub mod admin;
+mod allocator;
 pub mod answer_head;
 pub mod body;
 pub mod cache;

@@ -9,9 +9,9 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mangrove_http::contains;
@@ -24,6 +24,9 @@ pub const BATCH_BYTES: usize = 32 * 1024;
 pub const LINE_BYTES: usize = 16 * 1024;
 /// How much of one text field (path, query, user agent, referer) is written.
 pub const FIELD_BYTES: usize = 2 * 1024;
+
+/// Empty batches that are kept to be filled again: pages that come and go with each batch cost a core more than its lines.
+pub(crate) const SPARE_BATCHES: usize = 8;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +43,32 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct LogQueue {
     sender: Option<SyncSender<Message>>,
+    spares: Arc<Spares>,
     waiting: Arc<AtomicU64>,
     ceiling: Arc<AtomicU64>,
     written: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
+}
+
+/// Empty batches on their way back from the writer.
+#[derive(Debug, Default)]
+struct Spares(Mutex<Vec<Vec<u8>>>);
+
+impl Spares {
+    /// One of them, or a new one.
+    fn take(&self) -> Vec<u8> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + LINE_BYTES))
+    }
+
+    /// Keeps it, if there is room.
+    fn put(&self, mut batch: Vec<u8>) {
+        batch.clear();
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARE_BATCHES {
+            spares.push(batch);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +88,7 @@ impl LogQueue {
         let (sender, receiver) = sync_channel(QUEUE_MESSAGES);
         let queue = Self {
             sender: Some(sender),
+            spares: Arc::default(),
             waiting: Arc::default(),
             ceiling: Arc::new(AtomicU64::new(ceiling)),
             written: Arc::default(),
@@ -71,6 +97,7 @@ impl LogQueue {
         let mut writer = Writer {
             target,
             out: None,
+            spares: Arc::clone(&queue.spares),
             waiting: Arc::clone(&queue.waiting),
             written: Arc::clone(&queue.written),
             failed: Arc::clone(&queue.failed),
@@ -85,6 +112,7 @@ impl LogQueue {
     pub fn nowhere() -> Self {
         Self {
             sender: None,
+            spares: Arc::default(),
             waiting: Arc::default(),
             ceiling: Arc::default(),
             written: Arc::default(),
@@ -171,7 +199,7 @@ impl CoreLog {
         let full = {
             let mut batch = self.batch.borrow_mut();
             if batch.0.capacity() == 0 {
-                batch.0.reserve(BATCH_BYTES + LINE_BYTES);
+                batch.0 = self.queue.spares.take();
             }
             let start = batch.0.len();
             write(&mut batch.0);
@@ -201,6 +229,7 @@ impl CoreLog {
 struct Writer {
     target: Target,
     out: Option<File>,
+    spares: Arc<Spares>,
     waiting: Arc<AtomicU64>,
     written: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
@@ -219,6 +248,7 @@ impl Writer {
                     counter.fetch_add(lines, Ordering::Relaxed);
                     self.waiting
                         .fetch_sub(batch.len() as u64, Ordering::Relaxed);
+                    self.spares.put(batch);
                 }
                 Message::Reopen => self.out = None,
                 Message::Target(target) => {
@@ -429,6 +459,17 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().next_back(), Some("{\"n\":9999}"));
         assert_eq!(text.lines().count(), 10_000);
+    }
+
+    #[test]
+    fn no_more_batches_are_spared_than_the_limit_and_they_are_empty() {
+        let spares = Spares::default();
+        for _ in 0..=SPARE_BATCHES {
+            spares.put(b"line".to_vec());
+        }
+        assert_eq!(spares.0.lock().unwrap().len(), SPARE_BATCHES);
+        assert!(spares.take().is_empty());
+        assert_eq!(spares.0.lock().unwrap().len(), SPARE_BATCHES - 1);
     }
 
     #[test]

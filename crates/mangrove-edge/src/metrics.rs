@@ -12,13 +12,14 @@ use mangrove_cache::memory::Statistics as CacheStatistics;
 use mangrove_cache::purge::Kind;
 use mangrove_cache::{NotStored, Reason as CacheReason};
 use mangrove_http::{Method, Version};
+use mangrove_store::Health;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::cache::sweep::PurgeCounts;
-use crate::cache::{CacheResult, CacheTale};
+use crate::cache::{CacheResult, CacheTale, DiskTier};
 use crate::module::Module;
 use crate::reason::Reason;
 
@@ -299,6 +300,26 @@ pub struct EdgeFacts {
     pub followers: u64,
     /// What was purged.
     pub purges: PurgeCounts,
+    /// What is on disk.
+    pub store: StoreFacts,
+}
+
+/// Of the disk tier; all zero where there is none, or while another edge still has it.
+#[derive(Debug, Default)]
+pub struct StoreFacts {
+    in_use: bool,
+    held: mangrove_store::Statistics,
+}
+
+impl StoreFacts {
+    /// As it is now. Looks at every object.
+    pub fn of(disk: Option<&DiskTier>) -> Self {
+        let report = disk.and_then(DiskTier::report);
+        report.map_or_else(Self::default, |(health, held, _)| Self {
+            in_use: health == Health::Well,
+            held,
+        })
+    }
 }
 
 /// Renders everything in Prometheus text format.
@@ -525,9 +546,10 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 32] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 38] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
+        let store = &self.facts.store;
         [
             (
                 "mangrove_cache_held_bytes",
@@ -588,6 +610,42 @@ impl Page {
                 "Bytes of them that have arrived",
                 Gauge,
                 self.facts.fill_bytes,
+            ),
+            (
+                "mangrove_store_in_use",
+                "Whether the cache's disk is in use: 1, or 0 where there is none or it has failed",
+                Gauge,
+                u64::from(store.in_use),
+            ),
+            (
+                "mangrove_store_objects",
+                "Objects on the cache's disk",
+                Gauge,
+                store.held.objects as u64,
+            ),
+            (
+                "mangrove_store_held_bytes",
+                "Bytes that they take there",
+                Gauge,
+                store.held.bytes_held,
+            ),
+            (
+                "mangrove_store_index_bytes",
+                "Bytes of memory that finding them takes, beside the cache's memory",
+                Gauge,
+                store.held.index_bytes as u64,
+            ),
+            (
+                "mangrove_store_evictions",
+                "Objects that left the disk because others needed their room",
+                Counter,
+                store.held.evicted,
+            ),
+            (
+                "mangrove_store_damaged",
+                "Records on disk that were not what was written, and were thrown away",
+                Counter,
+                store.held.damaged,
             ),
             (
                 "mangrove_cache_purge_entries",

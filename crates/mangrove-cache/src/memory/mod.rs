@@ -21,6 +21,9 @@
 //! that nobody holds leave, a few pinned ones are passed over, and if that is not enough the newcomer is refused.
 //! Nothing grows past the ceiling but what is being handed in.
 //!
+//! What counts *beside* the slots ([`Memory::count_beside`]) is memory that is gone without being anyone's, such as the gaps
+//! that an allocator is left with. It drives out slots like a newcomer would, but never from the half that pins leave alone.
+//!
 //! ```
 //! use mangrove_cache::memory::{Front, Memory};
 //!
@@ -38,6 +41,7 @@
 //! ```
 
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
@@ -47,7 +51,7 @@ pub use self::front::{Front, FrontStatistics, Held};
 pub use self::slot::Slot;
 
 use self::policy::Policy;
-use self::room::Room;
+use self::room::{FLOOR_PART, Room};
 use self::slot::Ledger;
 
 mod front;
@@ -77,6 +81,8 @@ pub struct Memory<V> {
     policy: Mutex<Policy<V>>,
     ledger: Arc<Ledger>,
     ceiling: u64,
+    /// What counts in the ledger without being a slot's or a table's.
+    beside: AtomicU64,
     /// Has read the seed, and nothing else yet.
     hasher: DefaultHasher,
 }
@@ -130,8 +136,10 @@ pub struct Statistics {
     pub slots: u64,
     /// Bytes of the slots kept.
     pub kept: u64,
-    /// Bytes held in all: slots kept, slots pinned, tables.
+    /// Bytes held in all: slots kept, slots pinned, tables, and what counts beside them.
     pub held: u64,
+    /// Of these, what counts beside slots and tables.
+    pub beside: u64,
     /// The most bytes there may be.
     pub ceiling: u64,
 }
@@ -172,6 +180,7 @@ impl<V> Memory<V> {
             policy: Mutex::new(policy),
             ledger,
             ceiling,
+            beside: AtomicU64::new(0),
             hasher,
         }
     }
@@ -254,6 +263,22 @@ impl<V> Memory<V> {
         }
     }
 
+    /// From now on counts so many bytes beside the slots, in the stead of those before; what is too much by that leaves. No
+    /// more than half of the ceiling counts so, whatever is asked for. Called by one thread.
+    pub fn count_beside(&self, bytes: u64) {
+        let bytes = bytes.min(self.ceiling / FLOOR_PART);
+        let before = self.beside.swap(bytes, Ordering::Relaxed);
+        self.ledger.charge(bytes);
+        self.ledger.discharge(before);
+        // Where pins leave no room for now, the next newcomer makes it or is refused.
+        let _ = self.evict(&mut Room::for_nobody(self.ceiling));
+    }
+
+    /// The most bytes there may be.
+    pub fn ceiling(&self) -> u64 {
+        self.ceiling
+    }
+
     /// How many slots are kept.
     pub fn len(&self) -> usize {
         self.policy().len()
@@ -296,6 +321,7 @@ impl<V> Memory<V> {
             }
         };
         statistics.held = self.ledger.held();
+        statistics.beside = self.beside.load(Ordering::Relaxed);
         statistics.ceiling = self.ceiling;
         for shard in &self.shards {
             let table = shard.lock();

@@ -56,12 +56,20 @@ impl Room {
     /// For tables that have grown to take in this newcomer.
     pub(super) fn for_tables(ceiling: u64, newcomer: KeyHash) -> Self {
         Self {
+            spared: Some(newcomer),
+            ..Self::for_nobody(ceiling)
+        }
+    }
+
+    /// For what counts beside the slots.
+    pub(super) fn for_nobody(ceiling: u64) -> Self {
+        Self {
             ceiling,
             leaving_anyway: 0,
             contender: None,
             stake: None,
             too_large: false,
-            spared: Some(newcomer),
+            spared: None,
             effort: Effort::default(),
             passed_over: 0,
         }

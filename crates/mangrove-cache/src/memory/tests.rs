@@ -365,3 +365,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_counts_beside_drives_slots_out_and_gives_the_room_back() {
+    let memory: Memory<()> = Memory::new(1 << 20, [7, 7]);
+    let fill = || {
+        for name in 0..2_000_u32 {
+            let key = name.to_be_bytes();
+            memory.update(memory.hash(&key), &key, |_| Some(((), 1_000)));
+        }
+    };
+    fill();
+    let before = memory.statistics().kept;
+    memory.count_beside(1 << 18);
+    assert!(memory.weight() <= 1 << 20);
+    assert!(memory.statistics().kept + (1 << 18) <= 1 << 20);
+    memory.count_beside(u64::MAX);
+    assert_eq!(memory.statistics().beside, 1 << 19, "half stays for slots");
+    assert!(!memory.is_empty());
+    memory.count_beside(0);
+    fill();
+    assert!(memory.statistics().kept + 4_096 > before);
+}

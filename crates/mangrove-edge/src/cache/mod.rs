@@ -20,6 +20,9 @@ mod tale;
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
 
 use mangrove_cache::memory::{Front, Held, KeyHash, Memory, Slot, Updated};
 use mangrove_cache::purge::{
@@ -44,13 +47,17 @@ pub use tale::{CacheResult, CacheTale};
 /// Places of a core's own front: so many objects are found without asking what all cores share.
 pub(crate) const FRONT_SLOTS: usize = 16 * 1024;
 /// Places of the front that are looked through for what is gone, each turn of the clock.
-pub(crate) const SWEPT_PLACES: usize = 64;
+pub(crate) const SWEPT_PLACES: usize = 256;
 /// Of the memory's ceiling, what answers on their way may take before they are kept: one in so many.
 pub(crate) const FILLS_SHARE: u64 = 4;
 /// Filters of purges that are remembered, of all sites together: some 4 MiB. With one more, the older half of those of the
 /// site that has most become one about all of that site.
 pub(crate) const LEDGER_ENTRIES: usize = 64 * 1024;
 
+/// Of the whole ceiling, what the allocator may waste before it costs content: one part in so many.
+pub(crate) const WASTE_SHARE: u64 = 32;
+/// Of the whole ceiling, how much content comes until is looked again what the allocator wastes: one part in so many.
+pub(crate) const LOOK_SHARE: u64 = 64;
 /// What all cores share.
 #[derive(Debug)]
 pub struct Cache {
@@ -58,6 +65,9 @@ pub struct Cache {
     fills: Fills,
     ledger: Ledger,
     sweeps: sweep::Sweeps,
+    /// Bytes of all that was ever kept, and the call to look what the allocator wastes.
+    brought: AtomicU64,
+    enough_brought: Notify,
     /// Codes what is kept; without it everything stays as it is.
     compressor: Option<Compressor>,
     /// What outlives the process; without it nothing does.
@@ -79,6 +89,8 @@ impl Cache {
             fills: Fills::new(for_fills),
             ledger: Ledger::new(seed, LEDGER_ENTRIES),
             sweeps: sweep::Sweeps::default(),
+            brought: AtomicU64::new(0),
+            enough_brought: Notify::new(),
             compressor,
             disk,
         })
@@ -102,6 +114,37 @@ impl Cache {
     /// What was purged.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Counts what the allocator holds beyond what it was asked for, so that it is within the ceiling like everything else. A
+    /// small part costs nothing.
+    pub fn count_waste(&self, bytes: u64) {
+        self.memory
+            .count_beside(bytes.saturating_sub(self.spared_waste()));
+    }
+
+    /// What the allocator may waste before it costs content.
+    pub(crate) fn spared_waste(&self) -> u64 {
+        self.ceiling() / WASTE_SHARE
+    }
+
+    /// Ready when so much has come that the allocator's waste is to be looked at again.
+    pub(crate) async fn enough_brought(&self) {
+        self.enough_brought.notified().await;
+    }
+
+    /// So many bytes are kept now that were not.
+    fn note_brought(&self, bytes: u64) {
+        let step = (self.ceiling() / LOOK_SHARE).max(1);
+        let before = self.brought.fetch_add(bytes, Ordering::Relaxed);
+        if before / step != before.wrapping_add(bytes) / step {
+            self.enough_brought.notify_one();
+        }
+    }
+
+    /// What memory and fills may have together.
+    fn ceiling(&self) -> u64 {
+        self.memory.ceiling() + self.fills.ceiling()
     }
 
     /// What gives memory back after purges.
@@ -179,6 +222,7 @@ impl Cache {
         });
         match updated {
             Updated::Kept => {
+                self.note_brought(object.weight());
                 let slot = self.memory.peek(hash, key)?;
                 let at = slot.value().place_of(&kept)?;
                 Some(Hold::Shared(slot, at).into())
@@ -214,6 +258,9 @@ impl Cache {
             let weight = resource.weight();
             Some((resource, weight))
         });
+        if matches!(updated, Updated::Kept) {
+            self.note_brought(object.weight());
+        }
         !matches!(updated, Updated::Refused(_))
     }
 
