@@ -114,7 +114,8 @@ enum Phase {
     Changed,
     Freed(Option<NotStored>),
     Failed(Reason, Option<u16>),
-    Cut(Reason),
+    /// With the head, where it had come: whoever has begun with it says how long it would have been.
+    Cut(Reason, Option<Arc<KeptHead>>),
 }
 
 /// As [`Kept`], but nothing of it belongs to one core.
@@ -591,7 +592,11 @@ impl Leader {
 
     /// The content broke off.
     pub fn cut(self, reason: Reason) {
-        self.settle(Phase::Cut(reason));
+        let head = match &self.fill.lock().phase {
+            Phase::Content(head) => Some(Arc::clone(head)),
+            _ => None,
+        };
+        self.settle(Phase::Cut(reason, head));
     }
 
     fn settle(mut self, phase: Phase) {
@@ -607,9 +612,12 @@ impl Drop for Leader {
     fn drop(&mut self) {
         if !self.settled {
             let mut state = self.fill.lock();
-            state.phase = match state.phase {
+            state.phase = match &state.phase {
                 Phase::Asked => Phase::Changed,
-                _ => Phase::Cut(EdgeReason::InternalError.into()),
+                Phase::Content(head) => {
+                    Phase::Cut(EdgeReason::InternalError.into(), Some(Arc::clone(head)))
+                }
+                _ => Phase::Cut(EdgeReason::InternalError.into(), None),
             };
             state.wake_all();
         }
@@ -636,7 +644,7 @@ impl Follower {
     /// Status and fields, once they are there.
     pub fn head(&self) -> Option<Arc<KeptHead>> {
         match &self.fill.lock().phase {
-            Phase::Content(head) => Some(Arc::clone(head)),
+            Phase::Content(head) | Phase::Cut(_, Some(head)) => Some(Arc::clone(head)),
             Phase::Whole(whole) => Some(Arc::clone(&whole.head)),
             _ => None,
         }
@@ -652,7 +660,7 @@ impl Follower {
             Phase::Changed => Some(News::Changed),
             Phase::Freed(why) => Some(News::Freed(*why)),
             Phase::Failed(reason, status) => Some(News::Failed(*reason, *status)),
-            Phase::Cut(reason) => Some(News::Failed(*reason, None)),
+            Phase::Cut(reason, _) => Some(News::Failed(*reason, None)),
         };
         match news {
             Some(news) => Poll::Ready(news),
@@ -689,7 +697,7 @@ impl Follower {
         }
         match state.phase {
             Phase::Whole(_) => Poll::Ready(Ok(Filled::End)),
-            Phase::Cut(reason) => Poll::Ready(Err(reason)),
+            Phase::Cut(reason, _) => Poll::Ready(Err(reason)),
             Phase::Asked | Phase::Content(_) => {
                 wait(&mut state, self.seat, cx);
                 Poll::Pending
@@ -727,7 +735,7 @@ impl Follower {
     pub fn length(&self) -> Option<u64> {
         let state = self.fill.lock();
         let head = match &state.phase {
-            Phase::Content(head) => head,
+            Phase::Content(head) | Phase::Cut(_, Some(head)) => head,
             Phase::Whole(whole) if whole.object.content.length() > 0 => {
                 return Some(whole.object.content.length().saturating_sub(self.at));
             }
@@ -770,6 +778,10 @@ impl Drop for Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mangrove_cache::{
+        Expiry, Fields, Lifetime, LifetimeSource, PolicyField, Reuse, Stored, Vary,
+    };
+    use mangrove_http::UnixMillis;
 
     /// Pieces of an answer that will not be kept, taken ahead of a reader who reads nothing.
     fn taken_ahead(fills: &Fills, key: u8) -> (usize, Leader, Follower) {
@@ -789,6 +801,58 @@ mod tests {
             pieces += 1;
         }
         (pieces, leader, follower)
+    }
+
+    fn head_of(length: u64) -> Arc<KeptHead> {
+        KeptHead::new(Stored {
+            status: 200,
+            fields: Fields::default(),
+            content: mangrove_cache::Content::Whole {
+                length: Some(length),
+            },
+            requested_at: UnixMillis(0),
+            received_at: UnixMillis(0),
+            initial_age: 0,
+            lifetime: Lifetime {
+                seconds: 60,
+                source: LifetimeSource::MaxAge,
+            },
+            reuse: Reuse {
+                policy: PolicyField::CacheControl,
+                no_cache: false,
+                must_revalidate: false,
+                only_s_maxage: false,
+                immutable: false,
+                no_transform: false,
+                stale_while_revalidate: None,
+                stale_if_error: None,
+            },
+            last_modified: None,
+            date: 0,
+            vary: Vary::default(),
+            variant: Box::default(),
+            invalidated: false,
+            expiry: Expiry::default(),
+        })
+    }
+
+    /// The origin died between the head and the answer's first byte: one visitor in ten thousand was told no length.
+    #[test]
+    fn what_broke_off_is_still_as_long_as_its_head_has_said() {
+        let fills = Fills::new(2 * WINDOW_BYTES);
+        let cut = |leader: Leader| leader.cut(EdgeReason::ClientClosed.into());
+        for end in [cut, drop] {
+            let born = Generation::default();
+            let entered = fills.enter(KeyHash(7), &[7], b"", true, born, |_, _| true);
+            let Entered::Leader(leader) = entered else {
+                panic!("nobody else leads");
+            };
+            let mut follower = leader.open(head_of(10));
+            end(leader);
+            assert_eq!(follower.length(), Some(10));
+            let cx = &mut Context::from_waker(Waker::noop());
+            assert!(matches!(follower.poll_fill(cx), Poll::Ready(Err(_))));
+        }
     }
 
     #[test]
