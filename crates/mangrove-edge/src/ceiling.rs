@@ -1,13 +1,14 @@
 //! The ceiling on a process's connections, and where room is made when it is reached.
 //!
-//! Connections belong to cores, and no core can touch another's. So each core tells from time to time how long its idlest
-//! connection has waited; whoever needs room picks the longest of these, and if that is another core's, asks that core to
-//! send one away at its clock's next turn. What was asked and not yet done is counted, and has a ceiling of its own.
+//! Connections belong to cores, and no core can touch another's. So each core tells from time to time the [`Rank`] of the connection
+//! that it would send away first: of the kind there are most of, or else the idlest. Whoever needs room picks the first of these, and
+//! if that is another core's, asks that core to send one away at its clock's next turn. What was asked and not yet done is counted,
+//! and has a ceiling of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use mangrove_http::Moment;
+use mangrove_shield::connections::{Crowd, Rank};
 
 use crate::http2::HeldByAll;
 
@@ -15,7 +16,7 @@ use crate::http2::HeldByAll;
 /// ceiling, each for a turn of the clock.
 pub const OWED_BY_A_CORE: usize = 64;
 
-/// Nobody is idle.
+/// Nobody may go.
 const NOBODY: u64 = u64::MAX;
 
 /// Connections of the whole process.
@@ -23,6 +24,8 @@ const NOBODY: u64 = u64::MAX;
 pub struct Ceiling {
     open: AtomicUsize,
     rooms: Box<[Room]>,
+    /// Whose they are.
+    pub crowd: Arc<Crowd>,
     /// What answers hold for their HTTP/2 clients.
     pub held_by_all: HeldByAll,
 }
@@ -30,8 +33,8 @@ pub struct Ceiling {
 /// What one core tells the others, and what they ask of it.
 #[derive(Debug)]
 struct Room {
-    /// Since when its idlest connection waits, in milliseconds.
-    idle_since: AtomicU64,
+    /// The rank of the one that it would send away first.
+    first: AtomicU64,
     owed: AtomicUsize,
 }
 
@@ -41,32 +44,33 @@ pub struct Place(Arc<Ceiling>);
 
 /// What is known of a core when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Idlest {
-    /// Since when its idlest connection waits; none when none is idle.
-    pub since: Option<Moment>,
+pub struct CanSpare {
+    /// The rank of the one that it would send away first; none when it has nobody to send away.
+    pub first: Option<Rank>,
     /// Evictions that it owes already.
     pub owed: usize,
 }
 
-/// The core that makes room: the one whose idlest connection has waited longest, the asker itself if none has waited
-/// longer. One that owes too much already is not asked. None when nobody is idle.
-pub fn who_makes_room(asker: usize, cores: &[Idlest]) -> Option<usize> {
-    let may = |&(id, core): &(usize, &Idlest)| id == asker || core.owed < OWED_BY_A_CORE;
-    let waits = |(id, core): (usize, &Idlest)| Some((core.since?, id != asker, id));
-    let longest = cores.iter().enumerate().filter(may).filter_map(waits).min();
-    longest.map(|(_, _, id)| id)
+/// The core that makes room: the one that has whoever goes first of all, the asker itself if its own may go as soon. One that
+/// owes too much already is not asked. None when nobody may go.
+pub fn who_makes_room(asker: usize, cores: &[CanSpare]) -> Option<usize> {
+    let may = |&(id, core): &(usize, &CanSpare)| id == asker || core.owed < OWED_BY_A_CORE;
+    let spares = |(id, core): (usize, &CanSpare)| Some((core.first?, id != asker, id));
+    let first = cores.iter().enumerate().filter(may).filter_map(spares);
+    first.min().map(|(_, _, id)| id)
 }
 
 impl Ceiling {
-    /// For so many cores, with nobody there yet.
-    pub fn new(cores: usize) -> Self {
+    /// For so many cores, with nobody there yet. Nobody outside may know `seed`.
+    pub fn new(cores: usize, seed: [u64; 2]) -> Self {
         let room = |_| Room {
-            idle_since: AtomicU64::new(NOBODY),
+            first: AtomicU64::new(NOBODY),
             owed: AtomicUsize::new(0),
         };
         Self {
             open: AtomicUsize::new(0),
             rooms: (0..cores).map(room).collect(),
+            crowd: Arc::new(Crowd::new(seed)),
             held_by_all: HeldByAll::default(),
         }
     }
@@ -89,35 +93,35 @@ impl Ceiling {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// A core tells since when its idlest connection waits.
-    pub fn tell(&self, core: u16, idlest: Option<Moment>) {
+    /// A core tells whom it would send away first.
+    pub fn tell(&self, core: u16, first: Option<Rank>) {
         if let Some(room) = self.rooms.get(usize::from(core)) {
-            let since = idlest.map_or(NOBODY, |since| since.0);
-            room.idle_since.store(since, Ordering::Relaxed);
+            let bits = first.map_or(NOBODY, Rank::to_bits);
+            room.first.store(bits, Ordering::Relaxed);
         }
     }
 
     /// A connection has come to a core and waits: the others know of it at once where the core has told of nobody.
-    pub fn came(&self, core: u16, now: Moment) {
+    pub fn came(&self, core: u16, rank: Rank) {
         if let Some(room) = self.rooms.get(usize::from(core))
-            && room.idle_since.load(Ordering::Relaxed) == NOBODY
+            && room.first.load(Ordering::Relaxed) == NOBODY
         {
-            room.idle_since.store(now.0, Ordering::Relaxed); // only its own core writes it
+            room.first.store(rank.to_bits(), Ordering::Relaxed); // only its own core writes it
         }
     }
 
     /// Has room made, for a newcomer on core `asker`: by another core if it owes one from now on, else by
-    /// `itself`; false when neither has anybody idle.
+    /// `itself`; false when neither has anybody who may go.
     pub fn make_room(&self, asker: u16, itself: impl FnOnce() -> bool) -> bool {
         let asker = usize::from(asker);
         let known = |room: &Room| {
-            let since = room.idle_since.load(Ordering::Relaxed);
-            Idlest {
-                since: (since != NOBODY).then_some(Moment(since)),
+            let first = room.first.load(Ordering::Relaxed);
+            CanSpare {
+                first: (first != NOBODY).then(|| Rank::from_bits(first)),
                 owed: room.owed.load(Ordering::Relaxed),
             }
         };
-        let known: Vec<Idlest> = self.rooms.iter().map(known).collect();
+        let known: Vec<CanSpare> = self.rooms.iter().map(known).collect();
         match who_makes_room(asker, &known) {
             Some(core) if core != asker => self.owe(core) || itself(),
             _ => itself(), // also when it has told of nobody: it may know better by now
@@ -167,19 +171,25 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn idle(since: u64) -> Idlest {
-        let since = Some(Moment(since));
-        Idlest { since, owed: 0 }
+    const SEED: [u64; 2] = [1, 2];
+
+    fn idle(since: u64) -> CanSpare {
+        heavy(1, since)
     }
 
-    const BUSY: Idlest = Idlest {
-        since: None,
+    fn heavy(weight: u32, since: u64) -> CanSpare {
+        let first = Some(Rank::new(weight, since));
+        CanSpare { first, owed: 0 }
+    }
+
+    const BUSY: CanSpare = CanSpare {
+        first: None,
         owed: 0,
     };
 
     #[test]
     fn one_past_the_ceiling_has_no_place_until_someone_leaves() {
-        let ceiling = Arc::new(Ceiling::new(1));
+        let ceiling = Arc::new(Ceiling::new(1, SEED));
         let mut places: Vec<Place> = (0..3).filter_map(|_| ceiling.enter(3)).collect();
         assert_eq!(places.len(), 3);
         assert!(ceiling.enter(3).is_none());
@@ -198,6 +208,16 @@ mod tests {
     }
 
     #[test]
+    fn room_is_made_where_the_heaviest_are_however_briefly_they_have_waited() {
+        assert_eq!(who_makes_room(0, &[idle(1), heavy(1_000, 9)]), Some(1));
+        assert_eq!(who_makes_room(1, &[idle(1), heavy(1_000, 9)]), Some(1));
+        assert_eq!(
+            who_makes_room(0, &[heavy(1_000, 9), heavy(1_001, 8)]),
+            Some(1)
+        );
+    }
+
+    #[test]
     fn a_core_that_owes_as_much_as_it_may_is_not_asked_for_one_more() {
         let mut deep_in_debt = idle(1);
         deep_in_debt.owed = OWED_BY_A_CORE - 1;
@@ -209,8 +229,8 @@ mod tests {
 
     /// A process at its ceiling, with the longest idle on core 1 and its newcomers on core 0.
     fn full(places: usize) -> (Arc<Ceiling>, Vec<Place>) {
-        let ceiling = Arc::new(Ceiling::new(2));
-        ceiling.tell(1, Some(Moment(1)));
+        let ceiling = Arc::new(Ceiling::new(2, SEED));
+        ceiling.tell(1, Some(Rank::new(1, 1)));
         let open = (0..places).filter_map(|_| ceiling.enter(places)).collect();
         (ceiling, open)
     }

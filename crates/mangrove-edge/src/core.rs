@@ -117,24 +117,24 @@ impl Core {
         self.draining.get()
     }
 
-    /// Makes room for one more connection by the idlest of the process, here or on another core; false when none is idle.
+    /// Makes room for one more connection by whoever goes first of the process, here or on another core; false when none may go.
     pub fn make_room(&self) -> bool {
-        self.tell_idlest();
+        self.tell_first();
         let itself = || self.register.make_room(|| self.random());
         self.ceiling.make_room(self.id, itself)
     }
 
-    /// At each turn of the clock: sends away whom other cores need the room of, and tells how long the idlest has waited.
+    /// At each turn of the clock: sends away whom other cores need the room of, and tells who would go next.
     pub fn keep_room(&self) {
         let most = self.snapshot.borrow().settled.server.limits.connections as usize;
         let evict = || self.register.make_room(|| self.random());
         self.ceiling.pay(self.id, most, evict);
-        self.tell_idlest();
+        self.tell_first();
     }
 
-    fn tell_idlest(&self) {
-        let idlest = self.register.idlest_since(|| self.random());
-        self.ceiling.tell(self.id, idlest);
+    fn tell_first(&self) {
+        let first = self.register.first_to_go(|| self.random());
+        self.ceiling.tell(self.id, first);
     }
 
     /// The next number of this core's seeded sequence (SplitMix64).

@@ -150,7 +150,10 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         .map(|listener| listener.core + 1)
         .max()
         .unwrap_or(1);
-    let ceiling = Arc::new(Ceiling::new(usize::from(core_count)));
+    let ceiling = Arc::new(Ceiling::new(
+        usize::from(core_count),
+        [random_seed()?, random_seed()?],
+    ));
     let pages = Arc::new(Pages::new());
     let compressor = Compressor::start(threads_for(usize::from(core_count)))
         .map_err(|e| format!("the threads that compress cannot be started: {e}"))?;

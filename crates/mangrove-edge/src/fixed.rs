@@ -52,7 +52,7 @@ macro_rules! fixed {
 fixed! {
     // Before the first byte of HTTP.
     time accept::BREATH: "How long a core that ran out of descriptors leaves its queue alone: trying again at once would burn it for nothing.";
-    count accept::SAMPLE: "Connections looked at to find the idlest when there is no room: near enough to the idlest of all, at a cost that a flood cannot raise.";
+    count accept::SAMPLE: "Connections looked at to find who goes first when there is no room: near enough to the first of all, at a cost that a flood cannot raise. An address that holds half of all is missed once in 65,536 times.";
     count ceiling::OWED_BY_A_CORE: "Connections that other cores may have asked one core to close, at a time: so many beyond `connections` the process may hold per core, for a turn of the clock.";
     bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
     bytes tcp::TAKES_MUCH_BYTES: "A client that was given so much on one connection takes what it is given: more than all buffers hold of one that reads nothing.";

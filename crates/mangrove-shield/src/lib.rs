@@ -14,8 +14,11 @@
 //! [`protocol`] knows what an HTTP/2 client may make a server do on one connection besides answering requests, and says when
 //! that is spent.
 //!
+//! [`connections`] says who goes first when there is no room for one more connection.
+//!
 //! [`limits`] says how much one key, such as an address, may ask for, in memory that does not grow with the number of keys.
 
+pub mod connections;
 pub mod ja4;
 pub mod limits;
 pub mod protocol;

@@ -146,6 +146,7 @@ impl ClientSide {
             if let Some(read) = self.parse(inner, &snapshot) {
                 return Poll::Ready(read);
             }
+            self.presence.idle(self.core.wheel.now());
         } else if inner.head.is_none() && inner.read_timer.deadline().is_none() {
             self.presence.idle(self.core.wheel.now());
             inner.read_timer.arm_in(if first {
@@ -168,7 +169,6 @@ impl ClientSide {
             match read {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     if idle {
-                        self.presence.busy();
                         inner.head_started = self.core.clock.nanos();
                         inner.read_timer.arm_in(limits.request_head);
                     }
@@ -192,8 +192,14 @@ impl ClientSide {
                     } else {
                         inner.head = Some(head);
                     }
-                    if idle && self.presence.poll_evicted(cx).is_ready() {
-                        return Poll::Ready(HeadRead::Nothing);
+                    // Who is slow over a head is as idle as who has not begun: else a thousand of them would hold all places.
+                    if self.presence.poll_evicted(cx).is_ready() {
+                        inner.read_timer.disarm();
+                        let full = EdgeReason::TooManyConnections.into();
+                        return Poll::Ready(match inner.head.take() {
+                            Some(head) => HeadRead::Refused(head, inner.head_started, full),
+                            None => HeadRead::Nothing,
+                        });
                     }
                     if idle && self.core.is_draining() && !inner.last_call {
                         inner.last_call = true;
@@ -234,6 +240,7 @@ impl ClientSide {
             }
         };
         inner.read_timer.disarm();
+        self.presence.busy();
         let mut head = inner.head.take()?;
         if head.octets().len() > length {
             inner

@@ -198,7 +198,10 @@ fn closes(reason: Reason) -> bool {
         Reason::Origin(_) => false,
         Reason::Edge(reason) => matches!(
             reason,
-            EdgeReason::RequestBodyTooSlow | EdgeReason::InternalError | EdgeReason::ModuleFailed
+            EdgeReason::RequestBodyTooSlow
+                | EdgeReason::TooManyConnections
+                | EdgeReason::InternalError
+                | EdgeReason::ModuleFailed
         ),
     }
 }

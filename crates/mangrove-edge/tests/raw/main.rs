@@ -20,6 +20,7 @@
 //! | `disk` | what outlives the edge, and what is larger than its memory |
 //! | `tls` | who a client is by the way it greets |
 //! | `readers` | whoever takes an answer slowly, or not at all |
+//! | `connections` | who makes room where there is none, and that nobody is refused while there is |
 //! | `limits` | how much one client may ask for |
 //! | `floods` | clients that make the edge work and ask for nothing |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
@@ -37,6 +38,7 @@
 mod addresses;
 mod cached;
 mod chunks;
+mod connections;
 mod disk;
 mod downgrade;
 mod expect;
