@@ -35,6 +35,7 @@ mod clock;
 mod compress;
 mod cores;
 mod cpu;
+mod crash;
 mod crowd;
 mod gates;
 mod hyper_server;
@@ -197,6 +198,8 @@ enum Action {
     Purge(purge::Options),
     /// Let the origin go out in the middle of traffic, in every way, and tell what visitors got.
     Outage(outage::Options),
+    /// Kill a Mangrove in the middle of fills and purges, over and over, and tell what its disk still answers afterwards.
+    Crash(crash::Options),
     /// Replay access logs and made traces through the memory tier and the field's policies, and show how often each had what
     /// it was asked for.
     Replay(replay::Options),
@@ -257,6 +260,8 @@ fn main() -> ExitCode {
                 .and_then(|program| purge::run(&options, &program)),
             Some(Action::Outage(options)) => shown(options.mangrove.as_deref())
                 .and_then(|program| outage::run(&options, &program)),
+            Some(Action::Crash(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| crash::run(&options, &program)),
             Some(Action::Replay(options)) => replay::run(&options),
             Some(Action::Memory(how)) => {
                 shown(how.mangrove.as_deref()).and_then(|program| memory::run(&how, &program))

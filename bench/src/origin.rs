@@ -207,6 +207,8 @@ async fn pace(out: &mut TcpStream, bytes: u64, seconds: u64) -> io::Result<()> {
 pub(crate) struct Request {
     /// Of its target.
     pub(crate) path: String,
+    /// Its `If-None-Match`.
+    pub(crate) validator: Option<String>,
     framing: Framing,
 }
 
@@ -225,18 +227,33 @@ pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<O
     }
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut framing = Framing::Length(0);
+    let mut validator = None;
     loop {
         line.clear();
         lines.read_line(&mut line).await?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
-            return Ok(Some(Request { path, framing }));
+            return Ok(Some(Request {
+                path,
+                validator,
+                framing,
+            }));
         };
         if name.eq_ignore_ascii_case("content-length") {
             framing = Framing::Length(value.trim().parse().map_err(io::Error::other)?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             framing = Framing::Chunked;
+        } else if name.eq_ignore_ascii_case("if-none-match") {
+            validator = Some(value.trim().to_owned());
         }
     }
+}
+
+/// A socket that has the address but does not listen: whoever connects is refused, and nobody else can take it.
+pub(crate) fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn read_body(stream: &mut BufReader<TcpStream>, framing: Framing) -> io::Result<Check> {

@@ -235,6 +235,23 @@ key = "{key}"
         self.state().join("edge/edge-1.sock")
     }
 
+    /// Where the newest edge takes orders; the socket of one that was killed may still lie there.
+    pub(crate) fn newest_edge_socket(&self) -> Result<PathBuf> {
+        let folder = self.state().join("edge");
+        let number = |name: &str| -> Option<u64> {
+            name.strip_prefix("edge-")?
+                .strip_suffix(".sock")?
+                .parse()
+                .ok()
+        };
+        let mut newest = None;
+        for entry in fs::read_dir(&folder)?.flatten() {
+            newest = newest.max(entry.file_name().to_str().and_then(number));
+        }
+        let newest = newest.context("no edge takes orders")?;
+        Ok(folder.join(format!("edge-{newest}.sock")))
+    }
+
     fn state(&self) -> PathBuf {
         self.folder.join("state")
     }

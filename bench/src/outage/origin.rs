@@ -21,7 +21,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::origin::{pattern, read_head};
+use crate::origin::{bound, pattern, read_head};
 
 /// Bytes of every answer.
 pub(super) const BODY: u64 = 8 * 1024;
@@ -77,14 +77,6 @@ impl Origin {
     pub(super) fn be(&self, mood: Mood) {
         self.mood.send_replace(mood);
     }
-}
-
-/// A socket that has the address but does not listen: whoever connects is refused, and nobody else can take it.
-fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
 }
 
 async fn live(mut socket: TcpSocket, mut mood: watch::Receiver<Mood>) -> io::Result<Infallible> {
