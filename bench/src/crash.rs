@@ -41,6 +41,9 @@ mod visitor;
 
 /// Visitors who fill.
 const VISITORS: u64 = 4;
+/// What a visitor does between two questions: nothing, for so long. Without that, what is purged is brought again faster than a disk
+/// writes, and what a disk is too far behind with is not kept.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Rounds before a store is begun anew.
 const ROUNDS_OF_A_STORE: u32 = 5;
 /// So much may go into a roomy store before it is begun anew: half of it, so that nothing need leave.
@@ -356,6 +359,7 @@ impl Shared<'_> {
             let before = !over.load(Ordering::SeqCst);
             lock(row).during(&verdict, before);
             connection = (!answer.is_cut).then_some(visitor);
+            thread::sleep(PAUSE);
         }
     }
 
