@@ -118,6 +118,17 @@ enum Phase {
     Cut(Reason, Option<Arc<KeptHead>>),
 }
 
+impl Phase {
+    /// What follows when it breaks off now.
+    fn cut(&self, reason: Reason) -> Self {
+        let head = match self {
+            Self::Content(head) => Some(Arc::clone(head)),
+            _ => None,
+        };
+        Self::Cut(reason, head)
+    }
+}
+
 /// As [`Kept`], but nothing of it belongs to one core.
 #[derive(Clone, Debug)]
 struct Finished {
@@ -592,11 +603,8 @@ impl Leader {
 
     /// The content broke off.
     pub fn cut(self, reason: Reason) {
-        let head = match &self.fill.lock().phase {
-            Phase::Content(head) => Some(Arc::clone(head)),
-            _ => None,
-        };
-        self.settle(Phase::Cut(reason, head));
+        let cut = self.fill.lock().phase.cut(reason);
+        self.settle(cut);
     }
 
     fn settle(mut self, phase: Phase) {
@@ -614,10 +622,7 @@ impl Drop for Leader {
             let mut state = self.fill.lock();
             state.phase = match &state.phase {
                 Phase::Asked => Phase::Changed,
-                Phase::Content(head) => {
-                    Phase::Cut(EdgeReason::InternalError.into(), Some(Arc::clone(head)))
-                }
-                _ => Phase::Cut(EdgeReason::InternalError.into(), None),
+                begun => begun.cut(EdgeReason::InternalError.into()),
             };
             state.wake_all();
         }
