@@ -17,8 +17,8 @@ pub(crate) const LOOK: Duration = Duration::from_secs(1);
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How long free pages are kept otherwise: the allocator's own default, in milliseconds.
-const KEPT_MS: isize = 10_000;
+/// How long free pages are kept otherwise: the allocator's own default.
+pub(crate) const PAGES_KEPT: Duration = Duration::from_secs(10);
 
 /// Bytes that are resident although nobody has asked for them.
 pub(crate) struct Waste {
@@ -58,6 +58,7 @@ impl Waste {
 
     /// Gives all free pages back, whatever arena they are of. Best effort: where it fails the process holds more than it needs.
     fn give_back(&self) {
+        let kept = isize::try_from(PAGES_KEPT.as_millis()).unwrap_or(isize::MAX);
         for arena in 0..self.arenas.read().unwrap_or_default() {
             let write = |decay: &str, ms: isize| {
                 let name = format!("arena.{arena}.{decay}_decay_ms\0");
@@ -66,7 +67,7 @@ impl Waste {
             write("muzzy", 0);
             // Pages that may be kept for no time at all go at once.
             write("dirty", 0);
-            write("dirty", KEPT_MS);
+            write("dirty", kept);
         }
     }
 

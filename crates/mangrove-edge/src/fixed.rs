@@ -107,6 +107,7 @@ fixed! {
     time cache::sweep::STEP_REST: "The rest between two such looks: a million URLs take some ten seconds, and a tenth of the keeper's time.";
     time cache::sweep::ROUND_REST: "The rest between two rounds, so that many purges are one round.";
     count cache::LOOK_SHARE: "Of that, how much content comes until is looked again what the allocator holds beyond what it was asked for: one part in so many.";
+    time allocator::PAGES_KEPT: "How long the allocator keeps free pages, in case they are wanted again; while content comes and they are too many they go back at once.";
     time allocator::LOOK: "The longest until that is looked at again.";
     count cache::fill::SHARDS: "Tables of answers on their way, each with its own lock.";
     bytes cache::fill::PIECE_BYTES: "What of an origin's answer is taken at once.";

@@ -519,3 +519,41 @@ pub(crate) fn is_told_afresh(known: Known) -> bool {
 pub(crate) fn is_for_caches(known: Known) -> bool {
     matches!(known, Known::SurrogateKey | Known::CacheTag)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    const CEILING: u64 = 64 * 1024 * 1024;
+
+    fn cache() -> Arc<Cache> {
+        Cache::new(CEILING, [1, 2], None, None)
+    }
+
+    #[test]
+    fn what_is_wasted_costs_content_only_beyond_its_share() {
+        let (cache, share) = (cache(), CEILING / WASTE_SHARE);
+        for (wasted, costs) in [(share, 0), (share + 1, 1)] {
+            cache.count_waste(wasted);
+            assert_eq!(cache.memory().statistics().beside, costs);
+        }
+    }
+
+    #[test]
+    fn waste_is_looked_at_when_its_share_of_content_has_come_and_no_byte_sooner() {
+        let (cache, share) = (cache(), CEILING / LOOK_SHARE);
+        let called = || {
+            let call = std::pin::pin!(cache.enough_brought());
+            call.poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        };
+        cache.note_brought(share - 1);
+        assert!(!called());
+        cache.note_brought(1);
+        assert!(called());
+        assert!(!called());
+    }
+}
