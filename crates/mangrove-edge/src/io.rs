@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
+use crate::outgoing::InFile;
 use crate::tcp::{Account, Tcp};
 
 /// A connected stream, either side's.
@@ -127,6 +128,30 @@ impl Stream {
         Pin::new(self).poll_write_vectored(cx, slices)
     }
 
+    /// Writes bytes that a file's follow, so that they may leave in one segment with them.
+    pub fn poll_write_before_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(s) => s.poll_write_before_more(cx, bytes),
+            _ => self.poll_write_some(cx, bytes),
+        }
+    }
+
+    /// Sends some bytes of a file as they are; 0 where they cannot be sent from it.
+    pub fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: InFile<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(s) => s.poll_send_file(cx, piece),
+            _ => Poll::Ready(Ok(0)),
+        }
+    }
+
     /// Pushes out what a TLS layer holds back; nothing to do for the others.
     pub fn poll_flush_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
@@ -197,9 +222,12 @@ impl Stream {
         }
     }
 
-    /// True when the bytes on the wire are the bytes written: a file could be sent as it is.
-    pub fn is_cleartext(&self) -> bool {
-        matches!(self.io, Io::Tcp(_) | Io::Unix(_))
+    /// How much it may take of a file at once; none where the bytes on the wire are not the bytes written.
+    pub fn file_window(&self) -> Option<usize> {
+        match &self.io {
+            Io::Tcp(s) => Some(s.file_window()),
+            _ => None,
+        }
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {

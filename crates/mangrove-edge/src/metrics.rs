@@ -125,6 +125,8 @@ pub struct CoreMetrics {
     pub request_body_bytes: Count,
     /// Bytes of response bodies written.
     pub response_body_bytes: Count,
+    /// Of these, those that the kernel sent from a file, without a copy.
+    pub response_file_bytes: Count,
     /// Connections accepted so far.
     pub connections_accepted: Count,
     /// Connections open now.
@@ -168,6 +170,7 @@ impl CoreMetrics {
             active_requests: Count::default(),
             request_body_bytes: Count::default(),
             response_body_bytes: Count::default(),
+            response_file_bytes: Count::default(),
             connections_accepted: Count::default(),
             connections_open: Count::default(),
             tls_handshakes: Count::default(),
@@ -546,7 +549,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 38] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 39] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         let store = &self.facts.store;
@@ -700,6 +703,12 @@ impl Page {
                 "Bytes of response bodies written",
                 Counter,
                 self.sum(|c| c.response_body_bytes.value()),
+            ),
+            (
+                "mangrove_response_file_bytes",
+                "Bytes of response bodies that the kernel sent from the disk tier's files, without a copy",
+                Counter,
+                self.sum(|c| c.response_file_bytes.value()),
             ),
             (
                 "mangrove_connections_accepted",

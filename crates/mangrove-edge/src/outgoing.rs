@@ -1,6 +1,8 @@
 //! A message on its way out over HTTP/1, to either side: head and first chunk in one call, then
-//! chunk by chunk as they come. One piece of code for answers and for uploads.
+//! chunk by chunk as they come, or from a file where they lie in one and the sink can send from it. One piece of code for
+//! answers and for uploads.
 
+use std::fs::File;
 use std::io::IoSlice;
 use std::task::{Context, Poll};
 
@@ -35,6 +37,53 @@ pub trait Source {
     fn consume(&mut self, n: usize);
     /// Writes the last chunk and the trailers.
     fn write_last_chunk(&self, out: &mut Vec<u8>);
+    /// What is next, at most `most` bytes, where it is best sent from a file and can be without waiting for a disk.
+    fn in_file(&mut self, _most: usize) -> Option<InFile<'_>> {
+        None
+    }
+    /// It could not be sent from the file: from now on it is brought.
+    fn not_in_file(&mut self) {}
+}
+
+/// Bytes of a file that are in the kernel's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct InFile<'a> {
+    /// The file.
+    pub file: &'a File,
+    /// Where in it they begin.
+    pub at: u64,
+    /// How many there are.
+    pub length: usize,
+}
+
+/// Where the bytes of a message go.
+pub trait Sink {
+    /// Writes some of the slices.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, Reason>>;
+    /// How much it may take of a file at once; none where it cannot send from one.
+    fn file_window(&self) -> Option<usize> {
+        None
+    }
+    /// Writes some bytes that go before a file's, together with them where that can be.
+    fn poll_write_before_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Reason>> {
+        self.poll_write(cx, &[IoSlice::new(bytes)])
+    }
+    /// Sends some bytes of a file; 0 where they cannot be sent from it.
+    fn poll_send_file(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _piece: InFile<'_>,
+    ) -> Poll<Result<usize, Reason>> {
+        Poll::Ready(Ok(0))
+    }
 }
 
 impl Source for RequestBody {
@@ -69,6 +118,17 @@ impl Source for ResponseBody {
         match self.trailers() {
             Some(trailers) => write_last_chunk(trailers.fields(), out),
             None => write_last_chunk([], out),
+        }
+    }
+    fn in_file(&mut self, most: usize) -> Option<InFile<'_>> {
+        match self {
+            Self::Kept(body) => body.in_file(most),
+            _ => None,
+        }
+    }
+    fn not_in_file(&mut self) {
+        if let Self::Kept(body) = self {
+            body.not_in_file();
         }
     }
 }
@@ -164,9 +224,16 @@ impl Outgoing {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
-        mut write: impl FnMut(&mut Context<'_>, &[IoSlice<'_>]) -> Poll<Result<usize, Reason>>,
+        mut sink: impl Sink,
     ) -> Result<Progress, Broken> {
         loop {
+            if let Some(sent) = self.poll_send_file(cx, source, &mut sink) {
+                match sent {
+                    Poll::Pending => return Ok(Progress::AwaitsSink),
+                    Poll::Ready(outcome) => outcome.map_err(Broken::Sink)?,
+                }
+                continue;
+            }
             let mut starved = false;
             if !self.ended && self.announced == 0 {
                 match source.poll_fill(cx) {
@@ -186,11 +253,47 @@ impl Outgoing {
                     return Ok(Progress::AwaitsSource);
                 }
             }
-            match self.write_some(cx, source, &mut write) {
+            match self.write_some(cx, source, &mut sink) {
                 Poll::Pending => return Ok(Progress::AwaitsSink),
                 Poll::Ready(outcome) => outcome.map_err(Broken::Sink)?,
             }
         }
+    }
+
+    /// Sends what is next from a file, if it lies in one; the head before it.
+    fn poll_send_file<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        sink: &mut impl Sink,
+    ) -> Option<Poll<Result<(), Reason>>> {
+        let OutgoingFraming::Length(left @ 1..) = self.framing else {
+            return None; // chunks have heads of their own, each
+        };
+        if self.ended || self.announced > 0 {
+            return None;
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        let piece = source.in_file(sink.file_window()?.min(most))?;
+        if let Some(head) = self.out.get(self.at..).filter(|head| !head.is_empty()) {
+            match sink.poll_write_before_file(cx, head) {
+                Poll::Ready(Ok(n)) => self.wrote_of_head(n),
+                other => return Some(other.map_ok(drop)),
+            }
+            if !self.out.is_empty() {
+                return Some(Poll::Ready(Ok(())));
+            }
+        }
+        let sent = sink.poll_send_file(cx, piece);
+        Some(sent.map_ok(|n| match n {
+            0 => source.not_in_file(),
+            n => {
+                self.begun = true;
+                self.framing = OutgoingFraming::Length(left.saturating_sub(n as u64));
+                self.announced = n;
+                self.took(source, n);
+            }
+        }))
     }
 
     fn is_drained(&self) -> bool {
@@ -233,7 +336,7 @@ impl Outgoing {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
-        write: &mut impl FnMut(&mut Context<'_>, &[IoSlice<'_>]) -> Poll<Result<usize, Reason>>,
+        sink: &mut impl Sink,
     ) -> Poll<Result<(), Reason>> {
         let line_end: &[u8] = if self.framing == OutgoingFraming::Chunked {
             b"\r\n"
@@ -250,14 +353,14 @@ impl Outgoing {
         let head = self.out.get(self.at..).unwrap_or_default();
         let head_length = head.len();
         let wrote = if self.announced == 0 {
-            write(cx, &[IoSlice::new(head)])
+            sink.poll_write(cx, &[IoSlice::new(head)])
         } else {
             source.with_data(|data| {
                 let data = data.get(..self.announced).unwrap_or_default();
                 if head.is_empty() && line_end.is_empty() {
-                    write(cx, &[IoSlice::new(data)])
+                    sink.poll_write(cx, &[IoSlice::new(data)])
                 } else {
-                    write(
+                    sink.poll_write(
                         cx,
                         &[
                             IoSlice::new(head),
@@ -273,14 +376,10 @@ impl Outgoing {
             Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
             Poll::Ready(Ok(n)) => n,
         };
-        self.begun |= wrote > 0;
         let of_head = wrote.min(head_length);
-        self.at += of_head;
+        self.begun |= wrote > 0;
+        self.wrote_of_head(of_head);
         wrote -= of_head;
-        if self.at >= self.out.len() {
-            self.out.clear();
-            self.at = 0;
-        }
         if wrote > 0 {
             let of_data = wrote.min(self.announced);
             wrote -= of_data;
@@ -291,6 +390,15 @@ impl Outgoing {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn wrote_of_head(&mut self, n: usize) {
+        self.begun |= n > 0;
+        self.at += n;
+        if self.at >= self.out.len() {
+            self.out.clear();
+            self.at = 0;
+        }
     }
 
     fn took<S: Source>(&mut self, source: &mut S, n: usize) {
@@ -307,6 +415,18 @@ mod tests {
     use proptest::prelude::*;
     use std::task::Waker;
 
+    struct Writes<F>(F);
+
+    impl<F: FnMut(&[IoSlice<'_>]) -> Poll<Result<usize, Reason>>> Sink for Writes<F> {
+        fn poll_write(
+            &mut self,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<Result<usize, Reason>> {
+            self.0(slices)
+        }
+    }
+
     /// Writes through a sink that takes `step` bytes at a time and is full every other call.
     fn through(framing: OutgoingFraming, content: &[u8], step: usize) -> Vec<u8> {
         let mut cx = Context::from_waker(Waker::noop());
@@ -314,19 +434,23 @@ mod tests {
         let mut outgoing = Outgoing::new(b"HEAD\r\n\r\n".to_vec(), framing);
         let (mut wire, mut full) = (Vec::new(), false);
         loop {
-            let progress = outgoing.poll(&mut cx, &mut body, |_, slices| {
-                full = !full;
-                if full {
-                    return Poll::Pending;
-                }
-                let all: Vec<u8> = slices
-                    .iter()
-                    .flat_map(|slice| slice.iter().copied())
-                    .collect();
-                let n = all.len().min(step);
-                wire.extend_from_slice(&all[..n]);
-                Poll::Ready(Ok(n))
-            });
+            let progress = outgoing.poll(
+                &mut cx,
+                &mut body,
+                Writes(|slices: &[IoSlice<'_>]| {
+                    full = !full;
+                    if full {
+                        return Poll::Pending;
+                    }
+                    let all: Vec<u8> = slices
+                        .iter()
+                        .flat_map(|slice| slice.iter().copied())
+                        .collect();
+                    let n = all.len().min(step);
+                    wire.extend_from_slice(&all[..n]);
+                    Poll::Ready(Ok(n))
+                }),
+            );
             match progress.unwrap() {
                 Progress::Done => return wire,
                 Progress::AwaitsSink => {}
@@ -353,15 +477,135 @@ mod tests {
         }
     }
 
+    /// Content of which some lies in a file, with a sink that takes `step` bytes at a time and is full every other call.
+    struct HalfInFile {
+        content: Vec<u8>,
+        file: File,
+        at: usize,
+        /// So much is in the file, by turns with what is not.
+        turn: usize,
+        given_up: bool,
+    }
+
+    impl Source for HalfInFile {
+        fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Filled, Reason>> {
+            Poll::Ready(Ok(match self.at < self.content.len() {
+                true => Filled::Data,
+                false => Filled::End,
+            }))
+        }
+        fn with_data<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+            let end = (self.at / self.turn + 1) * self.turn;
+            look(&self.content[self.at..end.min(self.content.len())])
+        }
+        fn consume(&mut self, n: usize) {
+            self.at += n;
+        }
+        fn write_last_chunk(&self, _: &mut Vec<u8>) {}
+        fn in_file(&mut self, most: usize) -> Option<InFile<'_>> {
+            let left = (self.content.len() - self.at).min(most);
+            let in_file = (self.at / self.turn) % 2 == 1 && left > 0 && !self.given_up;
+            in_file.then_some(InFile {
+                file: &self.file,
+                at: self.at as u64,
+                length: left.min(self.turn - self.at % self.turn),
+            })
+        }
+        fn not_in_file(&mut self) {
+            self.given_up = true;
+        }
+    }
+
+    struct Wire {
+        bytes: Vec<u8>,
+        from_file: usize,
+        step: usize,
+        full: bool,
+        /// Files are at fault from so many bytes on.
+        fails_at: usize,
+    }
+
+    impl Wire {
+        fn take(&mut self, bytes: &[u8]) -> Poll<Result<usize, Reason>> {
+            self.full = !self.full;
+            if self.full {
+                return Poll::Pending;
+            }
+            let n = bytes.len().min(self.step);
+            self.bytes.extend_from_slice(&bytes[..n]);
+            Poll::Ready(Ok(n))
+        }
+    }
+
+    impl Sink for &mut Wire {
+        fn poll_write(
+            &mut self,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<Result<usize, Reason>> {
+            let all: Vec<u8> = slices.iter().flat_map(|one| one.iter().copied()).collect();
+            self.take(&all)
+        }
+        fn file_window(&self) -> Option<usize> {
+            Some(self.step.max(700))
+        }
+        fn poll_send_file(
+            &mut self,
+            _: &mut Context<'_>,
+            piece: InFile<'_>,
+        ) -> Poll<Result<usize, Reason>> {
+            use std::os::unix::fs::FileExt;
+            if self.from_file >= self.fails_at {
+                return Poll::Ready(Ok(0));
+            }
+            let mut bytes = vec![0; piece.length];
+            piece.file.read_exact_at(&mut bytes, piece.at).unwrap();
+            let sent = self.take(&bytes);
+            if let Poll::Ready(Ok(n)) = sent {
+                self.from_file += n;
+            }
+            sent
+        }
+    }
+
+    proptest! {
+        /// Whatever lies in the file, however little is taken, and wherever the file begins to fail: the bytes are the same.
+        #[test]
+        fn what_comes_from_a_file_and_what_does_not_make_one_message(
+            content in proptest::collection::vec(any::<u8>(), 0..9_000),
+            turn in 1usize..4_000,
+            step in 1usize..5_000,
+            fails_at in 0usize..9_000,
+        ) {
+            let mut file = tempfile::tempfile().unwrap();
+            std::io::Write::write_all(&mut file, &content).unwrap();
+            let length = content.len() as u64;
+            let mut source = HalfInFile { content, file, at: 0, turn, given_up: false };
+            let framing = OutgoingFraming::Length(length);
+            let mut outgoing = Outgoing::new(b"HEAD\r\n\r\n".to_vec(), framing);
+            let mut wire = Wire { bytes: Vec::new(), from_file: 0, step, full: false, fails_at };
+            let mut cx = Context::from_waker(Waker::noop());
+            while outgoing.poll(&mut cx, &mut source, &mut wire).unwrap() != Progress::Done {}
+            prop_assert_eq!(&wire.bytes[..8], b"HEAD\r\n\r\n");
+            prop_assert_eq!(&wire.bytes[8..], &source.content[..]);
+            prop_assert_eq!(outgoing.sent(), length);
+            prop_assert!(wire.from_file > 0 || source.content.len() <= turn || fails_at == 0);
+        }
+    }
+
     #[test]
     fn a_source_that_brings_less_or_more_than_announced_is_broken_not_sent() {
         let mut cx = Context::from_waker(Waker::noop());
         for announced in [4, 6] {
             let mut body = ResponseBody::whole(Bytes::from_static(b"hello"));
             let mut outgoing = Outgoing::new(Vec::new(), OutgoingFraming::Length(announced));
-            let outcome = outgoing.poll(&mut cx, &mut body, |_, slices| {
-                Poll::Ready(Ok(slices.iter().map(|s| s.len()).sum()))
-            });
+            let outcome = outgoing.poll(
+                &mut cx,
+                &mut body,
+                Writes(|slices: &[IoSlice<'_>]| {
+                    Poll::Ready(Ok(slices.iter().map(|s| s.len()).sum()))
+                }),
+            );
             assert!(matches!(outcome, Err(Broken::Source(_))), "{announced}");
         }
     }

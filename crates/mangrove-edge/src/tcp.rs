@@ -1,6 +1,7 @@
 //! A TCP socket, and, where it is a client's, the account of what it was given, and its first bytes while they are wanted.
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,18 +10,24 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use mangrove_shield::ja4::HELLO_BYTES;
 
+use crate::outgoing::InFile;
 use crate::sock_diag::SockDiag;
 
 /// A client that was given so much on one connection has taken most of it: its buffers and ours together hold less.
 pub(crate) const TAKES_MUCH_BYTES: u64 = 1 << 20;
 /// What the kernel takes from then on beyond what is under way to it, so that a large answer takes few calls.
 pub(crate) const MUCH_UNSENT_BYTES: u32 = 2 << 20;
+
+/// What a connection that has not taken much yet is offered of a file at once: about what the kernel takes for it.
+pub(crate) const FILE_WINDOW_BYTES: usize = 256 * 1024;
 
 /// What is kept of a client's first bytes: the longest greeting that has a fingerprint, with room for the heads of the records
 /// that it comes in.
@@ -132,6 +139,68 @@ impl Tcp {
     pub fn end_by_reset(&self) {
         // Best effort: where it fails the socket is gone already.
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+    }
+
+    /// How much it may take of a file at once.
+    pub fn file_window(&self) -> usize {
+        match self.takes_much {
+            true => MUCH_UNSENT_BYTES as usize,
+            false => FILE_WINDOW_BYTES,
+        }
+    }
+
+    /// Writes bytes that more will follow at once: what does not fill a segment waits for that.
+    pub fn poll_write_before_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        self.poll_give(cx, |stream| rustix::net::send(stream, bytes, flags))
+    }
+
+    /// Sends some bytes of a file; 0 where the file is at fault, and they must be brought another way.
+    pub fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: InFile<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(self.poll_give(cx, |stream| {
+            let mut at = piece.at;
+            rustix::fs::sendfile(stream, piece.file, Some(&mut at), piece.length)
+        }));
+        let of_the_file = |error: &io::Error| {
+            let told = error.raw_os_error().map(Errno::from_raw_os_error);
+            matches!(
+                told,
+                Some(Errno::IO | Errno::INVAL | Errno::OVERFLOW | Errno::NOMEM | Errno::NOSYS)
+            )
+        };
+        Poll::Ready(match sent {
+            Err(error) if of_the_file(&error) => Ok(0),
+            sent => sent,
+        })
+    }
+
+    /// Gives the kernel something once it takes it.
+    fn poll_give(
+        &mut self,
+        cx: &mut Context<'_>,
+        give: impl Fn(&TcpStream) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let stream = &self.stream;
+            match stream.try_io(Interest::WRITABLE, || Ok(give(stream)?)) {
+                Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {}
+                gave => {
+                    if let Ok(n) = gave {
+                        self.gave(n);
+                    }
+                    return Poll::Ready(gave);
+                }
+            }
+        }
     }
 
     fn gave(&mut self, n: usize) {

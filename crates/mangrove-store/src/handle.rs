@@ -43,8 +43,8 @@ impl ChunkPlace {
         self.pinned.place.length()
     }
 
-    /// Whether this process has read the chunk before and found it whole. If not, read it first: what is sent from the file is
-    /// not looked at.
+    /// Whether this process has written the chunk, or has read it before and found it whole. If not, read it first: what is sent
+    /// from the file is not looked at.
     pub fn is_verified(&self) -> bool {
         self.pinned.place.is_verified()
     }

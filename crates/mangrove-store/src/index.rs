@@ -323,13 +323,20 @@ impl Index {
         count
     }
 
+    /// Whether there is anything under a key, in whatever state.
+    pub(crate) fn has_any(&self, key: KeyHash) -> bool {
+        let shard = lock(self.shard(key));
+        shard
+            .find(key.0, |object| object.subject.key == key)
+            .is_some()
+    }
+
     /// The objects of a key that have a head and are alive, the newest first.
     pub(crate) fn find(
         &self,
         key: KeyHash,
         alive: &dyn Fn(&Subject) -> bool,
     ) -> SmallVec<[Found; 2]> {
-        let scanning = lock(&self.graves).is_some();
         let mut shard = lock(self.shard(key));
         let mut newest: SmallVec<[ObjectId; 4]> = SmallVec::new();
         let mut dead: SmallVec<[ObjectId; 4]> = SmallVec::new();
@@ -348,6 +355,7 @@ impl Index {
             list.push(object.id);
         }
         // While the scan goes on, a newer head of a dead object may still be found, and make it alive.
+        let scanning = !dead.is_empty() && lock(&self.graves).is_some();
         for id in dead.into_iter().filter(|_| !scanning) {
             if let Ok(entry) = shard.find_entry(key.0, |object| object.id == id) {
                 let (object, _) = entry.remove();
@@ -425,7 +433,7 @@ impl Index {
             .collect()
     }
 
-    /// Remembers that a record was found whole by this process.
+    /// Remembers that a record was found whole by this process, as are those that it writes.
     pub(crate) fn verified(&self, key: KeyHash, id: ObjectId, part: Part, spot: Place) {
         let mut shard = lock(self.shard(key));
         let Some(object) = shard.find_mut(key.0, |object| object.id == id) else {

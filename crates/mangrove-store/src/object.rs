@@ -22,7 +22,8 @@ pub(crate) struct Place {
     pub(crate) slab: u32,
     /// In units of [`ALIGN`](crate::record::ALIGN).
     unit: u32,
-    /// Length of the payload; above it how often it was asked for, and whether this process has verified it.
+    /// Length of the payload; above it how often it was asked for, and whether this process has written or
+    /// verified it.
     bits: u32,
 }
 

@@ -245,7 +245,8 @@ impl Store {
     /// The objects of a key, the newest first, at most [`VARIANTS_ANSWERED`](crate::VARIANTS_ANSWERED). Waits for no disk. None
     /// while the disk cannot be read.
     pub fn lookup(&self, key: KeyHash) -> SmallVec<[Handle; 2]> {
-        if self.inner.gives_reads().is_err() {
+        // Most of what a visitor misses in memory is not here either: that is known at once.
+        if !self.inner.index.has_any(key) || self.inner.gives_reads().is_err() {
             return SmallVec::new();
         }
         let found = self

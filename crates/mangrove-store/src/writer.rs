@@ -315,7 +315,8 @@ impl Writer {
 
     fn landed(&mut self, slab: &Slab, pending: &Pending) {
         let header = &pending.header;
-        let place = Place::new(slab.id, header.at, header.length);
+        let mut place = Place::new(slab.id, header.at, header.length);
+        place.set_verified(); // as it was handed over, or read and compared before it was moved
         let index = &self.inner.index;
         if let Some((from, asked)) = pending.moved {
             if header.kind != Kind::Gone {

@@ -59,8 +59,9 @@ pub struct DiskTier {
     handed_over: Mutex<Option<Arc<Open>>>,
 }
 
+/// A store that was opened.
 #[derive(Debug)]
-struct Open {
+pub struct Open {
     store: Store,
     journal: Journal,
     seed: u64,
@@ -68,6 +69,24 @@ struct Open {
     began: Generation,
     /// When the journal is looked through next, in its bytes.
     compact_at: AtomicUsize,
+}
+
+/// Where an object of the disk tier is found, each time that somebody wants it: nothing on the disk is held for it meanwhile.
+#[derive(Clone, Debug)]
+pub struct Located {
+    open: Arc<Open>,
+    key: KeyHash,
+    /// Which object it is.
+    pub id: ObjectId,
+}
+
+impl Located {
+    /// The object, if all of it is there and can be read now.
+    pub fn handle(&self) -> Option<Handle> {
+        let found = self.open.store.lookup(self.key);
+        let mut found = found.into_iter();
+        found.find(|handle| handle.id() == self.id && handle.is_complete())
+    }
 }
 
 /// What happened before the store was open.
@@ -200,15 +219,15 @@ impl DiskTier {
     }
 
     /// The complete objects under a key's hash, the newest first, and the store they are in.
-    pub fn lookup(&self, key: &[u8]) -> Option<(Store, SmallVec<[Handle; 2]>)> {
+    pub fn lookup(&self, key: &[u8]) -> Option<(Arc<Open>, SmallVec<[Handle; 2]>)> {
         let open = self.opened()?;
         let mut found = open.store.lookup(open.key(key));
         found.retain(|handle| handle.is_complete());
-        Some((open.store.clone(), found))
+        Some((open, found))
     }
 
-    /// Hands a whole answer over to be written; says which object of the store it becomes.
-    pub fn write(&self, key: &[u8], object: &Object) -> Option<ObjectId> {
+    /// Hands a whole answer over to be written; says where it will be.
+    pub fn write(&self, key: &[u8], object: &Object) -> Option<Located> {
         let open = self.opened()?;
         let length = match object.head.stored.content {
             StoredContent::Whole {
@@ -221,7 +240,9 @@ impl DiskTier {
             // What it takes the place of must not be found instead of it once memory has let go of it.
             open.bury(key, &object.head.stored);
         }
-        written
+        let id = written?;
+        let key = open.key(key);
+        Some(Located { open, key, id })
     }
 
     /// Begins to write an answer of so many bytes that memory will not hold; its content is handed over as it comes.
@@ -530,18 +551,25 @@ impl OnDisk {
     pub fn into_object(
         self,
         content: Option<Bytes>,
-        store: Store,
+        open: &Arc<Open>,
         compress: &CompressRules,
     ) -> Object {
         // The site may want less coded than when it was written.
         let codable = self.codable && why_uncoded_after(&self.stored, false, compress).is_none();
         let born = Generation(self.handle.subject().born.0);
-        let id = self.handle.id();
+        let located = Located {
+            open: Arc::clone(open),
+            key: self.handle.subject().key,
+            id: self.handle.id(),
+        };
         let (content, codable) = match content {
             Some(bytes) => (Content::gather([bytes]), codable),
-            None => (Content::on_disk(store, &self.handle), false),
+            None => {
+                let length = self.handle.total().unwrap_or(0);
+                (Content::on_disk(located.clone(), length), false)
+            }
         };
-        Object::new(self.stored, content, born, codable).kept_as(id)
+        Object::new(self.stored, content, born, codable).kept_as(located)
     }
 }
 

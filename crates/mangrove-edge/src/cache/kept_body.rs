@@ -15,12 +15,19 @@ use tokio::sync::oneshot;
 
 use super::object::Kept;
 use crate::body::{CHUNK_BYTES, Filled};
+use crate::outgoing::InFile;
 use crate::reason::{EdgeReason, Reason};
 
 /// What an answer takes from the disk at once, and so what each one that is read from there holds in memory.
 pub(crate) const DISK_PIECE_BYTES: usize = 64 * 1024;
 /// Where more wait for the disk than may, how long it is before an answer asks again.
 pub(crate) const DISK_BEHIND: Duration = Duration::from_millis(20);
+
+/// So much in one piece of a connection that files can be sent on is sent from the disk's file, even where memory has it: the
+/// kernel then copies nothing. For less, finding the file costs more than that saves.
+pub(crate) const FROM_FILE_BYTES: u64 = 64 * 1024;
+/// Whether bytes of a file are in the kernel's memory is asked for one in so many.
+pub(crate) const RESIDENT_EVERY: u64 = 256 * 1024;
 
 /// What is still to be sent of something kept.
 #[derive(Debug)]
@@ -33,6 +40,27 @@ pub struct KeptBody {
     more: Option<Box<More>>,
     /// For content on the disk.
     disk: Option<Box<FromDisk>>,
+    sent_from: SentFrom,
+}
+
+/// Whether the kernel may send it from the file it lies in.
+#[derive(Debug, Default)]
+enum SentFrom {
+    /// Nobody has asked.
+    #[default]
+    Unknown,
+    /// It is too short, or lies in none, or that did not work.
+    Memory,
+    /// Yes.
+    File(Box<FromFile>),
+}
+
+/// Content as the kernel sends it.
+#[derive(Debug)]
+struct FromFile {
+    handle: Arc<Handle>,
+    /// The chunk that is being sent, and where it lies.
+    place: Option<(u32, ChunkPlace)>,
 }
 
 #[derive(Debug)]
@@ -87,6 +115,7 @@ impl KeptBody {
             end: at.saturating_add(length),
             more: None,
             disk,
+            sent_from: SentFrom::Unknown,
         }
     }
 
@@ -189,6 +218,63 @@ impl KeptBody {
         }
     }
 
+    /// What is next, at most `most` bytes, as it lies in a file of the disk tier: where that was verified, and is in the kernel's
+    /// memory now. What was there long ago may have left, so this is asked again for each piece.
+    pub fn in_file(&mut self, most: usize) -> Option<InFile<'_>> {
+        if matches!(self.sent_from, SentFrom::Memory) || self.words().is_some() {
+            return None;
+        }
+        if self.disk.as_ref().is_some_and(|disk| disk.is_busy()) {
+            return None;
+        }
+        if matches!(self.sent_from, SentFrom::Unknown) {
+            self.sent_from = self.find_file();
+        }
+        let SentFrom::File(from) = &mut self.sent_from else {
+            return None;
+        };
+        let chunk = CHUNK_BYTES as u64;
+        let (index, within) = (u32::try_from(self.at / chunk).ok()?, self.at % chunk);
+        if from.place.as_ref().is_none_or(|(known, _)| *known != index) {
+            let place = from.handle.chunk_place(index)?;
+            from.place = place.is_verified().then_some((index, place));
+        }
+        let (_, place) = from.place.as_ref()?;
+        let left = u64::from(place.length()).checked_sub(within)?;
+        let left = left.min(self.end.saturating_sub(self.at));
+        let (at, length) = (place.offset().saturating_add(within), left.min(most as u64));
+        let file = place.file()?;
+        (length > 0 && is_resident(file, at, length)).then_some(InFile {
+            file,
+            at,
+            length: usize::try_from(length).ok()?,
+        })
+    }
+
+    fn find_file(&self) -> SentFrom {
+        if self.end.saturating_sub(self.at) < FROM_FILE_BYTES {
+            return SentFrom::Memory;
+        }
+        let handle = match &self.disk {
+            Some(disk) => disk.handle.clone(),
+            None => {
+                let located = self.kept.object().and_then(|object| object.located());
+                located.and_then(|located| located.handle().map(Arc::new))
+            }
+        };
+        handle.map_or(SentFrom::Memory, |handle| {
+            SentFrom::File(Box::new(FromFile {
+                handle,
+                place: None,
+            }))
+        })
+    }
+
+    /// The kernel does not send from that file.
+    pub fn not_in_file(&mut self) {
+        self.sent_from = SentFrom::Memory;
+    }
+
     /// Takes bytes away.
     pub fn consume(&mut self, n: usize) {
         if let Some(more) = &mut self.more
@@ -256,6 +342,11 @@ impl KeptBody {
 }
 
 impl FromDisk {
+    /// Something is at hand, or on its way.
+    fn is_busy(&self) -> bool {
+        !self.data().is_empty() || self.reading.is_some() || self.pause.is_some()
+    }
+
     fn data(&self) -> &[u8] {
         match self.chunk.is_empty() {
             true => self.buffer.get(self.from..self.to).unwrap_or_default(),
@@ -303,6 +394,20 @@ impl FromDisk {
             _ => false,
         }
     }
+}
+
+/// Whether bytes of a file can be sent without waiting for the disk. The first, the last, and one in
+/// [`RESIDENT_EVERY`] are asked for: the kernel forgets in the order in which it read, so that is as good as sure.
+fn is_resident(file: &File, at: u64, length: u64) -> bool {
+    let Some(last) = length.checked_sub(1) else {
+        return true;
+    };
+    let there = |within| {
+        let at = at.saturating_add(within);
+        matches!(read_resident(file, &mut [0], at), Ok(1))
+    };
+    let step = usize::try_from(RESIDENT_EVERY).unwrap_or(usize::MAX);
+    (0..last).step_by(step).chain([last]).all(there)
 }
 
 /// Reads without waiting for the disk.

@@ -300,8 +300,8 @@ impl Cache {
             let weight = resource.weight();
             Some((resource, weight))
         });
-        if let (Some(disk), Some(id)) = (&self.disk, object.id()) {
-            disk.forget(key, id);
+        if let (Some(disk), Some(located)) = (&self.disk, object.located()) {
+            disk.forget(key, located.id);
         }
     }
 }

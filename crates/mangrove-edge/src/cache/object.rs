@@ -8,8 +8,8 @@ use mangrove_cache::memory::{Held, Slot};
 use mangrove_cache::purge::{Generation, SiteLedger, Subject, Verdict};
 use mangrove_cache::{Fields, Interval, Place, Rules, Stored, combine, place_for};
 use mangrove_http::{Known, UnixMillis};
-use mangrove_store::{Handle, KeyHash, ObjectId, Store};
 
+use super::disk::Located;
 use super::{is_for_caches, is_told_afresh};
 use crate::answer_head::push_field;
 use crate::body::CHUNK_BYTES;
@@ -88,8 +88,8 @@ pub struct Object {
     codable: bool,
     /// Which codings were asked for, and which of them were not worth it.
     codings: AtomicU8,
-    /// Which object of the disk tier it is.
-    id: OnceLock<ObjectId>,
+    /// Where in the disk tier it is, or will be soon.
+    located: OnceLock<Located>,
 }
 
 /// Of [`Object::codings`], the bit that says that a coding was asked for.
@@ -109,23 +109,6 @@ pub struct Content {
     pieces: Box<[Bytes]>,
     length: u64,
     on_disk: Option<Located>,
-}
-
-/// Where content on the disk is found, each time that somebody wants it: nothing on the disk is held for it meanwhile.
-#[derive(Clone, Debug)]
-pub struct Located {
-    store: Store,
-    key: KeyHash,
-    id: ObjectId,
-}
-
-impl Located {
-    /// The object, if all of it is there and can be read now.
-    pub fn handle(&self) -> Option<Handle> {
-        let found = self.store.lookup(self.key);
-        let mut found = found.into_iter();
-        found.find(|handle| handle.id() == self.id && handle.is_complete())
-    }
 }
 
 impl Content {
@@ -177,15 +160,11 @@ impl Content {
     }
 
     /// Content that stays on the disk.
-    pub fn on_disk(store: Store, handle: &Handle) -> Arc<Self> {
+    pub fn on_disk(located: Located, length: u64) -> Arc<Self> {
         Arc::new(Self {
             pieces: Box::default(),
-            length: handle.total().unwrap_or(0),
-            on_disk: Some(Located {
-                store,
-                key: handle.subject().key,
-                id: handle.id(),
-            }),
+            length,
+            on_disk: Some(located),
         })
     }
 
@@ -261,7 +240,7 @@ impl Object {
         let codings = self.codings.load(Ordering::Relaxed);
         let forms = (codable && self.content.located().is_none()).then_some(&*forms);
         let renewed = Self::with_forms(stored, Arc::clone(&self.content), born, forms, codings);
-        renewed.is_kept_as(self.id());
+        renewed.is_kept_as(self.located().cloned());
         renewed
     }
 
@@ -275,7 +254,7 @@ impl Object {
         let codings = self.codings.load(Ordering::Relaxed);
         let (stored, content) = (self.head.stored.clone(), Arc::clone(&self.content));
         let with = Self::with_forms(stored, content, self.born, Some(&forms), codings);
-        with.is_kept_as(self.id());
+        with.is_kept_as(self.located().cloned());
         with
     }
 
@@ -309,26 +288,26 @@ impl Object {
             born,
             checked: AtomicU64::new(born.0),
             codings: AtomicU8::new(codings),
-            id: OnceLock::new(),
+            located: OnceLock::new(),
         }
     }
 
     /// The same, known to be on the disk.
-    pub fn kept_as(self, id: ObjectId) -> Self {
-        self.is_kept_as(Some(id));
+    pub fn kept_as(self, located: Located) -> Self {
+        self.is_kept_as(Some(located));
         self
     }
 
     /// It is on the disk, or will be soon.
-    pub fn is_kept_as(&self, id: Option<ObjectId>) {
-        if let Some(id) = id {
-            let _ = self.id.set(id); // it is given once
+    pub fn is_kept_as(&self, located: Option<Located>) {
+        if let Some(located) = located {
+            let _ = self.located.set(located); // it is given once
         }
     }
 
-    /// Which object of the disk tier it is.
-    pub fn id(&self) -> Option<ObjectId> {
-        self.id.get().copied()
+    /// Where in the disk tier it is, or will be soon.
+    pub fn located(&self) -> Option<&Located> {
+        self.located.get()
     }
 
     /// Whether no purge has taken it; `url` is its key, without the site's prefix. What was purged softly is stale afterwards.

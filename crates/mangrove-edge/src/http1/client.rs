@@ -16,6 +16,7 @@ use crate::closing::{Closing, LINGER};
 use crate::core::{Connection, Core, HEAD_READ_BYTES, READ_BYTES};
 use crate::incoming::{Incoming, Stop};
 use crate::io::Stream;
+use crate::outgoing::InFile;
 use crate::pipeline::{Interim, Story};
 use crate::rate::{Pace, TooSlow};
 use crate::reason::{EdgeReason, Reason};
@@ -498,7 +499,54 @@ impl ClientSide {
             [one] => inner.stream.poll_write_some(cx, one),
             several => inner.stream.poll_write_slices(cx, several),
         };
-        match wrote {
+        self.gave(inner, cx, wrote, uptake)
+    }
+
+    /// How much it may take of a file at once; none where it cannot be sent one as it is.
+    pub fn file_window(&self) -> Option<usize> {
+        self.inner.borrow().stream.file_window()
+    }
+
+    /// Writes what goes before a file's bytes.
+    pub fn poll_write_before_file(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        uptake: &mut Uptake,
+    ) -> Poll<Result<usize, Reason>> {
+        let inner = &mut *self.inner.borrow_mut();
+        let wrote = inner.stream.poll_write_before_file(cx, bytes);
+        self.gave(inner, cx, wrote, uptake)
+    }
+
+    /// Sends some bytes of a file; 0 where they cannot be sent from it.
+    pub fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        piece: InFile<'_>,
+        uptake: &mut Uptake,
+    ) -> Poll<Result<usize, Reason>> {
+        let inner = &mut *self.inner.borrow_mut();
+        match inner.stream.poll_send_file(cx, piece) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(0)),
+            sent => {
+                if let Poll::Ready(Ok(n)) = sent {
+                    self.core.metrics.response_file_bytes.add(n as u64);
+                }
+                self.gave(inner, cx, sent, uptake)
+            }
+        }
+    }
+
+    /// What became of an attempt to give it something.
+    fn gave(
+        &self,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+        gave: Poll<std::io::Result<usize>>,
+        uptake: &mut Uptake,
+    ) -> Poll<Result<usize, Reason>> {
+        match gave {
             Poll::Ready(Ok(n)) if n > 0 => {
                 uptake.moved(n, self.core.wheel.now());
                 if inner.read_ended {

@@ -1,6 +1,7 @@
 //! Writing an answer to an HTTP/1 client: head and first chunk in one call, then chunk by chunk as
 //! the client takes them. Nothing is buffered that the client has not asked for by reading.
 
+use std::io::IoSlice;
 use std::task::{Context, Poll};
 
 use mangrove_http::{Known, Method, Version};
@@ -11,7 +12,7 @@ use crate::answer_head::{AnswerHead, push_field, push_status_line};
 use crate::body::ResponseBody;
 use crate::core::Core;
 use crate::log::push_decimal;
-use crate::outgoing::{Broken, Outgoing, OutgoingFraming, Progress};
+use crate::outgoing::{Broken, InFile, Outgoing, OutgoingFraming, Progress, Sink};
 use crate::pipeline::{Answer, Story};
 use crate::reason::Reason;
 use crate::uptake::Uptake;
@@ -147,9 +148,9 @@ impl Responder {
     ) -> Poll<Result<(), Reason>> {
         self.outgoing.put_before(client.take_interim());
         let uptake = &mut self.uptake;
-        let progress = self.outgoing.poll(cx, &mut self.body, |cx, slices| {
-            client.poll_write(cx, slices, uptake)
-        });
+        let sink = ToClient { client, uptake };
+        let progress = self.outgoing.poll(cx, &mut self.body, sink);
+        let uptake = &mut self.uptake;
         match progress {
             Err(Broken::Source(reason) | Broken::Sink(reason)) => Poll::Ready(Err(reason)),
             Ok(Progress::Done) => client.poll_flush(cx, uptake).map_ok(|_| ()),
@@ -171,6 +172,42 @@ impl Responder {
                 Poll::Pending
             }
         }
+    }
+}
+
+/// A client, and how it takes this answer.
+struct ToClient<'a> {
+    client: &'a ClientSide,
+    uptake: &'a mut Uptake,
+}
+
+impl Sink for ToClient<'_> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, Reason>> {
+        self.client.poll_write(cx, slices, self.uptake)
+    }
+
+    fn file_window(&self) -> Option<usize> {
+        self.client.file_window()
+    }
+
+    fn poll_write_before_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Reason>> {
+        self.client.poll_write_before_file(cx, bytes, self.uptake)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: InFile<'_>,
+    ) -> Poll<Result<usize, Reason>> {
+        self.client.poll_send_file(cx, piece, self.uptake)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Nothing an origin says is trusted further than its framing proves. A connection is used again
 //! only when the request went out whole, the answer came in whole, and not one byte followed.
 
+use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::body::{Filled, RequestBody};
 use crate::core::{Core, HEAD_READ_BYTES, READ_BYTES};
 use crate::incoming::{Incoming, Stop};
 use crate::io::Stream;
-use crate::outgoing::{Broken, Outgoing, OutgoingFraming, Progress};
+use crate::outgoing::{Broken, Outgoing, OutgoingFraming, Progress, Sink};
 use crate::reason::Reason;
 use crate::wheel::Timer;
 
@@ -247,9 +248,7 @@ impl Http1Exchange {
             Upload::Done | Upload::Stopped => return,
             Upload::AwaitsContinue { head, patience, .. } => {
                 let _ = patience.poll_expired(cx);
-                let outcome = head.poll(cx, &mut RequestBody::Empty, |cx, slices| {
-                    write(stream, cx, slices)
-                });
+                let outcome = head.poll(cx, &mut RequestBody::Empty, ToOrigin(stream));
                 match outcome {
                     Ok(_) => return,
                     Err(broken) => Err(broken),
@@ -257,8 +256,7 @@ impl Http1Exchange {
             }
             Upload::Sending(outgoing) => {
                 let before = outgoing.sent();
-                let outcome =
-                    outgoing.poll(cx, &mut self.body, |cx, slices| write(stream, cx, slices));
+                let outcome = outgoing.poll(cx, &mut self.body, ToOrigin(stream));
                 if outgoing.sent() > before {
                     self.timer.arm_in(self.limits.idle);
                 }
@@ -496,17 +494,21 @@ impl Drop for Http1Exchange {
     }
 }
 
-fn write(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    slices: &[std::io::IoSlice<'_>],
-) -> Poll<Result<usize, Reason>> {
-    let wrote = match slices {
-        [one] => stream.poll_write_some(cx, one),
-        several => stream.poll_write_slices(cx, several),
-    };
-    match ready!(wrote) {
-        Ok(n) if n > 0 => Poll::Ready(Ok(n)),
-        _ => Poll::Ready(Err(OriginFault::Reset.into())),
+struct ToOrigin<'a>(&'a mut Stream);
+
+impl Sink for ToOrigin<'_> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, Reason>> {
+        let wrote = match slices {
+            [one] => self.0.poll_write_some(cx, one),
+            several => self.0.poll_write_slices(cx, several),
+        };
+        match ready!(wrote) {
+            Ok(n) if n > 0 => Poll::Ready(Ok(n)),
+            _ => Poll::Ready(Err(OriginFault::Reset.into())),
+        }
     }
 }

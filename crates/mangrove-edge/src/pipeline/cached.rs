@@ -272,7 +272,7 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
     let patience = story.core.wheel.timer();
     patience.arm_in(DISK_WAIT);
     let mut scratch = Vec::new();
-    let Some((store, found)) = disk.lookup(&looked.key) else {
+    let Some((open, found)) = disk.lookup(&looked.key) else {
         return false;
     };
     for handle in found {
@@ -294,7 +294,7 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
             }
             false => None,
         };
-        let object = Arc::new(found.into_object(content, store.clone(), &cache.compress));
+        let object = Arc::new(found.into_object(content, &open, &cache.compress));
         let brought = leader.keep(
             || cache.is_alive(&looked.key, &object),
             || Some(shared.bring(looked.hash, &looked.key, &object, cache)),
@@ -303,8 +303,8 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
             Some(true) => return true,
             Some(false) => {} // there is no room
             None => {
-                if let Some(id) = object.id() {
-                    disk.forget(&looked.key, id);
+                if let Some(located) = object.located() {
+                    disk.forget(&looked.key, located.id);
                 }
             }
         }
@@ -688,8 +688,8 @@ fn exchange(
         let weight = resource.weight();
         Some((resource, weight))
     });
-    if let (Some(disk), Some(id)) = (shared.disk(), new.id()) {
-        disk.renew(&looked.key, id, new);
+    if let (Some(disk), Some(located)) = (shared.disk(), new.located()) {
+        disk.renew(&looked.key, located.id, new);
     }
     let slot = shared.peek(&looked.key)?;
     let at = slot.value().place_of(new)?;

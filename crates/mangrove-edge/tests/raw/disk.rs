@@ -263,6 +263,69 @@ fn what_memory_is_not_to_hold_is_kept_on_the_disk_and_a_range_near_its_end_asks_
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
+/// Bytes that the kernel has sent from the disk's files.
+fn from_files(world: &World) -> u64 {
+    world.metric("mangrove_response_file_bytes_total")
+}
+
+/// What memory has is copied for every visitor; from the file the kernel sends it as it is.
+#[test]
+fn what_is_large_is_sent_from_the_file_also_where_memory_has_it() {
+    let world = World::new();
+    let mut client = world.client();
+    let content = &large()[..3 * 1024 * 1024 + 77];
+    let fields = format!("{FRESH}ETag: \"1\"\r\n");
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let sent = content.to_owned();
+    let sending = std::thread::spawn(move || send(&mut origin, &fields, &sent));
+    assert!(client.answer().body == content);
+    sending.join().unwrap();
+    are_on_disk(&world, 1);
+    assert_eq!(from_files(&world), 0);
+
+    let mut expected = 0;
+    for _ in 0..2 {
+        client.get("/large");
+        let answer = client.answer();
+        assert!(is_hit(&answer) && answer.body == content);
+        expected += content.len() as u64;
+        assert_eq!(from_files(&world), expected);
+    }
+    for (first, length) in [(1_000_001, 65_536), (1_000_001, 65_535), (0, 1)] {
+        let last = first + length - 1;
+        client.send(format!(
+            "GET /large HTTP/1.1\r\nHost: a.example\r\nRange: bytes={first}-{last}\r\n\r\n"
+        ));
+        assert!(client.answer().body == content[first..=last]);
+        // One byte less is not worth it.
+        expected += if length >= 65_536 { length as u64 } else { 0 };
+        assert_eq!(from_files(&world), expected, "{length}");
+    }
+    assert_eq!(world.origin.unaccepted(), 0);
+}
+
+/// From a start on, the first to ask has every chunk read and compared with its checksum. Only then is it sent unread.
+#[test]
+fn what_is_left_from_before_is_read_once_before_it_is_sent_from_the_file() {
+    let mut world = World::with("cache_memory = '8MiB'", "");
+    let content = large();
+    drop(with_a_large_one(&world, &content));
+    restart(&mut world);
+    let mut client = world.client();
+    client.get("/large");
+    assert!(client.answer().body == content);
+    let first = from_files(&world);
+    client.get("/large");
+    assert!(client.answer().body == content);
+    let chunks = content.len().div_ceil(1 << 20) as u64;
+    assert_eq!(from_files(&world) - first, content.len() as u64);
+    // Of each chunk the first piece came through our own hands.
+    assert!(first <= content.len() as u64 - chunks, "{first}");
+    assert_eq!(world.origin.unaccepted(), 0);
+}
+
 /// A world in which `/large` is on the disk, its head in memory, and one answer has come from there.
 fn with_a_large_one(world: &World, content: &str) -> (Client, Visit) {
     let mut client = world.client();
