@@ -158,9 +158,10 @@ fn start(args: EdgeArgs) -> Result<(), String> {
     let compressor = Compressor::start(threads_for(usize::from(core_count)))
         .map_err(|e| format!("the threads that compress cannot be started: {e}"))?;
     let seed = [random_seed()?, random_seed()?];
-    let disk = server
-        .disk_cache
-        .then(|| DiskTier::new(state.join("store"), server.disk_cache_bytes));
+    let disk = server.disk_cache.then(|| {
+        let folder = state.join("store");
+        DiskTier::new(folder, server.disk_cache_bytes, server.cache_memory)
+    });
     let cache = Cache::new(server.cache_memory, seed, Some(compressor), disk);
     // Before the first request, so that a restart is not noticed. Where another edge that ends still has the store, or the
     // disk takes its time, later: the first visitor is not kept waiting.

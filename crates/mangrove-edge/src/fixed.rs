@@ -91,12 +91,16 @@ fixed! {
     count cache::WASTE_SHARE: "Of that, what the allocator may hold beyond what it was asked for before it costs content: one part in so many.";
     count cache::FRONT_SLOTS: "Objects that a core finds without asking what all cores share.";
     bytes cache::disk::WHOLE_BYTES: "Content on the disk comes into memory whole up to this; what is larger is read from there by each answer.";
-    bytes pipeline::cached::SPOOLED_BYTES: "Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.";
+    bytes cache::disk::SPOOLED_BYTES: "Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.";
     bytes cache::kept_body::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
     bytes tcp::FILE_WINDOW_BYTES: "What a connection that has not taken much yet is offered of a file at once.";
     bytes cache::kept_body::FROM_FILE_BYTES: "So much in one piece is sent from the disk's file, on connections without TLS of HTTP/1, even where memory has it.";
     bytes cache::kept_body::RESIDENT_EVERY: "Before a file is sent from, the first byte, the last, and one in so many are asked for: is it in the kernel's memory?";
     time cache::kept_body::DISK_BEHIND: "Where more wait for the disk than may, how long it is before an answer asks again.";
+    time pipeline::cached::SPOOL_PATIENCE: "An answer that goes to the disk as it comes is held up by a disk that is behind, so long with each MiB; a slower disk does not get it.";
+    count cache::disk::QUEUE_SHARE: "Of cache_memory, what may wait for the disk: one part in so many,";
+    bytes cache::disk::QUEUE_LEAST: "but at least so much,";
+    bytes cache::disk::QUEUE_MOST: "and at most so much.";
     time pipeline::cached::DISK_WAIT: "How long a request waits for the disk before it asks the origin.";
     time edge::STORE_OPEN: "How long an edge that begins waits for the disk before it accepts visitors all the same.";
     time edge::STORE_CLOSE: "How long an edge that ends waits for the disk to take what it was given.";

@@ -116,6 +116,11 @@ impl<T> Queue<T> {
         lock(&self.state).closed
     }
 
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        lock(&self.state).bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.state).items.is_empty()
     }
@@ -129,6 +134,7 @@ mod tests {
     fn one_past_either_ceiling_is_refused() {
         let queue = Queue::new(10, 3);
         assert_eq!(queue.push(10, 'a'), Ok(()));
+        assert_eq!(queue.bytes(), 10);
         assert_eq!(queue.push(1, 'b'), Err(Refused::Behind));
         assert_eq!(queue.take(1), ['a']);
         for item in ['c', 'd', 'e'] {

@@ -13,7 +13,7 @@ use crate::lock::lock;
 use crate::object::{Part, Pinned};
 use crate::policy::Policy;
 use crate::queue::Queue;
-use crate::record::Header;
+use crate::record::{HEADER, Header};
 use crate::settings::{Clock, Settings};
 use crate::words::{Generation, KeyHash, ObjectId, ReadError, Refused, Subject};
 
@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) index: Index,
     pub(crate) policy: Mutex<Policy>,
     pub(crate) tasks: Queue<Task>,
+    /// Bytes that the writer has taken from there and not written yet.
+    pub(crate) in_hand: AtomicU64,
     pub(crate) reads: Queue<ReadTask>,
     pub(crate) condition: Condition,
     pub(crate) counts: Counts,
@@ -50,6 +52,16 @@ pub(crate) enum Task {
     },
     /// Make everything before it survive a power loss, then say so.
     Flush(Box<dyn FnOnce(Result<(), Refused>) + Send>),
+}
+
+impl Task {
+    /// Bytes of memory that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Task::Record { payload, .. } => payload.len() + HEADER,
+            Task::Flush(_) => 0,
+        }
+    }
 }
 
 /// What a reader is to do.
@@ -131,6 +143,7 @@ impl Inner {
             index: Index::new(settings.site_bytes),
             policy: Mutex::new(Policy::new()),
             tasks: Queue::new(settings.queue_bytes, TASKS),
+            in_hand: AtomicU64::new(0),
             reads: Queue::new(usize::MAX, settings.reads_waiting),
             // The writer, the scanner, and the readers.
             condition: Condition::new(2 + settings.readers),
@@ -174,6 +187,11 @@ impl Inner {
                 .alive
                 .as_ref()
                 .is_none_or(|alive| alive(subject))
+    }
+
+    /// Bytes that were handed over and are not written yet.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.tasks.bytes() as u64 + self.in_hand.load(Ordering::Relaxed)
     }
 
     pub(crate) fn health(&self) -> Health {

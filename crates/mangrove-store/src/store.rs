@@ -301,6 +301,11 @@ impl Store {
         self.inner.index.set_quota(site, bytes);
     }
 
+    /// Bytes of memory that wait to be written: nobody else may hold them any more.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.inner.waiting_bytes()
+    }
+
     /// Bytes on disk of what is kept of a site.
     pub fn site_bytes(&self, site: Site) -> u64 {
         self.inner.index.site_bytes(site)

@@ -147,10 +147,13 @@ impl Writer {
             };
         }
         let _calling = inner.condition.calling(WRITER_THREAD, now);
-        if let Err(error) = self
+        let in_hand: usize = tasks.iter().map(Task::bytes).sum();
+        inner.in_hand.store(in_hand as u64, Ordering::Relaxed);
+        let outcome = self
             .write(tasks)
-            .and_then(|()| if due { self.flush() } else { Ok(()) })
-        {
+            .and_then(|()| if due { self.flush() } else { Ok(()) });
+        inner.in_hand.store(0, Ordering::Relaxed);
+        if let Err(error) = outcome {
             self.fails(&error, now);
         }
         Next::Now

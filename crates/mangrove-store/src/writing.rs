@@ -164,7 +164,6 @@ impl Writing {
             total: self.total,
             payload_sum: 0,
         };
-        let bytes = payload.len() + HEADER;
         let task = Task::Record {
             header,
             payload,
@@ -172,7 +171,7 @@ impl Writing {
         };
         self.inner
             .tasks
-            .push(bytes, task)
+            .push(task.bytes(), task)
             .or_else(|why| self.inner.refused(why))
     }
 }

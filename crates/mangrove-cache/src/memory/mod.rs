@@ -51,7 +51,7 @@ pub use self::front::{Front, FrontStatistics, Held};
 pub use self::slot::Slot;
 
 use self::policy::Policy;
-use self::room::{FLOOR_PART, Room};
+use self::room::Room;
 use self::slot::Ledger;
 
 mod front;
@@ -64,6 +64,8 @@ mod tests;
 
 /// Shards of the table: enough that on 64 cores two seldom look the same one up in the same 100 ns; idle ones cost 128 B.
 const SHARDS: usize = 64;
+/// This part of the ceiling stays for slots, whatever counts beside them.
+const STAYS_PART: u64 = 4;
 /// The most slots in a [`Page`].
 pub const PAGE_MOST: u32 = 256;
 
@@ -263,10 +265,10 @@ impl<V> Memory<V> {
         }
     }
 
-    /// From now on counts so many bytes beside the slots, in the stead of those before; what is too much by that leaves. No
-    /// more than half of the ceiling counts so, whatever is asked for. Called by one thread.
+    /// From now on counts so many bytes beside the slots, in the stead of those before; what is too much by that leaves. A
+    /// quarter of the ceiling stays for slots, whatever is asked for.
     pub fn count_beside(&self, bytes: u64) {
-        let bytes = bytes.min(self.ceiling / FLOOR_PART);
+        let bytes = bytes.min(self.ceiling - self.ceiling / STAYS_PART);
         let before = self.beside.swap(bytes, Ordering::Relaxed);
         self.ledger.charge(bytes);
         self.ledger.discharge(before);

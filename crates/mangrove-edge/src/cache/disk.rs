@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -36,6 +36,14 @@ use crate::compress::why_uncoded_after;
 
 /// Content up to this comes into memory whole when it is asked for; what is larger is read from the disk by each answer.
 pub(crate) const WHOLE_BYTES: u64 = 1 << 20;
+/// Of what the cache may have of memory, what may wait for the disk: one part in so many,
+pub(crate) const QUEUE_SHARE: u64 = 8;
+/// but at least so much,
+pub(crate) const QUEUE_LEAST: u64 = 2 << 20;
+/// and at most so much.
+pub(crate) const QUEUE_MOST: u64 = 64 << 20;
+/// Content longer than this goes to the disk as it comes, and is not held in memory.
+pub(crate) const SPOOLED_BYTES: u64 = 16 << 20;
 /// Purges that are remembered while another process, that ends, still has the store. With one more, all of its site counts
 /// as purged.
 pub(crate) const PURGES_AHEAD: usize = 1024;
@@ -53,6 +61,7 @@ const CODABLE: u8 = 1;
 pub struct DiskTier {
     folder: PathBuf,
     bytes: u64,
+    queue_bytes: u64,
     open: RwLock<Option<Arc<Open>>>,
     ahead: Mutex<Ahead>,
     /// Handed over, and still read by answers under way.
@@ -69,6 +78,8 @@ pub struct Open {
     began: Generation,
     /// When the journal is looked through next, in its bytes.
     compact_at: AtomicUsize,
+    /// Bytes of chunks that are not full yet.
+    gathering: AtomicU64,
 }
 
 /// Where an object of the disk tier is found, each time that somebody wants it: nothing on the disk is held for it meanwhile.
@@ -125,11 +136,13 @@ pub struct OnDisk {
 }
 
 impl DiskTier {
-    /// The tier of a folder, not open yet.
-    pub fn new(folder: PathBuf, bytes: u64) -> Self {
+    /// The tier of a folder, not open yet, of at most `bytes`. What waits for it is a part of the `memory` that the cache may
+    /// have.
+    pub fn new(folder: PathBuf, bytes: u64, memory: u64) -> Self {
         Self {
             folder,
             bytes,
+            queue_bytes: (memory / QUEUE_SHARE).clamp(QUEUE_LEAST, QUEUE_MOST),
             open: RwLock::new(None),
             ahead: Mutex::default(),
             handed_over: Mutex::default(),
@@ -142,7 +155,11 @@ impl DiskTier {
             return Ok(());
         }
         // Without a lock: a disk that hangs must not hold up whoever purges.
-        let opened = Store::open(&self.folder, Settings::of_bytes(self.bytes))?;
+        let settings = Settings {
+            queue_bytes: usize::try_from(self.queue_bytes).unwrap_or(usize::MAX),
+            ..Settings::of_bytes(self.bytes)
+        };
+        let opened = Store::open(&self.folder, settings)?;
         let mut ahead = lock(&self.ahead);
         if ahead.over {
             drop(ahead);
@@ -163,6 +180,7 @@ impl DiskTier {
             seed: opened.seed,
             began: Generation(opened.generation.0),
             compact_at: AtomicUsize::new(COMPACT_BYTES),
+            gathering: AtomicU64::new(0),
         };
         let whole = std::mem::take(&mut ahead.whole);
         let whole = whole
@@ -254,14 +272,29 @@ impl DiskTier {
         length: u64,
         codable: bool,
     ) -> Option<Spool> {
-        let writing = self.opened()?.begin(key, stored, born, length).ok()?;
+        let open = self.opened()?;
+        let writing = open.begin(key, stored, born, length).ok()?;
         Some(Spool {
+            open,
             writing,
             head: head_of(key, stored, codable)?,
             born,
             length,
             index: 0,
             chunk: Vec::new(),
+            full: None,
+        })
+    }
+
+    /// Answers longer than this are handed over as they come: all of such a one would not fit into what may wait.
+    pub fn spooled_from(&self) -> u64 {
+        SPOOLED_BYTES.min(self.queue_bytes / 2)
+    }
+
+    /// Bytes of memory that wait for the disk. Of some of them the cache's memory has the content too.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.opened().map_or(0, |open| {
+            open.store.waiting_bytes() + open.gathering.load(Ordering::Relaxed)
         })
     }
 
@@ -576,45 +609,104 @@ impl OnDisk {
 /// An answer on its way to the disk alone.
 #[derive(Debug)]
 pub struct Spool {
+    open: Arc<Open>,
     writing: Writing,
     head: Head,
     born: Generation,
     length: u64,
     index: u32,
+    /// What has come of the next chunk.
     chunk: Vec<u8>,
+    /// A chunk that could not be handed over yet.
+    full: Option<Bytes>,
+}
+
+/// What became of content that was handed to a [`Spool`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spooled {
+    /// More may come.
+    Taken,
+    /// The disk is behind: [`Spool::settle`] before more comes.
+    Behind,
 }
 
 impl Spool {
-    /// Takes content that has come. Refused, the rest need not be handed over: it will not be kept.
-    pub fn push(&mut self, mut piece: &[u8]) -> Result<(), Refused> {
+    /// Takes content that has come. Refused, the rest need not be handed over: it will not be kept. Where the disk is behind,
+    /// it takes another chunk and no more before it is [settled](Self::settle).
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<Spooled, Refused> {
         while !piece.is_empty() {
             if self.chunk.capacity() == 0 {
                 self.chunk.reserve_exact(CHUNK_BYTES);
+                self.note_gathering();
             }
             let (now, later) = piece.split_at(piece.len().min(CHUNK_BYTES - self.chunk.len()));
             self.chunk.extend_from_slice(now);
             piece = later;
             if self.chunk.len() == CHUNK_BYTES {
-                self.hand_over()?;
+                self.fill_up()?;
             }
         }
-        Ok(())
+        self.settle()
     }
 
-    fn hand_over(&mut self) -> Result<(), Refused> {
-        let chunk = Bytes::from(std::mem::take(&mut self.chunk));
-        self.writing.try_chunk(self.index, chunk)?;
-        self.index = self.index.saturating_add(1);
-        Ok(())
-    }
-
-    /// All of it has come: from when its head is written, it is found.
-    pub fn finish(mut self) -> Result<(), Refused> {
+    /// All of it has come. It is to be settled, and then to be [finished](Self::finish).
+    pub fn end(&mut self) -> Result<Spooled, Refused> {
         if !self.chunk.is_empty() {
-            self.hand_over()?;
+            self.fill_up()?;
         }
+        self.settle()
+    }
+
+    /// What has been gathered is a chunk.
+    fn fill_up(&mut self) -> Result<(), Refused> {
+        if self.settle()? == Spooled::Behind {
+            return Err(Refused::Behind);
+        }
+        self.full = Some(Bytes::from(std::mem::take(&mut self.chunk)));
+        Ok(())
+    }
+
+    /// Hands over a chunk that waits for that.
+    pub fn settle(&mut self) -> Result<Spooled, Refused> {
+        let Some(full) = &self.full else {
+            return Ok(Spooled::Taken);
+        };
+        match self.writing.try_chunk(self.index, full.clone()) {
+            Ok(()) => {
+                self.full = None;
+                self.index = self.index.saturating_add(1);
+                self.note_gone();
+                Ok(Spooled::Taken)
+            }
+            Err(Refused::Behind) => Ok(Spooled::Behind),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// From when its head is written, it is found.
+    pub fn finish(mut self) -> Result<(), Refused> {
         let born = mangrove_store::Generation(self.born.0);
         self.writing.try_head(born, Some(self.length), &self.head)
+    }
+
+    fn note_gathering(&self) {
+        let gathering = &self.open.gathering;
+        gathering.fetch_add(CHUNK_BYTES as u64, Ordering::Relaxed);
+    }
+
+    fn note_gone(&self) {
+        let gathering = &self.open.gathering;
+        gathering.fetch_sub(CHUNK_BYTES as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        for is_held in [self.full.is_some(), self.chunk.capacity() > 0] {
+            if is_held {
+                self.note_gone();
+            }
+        }
     }
 }
 
@@ -675,6 +767,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fill::tests::stored_of;
     use super::*;
 
     fn entry(site: &str, kind: Kind, text: &str, generation: u64) -> Vec<u8> {
@@ -692,6 +785,73 @@ mod tests {
         let mut bytes = Vec::new();
         purge.encode(&mut bytes).unwrap();
         bytes
+    }
+
+    /// A store whose writer works only when told to, and in whose queue two chunks have room.
+    fn behind(folder: &std::path::Path) -> (Arc<Open>, mangrove_store::Hands) {
+        let settings = Settings {
+            queue_bytes: 2 * (CHUNK_BYTES + 1024),
+            ..Settings::of_bytes(256 << 20)
+        };
+        let disk = Arc::new(mangrove_store::Folder::open(folder).unwrap());
+        let clock = Arc::new(mangrove_store::MachineClock::default());
+        let (opened, hands) = Store::open_on(disk, clock, settings).unwrap();
+        let open = Open {
+            store: opened.store,
+            journal: opened.journal,
+            seed: 1,
+            began: Generation(opened.generation.0),
+            compact_at: AtomicUsize::new(COMPACT_BYTES),
+            gathering: AtomicU64::new(0),
+        };
+        (Arc::new(open), hands)
+    }
+
+    /// An answer larger than what may wait for the disk was not kept if it came faster than the disk took it.
+    #[test]
+    fn what_comes_faster_than_the_disk_takes_it_waits_with_one_chunk_more_and_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, mut hands) = behind(folder.path());
+        let tier = DiskTier::new(folder.path().to_owned(), 256 << 20, 0);
+        *tier.open.write().unwrap() = Some(Arc::clone(&open));
+        let (chunk, length) = (vec![7; CHUNK_BYTES], 5 * CHUNK_BYTES as u64 + 3);
+        let stored = stored_of(length);
+        let born = Generation(open.began.0 + 1);
+        let spool = |key: &[u8]| tier.spool(key, &stored, born, length, false).unwrap();
+        let mut spooled = spool(b"a\0/a");
+        assert_eq!(spooled.push(&chunk), Ok(Spooled::Taken));
+        assert_eq!(spooled.push(&chunk), Ok(Spooled::Taken));
+        assert_eq!(spooled.push(&chunk), Ok(Spooled::Behind));
+        assert_eq!(spooled.push(&chunk[1..]), Ok(Spooled::Behind));
+        assert!(tier.waiting_bytes() > 4 * CHUNK_BYTES as u64);
+        let mut other = spool(b"a\0/b");
+        assert_eq!(other.push(&chunk), Ok(Spooled::Behind));
+        assert_eq!(other.push(&chunk), Err(Refused::Behind)); // one past what it may gather
+        drop(other);
+        while hands.write() {}
+        assert_eq!(spooled.settle(), Ok(Spooled::Taken));
+        assert_eq!(spooled.push(&chunk), Ok(Spooled::Taken));
+        while hands.write() {}
+        assert_eq!(spooled.push(&chunk[..4]), Ok(Spooled::Taken));
+        assert_eq!(spooled.end(), Ok(Spooled::Taken));
+        spooled.finish().unwrap();
+        while hands.write() {}
+        assert_eq!(tier.waiting_bytes(), 0);
+        let (_, found) = tier.lookup(b"a\0/a").unwrap();
+        assert_eq!(found.first().and_then(Handle::total), Some(length));
+    }
+
+    #[test]
+    fn what_may_wait_for_the_disk_is_a_part_of_what_the_cache_may_have() {
+        let (least, most) = (QUEUE_LEAST * QUEUE_SHARE, QUEUE_MOST * QUEUE_SHARE);
+        for (memory, queue, spooled) in [
+            (least - 1, QUEUE_LEAST, QUEUE_LEAST / 2),
+            (least + QUEUE_SHARE, QUEUE_LEAST + 1, QUEUE_LEAST / 2),
+            (most + QUEUE_SHARE, QUEUE_MOST, SPOOLED_BYTES),
+        ] {
+            let tier = DiskTier::new(PathBuf::new(), 0, memory);
+            assert_eq!((tier.queue_bytes, tier.spooled_from()), (queue, spooled));
+        }
     }
 
     /// The last purge about anything stays, whatever is alive: once it went when nothing in the index was older, and a slab

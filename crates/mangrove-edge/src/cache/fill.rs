@@ -781,7 +781,7 @@ impl Drop for Follower {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::cache) mod tests {
     use super::*;
     use mangrove_cache::{
         Expiry, Fields, Lifetime, LifetimeSource, PolicyField, Reuse, Stored, Vary,
@@ -809,7 +809,12 @@ mod tests {
     }
 
     fn head_of(length: u64) -> Arc<KeptHead> {
-        KeptHead::new(Stored {
+        KeptHead::new(stored_of(length))
+    }
+
+    /// Something of so many bytes that may be kept for a minute.
+    pub(in crate::cache) fn stored_of(length: u64) -> Stored {
+        Stored {
             status: 200,
             fields: Fields::default(),
             content: mangrove_cache::Content::Whole {
@@ -838,7 +843,7 @@ mod tests {
             variant: Box::default(),
             invalidated: false,
             expiry: Expiry::default(),
-        })
+        }
     }
 
     /// The origin died between the head and the answer's first byte: one visitor in ten thousand was told no length.

@@ -35,7 +35,7 @@ use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 use crate::compress::{Coding, Compressor};
 
-pub use disk::{DiskTier, Durable, OnDisk, Spool};
+pub use disk::{DiskTier, Durable, OnDisk, Spool, Spooled};
 pub use fill::{
     Entered, FINISH_BYTES, Fill, FillReport, Fills, Follower, Leader, News, PIECE_BYTES,
     WINDOW_BYTES, Worth,
@@ -65,8 +65,10 @@ pub struct Cache {
     fills: Fills,
     ledger: Ledger,
     sweeps: sweep::Sweeps,
-    /// Bytes of all that was ever kept, and the call to look what the allocator wastes.
+    /// Bytes of all that ever came, and the call to look what is held beside what is kept.
     brought: AtomicU64,
+    /// What the allocator held too much when that was last asked.
+    wasted: AtomicU64,
     enough_brought: Notify,
     /// Codes what is kept; without it everything stays as it is.
     compressor: Option<Compressor>,
@@ -90,6 +92,7 @@ impl Cache {
             ledger: Ledger::new(seed, LEDGER_ENTRIES),
             sweeps: sweep::Sweeps::default(),
             brought: AtomicU64::new(0),
+            wasted: AtomicU64::new(0),
             enough_brought: Notify::new(),
             compressor,
             disk,
@@ -119,8 +122,17 @@ impl Cache {
     /// Counts what the allocator holds beyond what it was asked for, so that it is within the ceiling like everything else. A
     /// small part costs nothing.
     pub fn count_waste(&self, bytes: u64) {
-        self.memory
-            .count_beside(bytes.saturating_sub(self.spared_waste()));
+        self.wasted.store(bytes, Ordering::Relaxed);
+        self.count_beside();
+    }
+
+    /// Counts what is held beside what is kept: waste, and what waits for the disk. The latter may be kept in memory too: then
+    /// it is counted twice, until it is written.
+    fn count_beside(&self) {
+        let waiting = self.disk.as_ref().map_or(0, DiskTier::waiting_bytes);
+        let wasted = self.wasted.load(Ordering::Relaxed);
+        let wasted = wasted.saturating_sub(self.spared_waste());
+        self.memory.count_beside(wasted.saturating_add(waiting));
     }
 
     /// What the allocator may waste before it costs content.
@@ -133,11 +145,12 @@ impl Cache {
         self.enough_brought.notified().await;
     }
 
-    /// So many bytes are kept now that were not.
-    fn note_brought(&self, bytes: u64) {
+    /// So many bytes have come, from an origin or the disk.
+    pub(crate) fn note_brought(&self, bytes: u64) {
         let step = (self.ceiling() / LOOK_SHARE).max(1);
         let before = self.brought.fetch_add(bytes, Ordering::Relaxed);
         if before / step != before.wrapping_add(bytes) / step {
+            self.count_beside();
             self.enough_brought.notify_one();
         }
     }
@@ -222,7 +235,6 @@ impl Cache {
         });
         match updated {
             Updated::Kept => {
-                self.note_brought(object.weight());
                 let slot = self.memory.peek(hash, key)?;
                 let at = slot.value().place_of(&kept)?;
                 Some(Hold::Shared(slot, at).into())

@@ -27,9 +27,10 @@ use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
 use super::plan::Planned;
 use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
+use crate::cache::kept_body::DISK_BEHIND;
 use crate::cache::{
     CacheResult, CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object,
-    OnDisk, PIECE_BYTES, Resource, SiteCache, Spool, Worth, is_uncollapsible,
+    OnDisk, PIECE_BYTES, Resource, SiteCache, Spool, Spooled, Worth, is_uncollapsible,
 };
 use crate::compress::{why_uncoded, why_uncoded_after};
 use crate::core::Core;
@@ -44,8 +45,9 @@ pub(crate) const UNCOLLAPSIBLE: Duration = Duration::from_secs(30);
 pub(crate) const COLLAPSED_WAIT: Duration = Duration::from_secs(10);
 /// So long a request waits for the disk; then it asks the origin.
 pub(crate) const DISK_WAIT: Duration = Duration::from_secs(2);
-/// Content longer than this goes to the disk as it comes, where there is one, and is not held in memory.
-pub(crate) const SPOOLED_BYTES: u64 = 16 << 20;
+/// An answer that goes to the disk as it comes is held up by a disk that is behind, for so long with each chunk: a disk that
+/// is slower does not get it.
+pub(crate) const SPOOL_PATIENCE: Duration = Duration::from_millis(100);
 /// So often a request looks again before it asks for itself.
 pub(crate) const LOOKS: u32 = 3;
 /// So many failures of other requests a request lives through: one, and one more try.
@@ -658,11 +660,11 @@ impl Exchange<'_> {
         length: Option<u64>,
     ) -> Option<Spool> {
         let is_whole = matches!(stored.content, mangrove_cache::Content::Whole { .. });
-        let length = length.filter(|length| {
-            is_whole && (SPOOLED_BYTES..=self.cache.rules.largest).contains(length)
-        })?;
         let fill = leader.fill();
         let disk = story.core.cache.shared.disk()?;
+        let length = length.filter(|length| {
+            is_whole && (disk.spooled_from()..=self.cache.rules.largest).contains(length)
+        })?;
         disk.spool(&fill.key, stored, fill.born, length, false)
     }
 }
@@ -743,14 +745,16 @@ impl Carrier {
                 Some(Ok(Filled::Data)) => {
                     let piece = self.body.take(PIECE_BYTES);
                     arrived += piece.len() as u64;
-                    if let Some(spool) = &mut self.spool
-                        && spool.push(&piece).is_err()
-                    {
-                        self.give_up_spool(); // the disk is behind: the visitor is not
-                    }
+                    self.core.cache.shared.note_brought(piece.len() as u64);
+                    let spooled = self.spool.as_mut().map(|spool| spool.push(&piece));
                     self.leader.push(piece, largest);
+                    self.settle(spooled).await;
                 }
-                Some(Ok(Filled::End)) => break,
+                Some(Ok(Filled::End)) => {
+                    let spooled = self.spool.as_mut().map(Spool::end);
+                    self.settle(spooled).await;
+                    break;
+                }
                 Some(Err(reason)) => {
                     self.leader.cut(reason);
                     return;
@@ -758,6 +762,20 @@ impl Carrier {
             }
         }
         self.finish();
+    }
+
+    /// Waits for a disk that is behind, as long as that is worth it: no visitor is held up for longer.
+    async fn settle(&mut self, mut spooled: Option<Result<Spooled, Refused>>) {
+        let timer = self.core.wheel.timer();
+        let deadline = self.core.wheel.now() + SPOOL_PATIENCE;
+        while spooled == Some(Ok(Spooled::Behind)) && self.core.wheel.now() < deadline {
+            timer.arm_in(DISK_BEHIND);
+            std::future::poll_fn(|cx| timer.poll_expired(cx)).await;
+            spooled = self.spool.as_mut().map(Spool::settle);
+        }
+        if !matches!(spooled, None | Some(Ok(Spooled::Taken))) {
+            self.give_up_spool();
+        }
     }
 
     /// What it would have taken the place of is outdated all the same.
