@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::disk::read_whole;
 use crate::object::{Found, PINNED_CHUNKS, Part, Pinned};
-use crate::record::{HEADER, Head, Header, Kind, sum};
+use crate::record::{HEADER, Head, Header, Kind, Log, sum};
 use crate::state::{Inner, ReadTask, more};
 use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};
 use crate::writing::Writing;
@@ -73,6 +73,21 @@ impl Handle {
     /// Whether every chunk was there when it was found.
     pub fn is_complete(&self) -> bool {
         self.found.complete
+    }
+
+    /// How many chunks there were when it was found.
+    pub fn chunks_there(&self) -> usize {
+        self.found.chunk_count
+    }
+
+    /// Whether its head lies in the main log, because it was asked for again. Else it is on probation.
+    pub fn is_in_main(&self) -> bool {
+        self.found.head.slab.name.log == Log::Main
+    }
+
+    /// How often its head was asked for since it was written, or since its slab came up last; more than three are three.
+    pub fn asked(&self) -> u32 {
+        self.found.head.place.asked()
     }
 
     /// Which of the chunks `from..to` there are now.

@@ -4,12 +4,13 @@
 //! read or written. An object takes about 130 bytes and 16 more for each chunk after its first; a million of one chunk each
 //! are 136 MB, measured.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Mutex;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use crate::cursor::{Cursor, SHARD_BITS};
 use crate::lock::lock;
 use crate::object::{
     Found, Landed, NO_TOTAL, Object, Origin, PINNED_CHUNKS, Part, Pinned, Place, fits,
@@ -19,7 +20,7 @@ use crate::slab::Slabs;
 use crate::words::{Generation, KeyHash, ObjectId, Site, Subject, VARIANTS_ANSWERED, Variant};
 
 /// Parts of the table, each with a lock of its own.
-const SHARDS: usize = 64;
+const SHARDS: usize = 1 << SHARD_BITS;
 /// Objects that a full site passes over, because they were asked for, before a new one is refused.
 const SITE_SECOND_CHANCES: u32 = 64;
 #[derive(Debug, Default)]
@@ -61,8 +62,7 @@ impl Index {
     }
 
     fn shard(&self, key: KeyHash) -> &Mutex<Shard> {
-        // The upper bits: the table itself goes by the lower ones, and by the highest seven.
-        let number = usize::try_from(key.0 >> 40).unwrap_or(0) % SHARDS;
+        let number = usize::try_from(Cursor::of(key).shard()).unwrap_or(0) % SHARDS;
         #[allow(
             clippy::indexing_slicing,
             reason = "a number under SHARDS, of which there are SHARDS"
@@ -331,11 +331,29 @@ impl Index {
             .is_some()
     }
 
-    /// The objects of a key that have a head and are alive, the newest first.
+    /// The objects of a key that have a head and are alive, the newest first. Each is counted as asked for.
     pub(crate) fn find(
         &self,
         key: KeyHash,
         alive: &dyn Fn(&Subject) -> bool,
+    ) -> SmallVec<[Found; 2]> {
+        self.answer(key, alive, |object| object.head.ask())
+    }
+
+    /// The same for somebody who only looks: nothing stays longer for it.
+    pub(crate) fn peek(
+        &self,
+        key: KeyHash,
+        alive: &dyn Fn(&Subject) -> bool,
+    ) -> SmallVec<[Found; 2]> {
+        self.answer(key, alive, |_| ())
+    }
+
+    fn answer(
+        &self,
+        key: KeyHash,
+        alive: &dyn Fn(&Subject) -> bool,
+        note: impl Fn(&mut Object),
     ) -> SmallVec<[Found; 2]> {
         let mut shard = lock(self.shard(key));
         let mut newest: SmallVec<[ObjectId; 4]> = SmallVec::new();
@@ -366,17 +384,15 @@ impl Index {
         newest.truncate(VARIANTS_ANSWERED);
         let mut found = SmallVec::new();
         for id in newest {
-            if let Some(object) = shard.find_mut(key.0, |object| object.id == id)
-                && let Some(object) = self.take_out(object)
-            {
-                found.push(object);
+            if let Some(object) = shard.find_mut(key.0, |object| object.id == id) {
+                note(object);
+                found.extend(self.take_out(object));
             }
         }
         found
     }
 
-    fn take_out(&self, object: &mut Object) -> Option<Found> {
-        object.head.ask();
+    fn take_out(&self, object: &Object) -> Option<Found> {
         let pin = |place: Place| {
             Some(Pinned {
                 slab: self.slabs.by_id(place.slab)?,
@@ -401,6 +417,37 @@ impl Index {
             head: pin(object.head)?,
             chunks,
         })
+    }
+
+    /// The first keys from there on of which something has a head and is wanted, at most so many of one shard, and where to go
+    /// on. Looks at every object of the shard under its lock, as counting them does.
+    pub(crate) fn keys(
+        &self,
+        from: Cursor,
+        most: usize,
+        wanted: &dyn Fn(&Subject) -> bool,
+    ) -> (Vec<KeyHash>, Option<Cursor>) {
+        let shard = lock(self.shard(from.key()));
+        let (mut first, mut more) = (BTreeSet::new(), false);
+        let headed = shard.iter().filter(|object| object.head.is_somewhere());
+        for subject in headed.map(|object| &object.subject) {
+            let at = Cursor::of(subject.key);
+            let is_late = first.len() == most && first.last().is_some_and(|last| *last < at);
+            if at < from || !wanted(subject) {
+                continue;
+            }
+            more |= is_late;
+            if !is_late && first.insert(at) && first.len() > most {
+                first.pop_last();
+                more = true;
+            }
+        }
+        drop(shard);
+        let next = match first.last() {
+            Some(last) if more => Cursor::after(last.key()),
+            _ => from.next_shard(),
+        };
+        (first.into_iter().map(Cursor::key).collect(), next)
     }
 
     /// Where a chunk lies now; counted as asked for.

@@ -10,6 +10,7 @@
 //! 2. [`Store::lookup`] answers from memory with a [`Handle`] for each variant. The caller reads its [`Head`], compares the key,
 //!    and reads chunks ([`Handle::read_chunk_then`], on a reader's thread), or sends them from the file
 //!    ([`Handle::chunk_place`]).
+//!    A person who looks asks [`Store::peek`] and [`Store::keys`] instead: nothing stays longer for that.
 //! 3. [`Store::begin`] gives a [`Writing`], which takes a head and chunks in any order and hands them to the writer's queue; or
 //!    refuses them at once.
 //! 4. When the store is full, the oldest slab comes up: what was asked for again moves to a second log, the rest leaves.
@@ -41,6 +42,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cursor;
 mod disk;
 mod handle;
 mod health;
@@ -63,6 +65,7 @@ mod words;
 mod writer;
 mod writing;
 
+pub use cursor::Cursor;
 pub use disk::{Disk, DiskFile, Folder};
 pub use handle::{ChunkPlace, Handle};
 pub use health::{

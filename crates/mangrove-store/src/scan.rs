@@ -59,6 +59,11 @@ impl Scanner {
         }
     }
 
+    /// When, on the store's clock.
+    pub(crate) fn began(&self) -> Duration {
+        self.began
+    }
+
     /// Takes some more records in. None once all are.
     pub(crate) fn step(&mut self) -> Option<Next> {
         if self.over {
@@ -75,7 +80,10 @@ impl Scanner {
         let _calling = inner.condition.calling(SCANNER_THREAD, now);
         let Some((slab, mut walk)) = self.walk.take().or_else(|| self.next_slab()) else {
             inner.index.scanned(inner.first_id());
-            inner.counts.scan_over.store(1, Ordering::Relaxed);
+            let took = inner.clock.now().saturating_sub(self.began).as_nanos();
+            let took = u64::try_from(took).unwrap_or(u64::MAX);
+            inner.counts.scan_nanos.store(took, Ordering::Relaxed);
+            inner.counts.scan_over.store(1, Ordering::Release);
             self.over = true;
             return None;
         };

@@ -116,6 +116,8 @@ pub(crate) struct Counts {
     pub(crate) scan_bytes_read: AtomicU64,
     pub(crate) scan_records: AtomicU64,
     pub(crate) scan_damaged: AtomicU64,
+    /// How long it took, once it is over.
+    pub(crate) scan_nanos: AtomicU64,
     pub(crate) scan_over: AtomicU64,
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::cursor::Cursor;
 use crate::disk::{Disk, Folder};
 use crate::handle::Handle;
 use crate::health::Health;
@@ -37,6 +38,7 @@ pub struct Store {
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
     readers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     journal: Journal,
+    scan_began: Duration,
 }
 
 /// What opening a store gives.
@@ -90,6 +92,8 @@ pub struct Progress {
     pub damaged: u64,
     /// Files in the folder that are none of the store's. They are left alone.
     pub foreign: u64,
+    /// How long it has taken until now, or took.
+    pub took: Duration,
     /// Everything is known.
     pub is_over: bool,
 }
@@ -229,6 +233,7 @@ impl Store {
             threads: Arc::default(),
             readers: Arc::default(),
             journal: journal.clone(),
+            scan_began: hands.scanner.began(),
         };
         Ok((
             Opened {
@@ -257,6 +262,33 @@ impl Store {
             .into_iter()
             .map(|found| Handle::new(Arc::clone(&self.inner), found))
             .collect()
+    }
+
+    /// The same for a person who looks: nothing is counted as asked for.
+    pub fn peek(&self, key: KeyHash) -> SmallVec<[Handle; 2]> {
+        if self.inner.gives_reads().is_err() {
+            return SmallVec::new();
+        }
+        let alive = |subject: &Subject| self.inner.is_alive(subject);
+        let found = self.inner.index.peek(key, &alive).into_iter();
+        found
+            .map(|found| Handle::new(Arc::clone(&self.inner), found))
+            .collect()
+    }
+
+    /// Some of the keys of which something is kept, of one site or of all: from the cursor on, at most `most` and often fewer
+    /// (also none), and where the next page begins; none after the last. Waits for no disk, and looks at a sixty-fourth of all
+    /// objects: for people.
+    pub fn keys(
+        &self,
+        from: Cursor,
+        most: usize,
+        site: Option<Site>,
+    ) -> (Vec<KeyHash>, Option<Cursor>) {
+        let wanted = |subject: &Subject| {
+            site.is_none_or(|site| site == subject.site) && self.inner.is_alive(subject)
+        };
+        self.inner.index.keys(from, most.max(1), &wanted)
     }
 
     /// Begins a new object.
@@ -320,6 +352,8 @@ impl Store {
     pub fn progress(&self) -> Progress {
         let counts = &self.inner.counts;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        // Acquire: whoever sees that it is over sees how long it took.
+        let is_over = counts.scan_over.load(Ordering::Acquire) != 0;
         Progress {
             slabs: count(&counts.scan_slabs),
             slabs_done: count(&counts.scan_slabs_done),
@@ -329,7 +363,11 @@ impl Store {
             records: count(&counts.scan_records),
             damaged: count(&counts.scan_damaged),
             foreign: count(&counts.foreign),
-            is_over: count(&counts.scan_over) != 0,
+            took: match is_over {
+                true => Duration::from_nanos(count(&counts.scan_nanos)),
+                false => self.inner.clock.now().saturating_sub(self.scan_began),
+            },
+            is_over,
         }
     }
 

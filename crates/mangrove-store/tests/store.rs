@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mangrove_store::{
-    CHUNK_BYTES, Disk, Generation, HUNG_AFTER, Handle, Hands, Head, Health, KeyHash, NewObject,
-    OpenError, Opened, ReadError, Refused, SLABS_MOST, Settings, Site, Store, TroubleKind, Variant,
+    CHUNK_BYTES, Cursor, Disk, Generation, HUNG_AFTER, Handle, Hands, Head, Health, KeyHash,
+    NewObject, OpenError, Opened, ReadError, Refused, SLABS_MOST, Settings, Site, Store,
+    TroubleKind, Variant,
 };
 use sim::{Faults, HandClock, SimDisk};
 
@@ -790,6 +791,111 @@ fn the_scan_reads_no_faster_than_it_may() {
         progress.bytes_read < 2 * MIB,
         "content is skipped: {progress:?}"
     );
+}
+
+#[test]
+fn the_scan_tells_how_long_it_takes_and_then_how_long_it_took() {
+    let mut shop = shop();
+    shop.fill(1, b"a").unwrap();
+    shop.flush();
+    let disk = shop.disk.after_kill();
+    drop(shop);
+    let mut shop = open(&disk, settings());
+    shop.clock.pass(Duration::from_secs(3));
+    assert_eq!(shop.store().progress().took, Duration::from_secs(3));
+    while shop.hands.scan() {}
+    shop.clock.pass(Duration::from_secs(60));
+    let progress = shop.store().progress();
+    assert_eq!(
+        (progress.is_over, progress.took),
+        (true, Duration::from_secs(3))
+    );
+}
+
+/// Pages of two keys each, from the first to the last.
+fn told(shop: &Shop, site: Option<Site>, mut between: impl FnMut(u32)) -> Vec<KeyHash> {
+    let (mut all, mut next, mut page) = (Vec::new(), Some(Cursor::START), 0);
+    while let Some(from) = next {
+        let (keys, then) = shop.store().keys(from, 2, site);
+        assert!(keys.len() <= 2, "one past a page: {keys:?}");
+        assert!(then.is_none_or(|then| then > from), "it goes on");
+        all.extend(keys);
+        next = then;
+        between(page);
+        page += 1;
+    }
+    all
+}
+
+/// Seven in each of four shards, so that a page ends within one.
+fn in_four_shards() -> Vec<KeyHash> {
+    let shards = [0_u64, 1, 5, 63];
+    let of = |shard: u64| (1..=7).map(move |key| KeyHash((shard << 40) | (key * 0x9e37_79b9)));
+    shards.into_iter().flat_map(of).collect()
+}
+
+#[test]
+fn every_key_is_told_once_whatever_comes_and_goes_meanwhile() {
+    let mut shop = shop();
+    for key in in_four_shards() {
+        shop.fill(key.0, b"a").unwrap();
+    }
+    shop.work();
+    let mut keys = told(&shop, None, |_| ());
+    keys.sort_unstable();
+    let mut all = in_four_shards();
+    all.sort_unstable();
+    assert_eq!(keys, all);
+
+    let gone = all[13];
+    let keys = told(&shop, None, |page| match page {
+        0 => drop(shop.store().remove(gone)),
+        _ => shop
+            .fill(u64::from(page) << 50 | 0xff_0000_0000, b"b")
+            .unwrap(),
+    });
+    for key in all.iter().filter(|key| **key != gone) {
+        let times = keys.iter().filter(|told| *told == key).count();
+        assert_eq!(times, 1, "{key:?}");
+    }
+}
+
+#[test]
+fn keys_of_one_site_are_told_alone() {
+    let mut shop = shop();
+    let keys = in_four_shards();
+    for (at, key) in keys.iter().enumerate() {
+        let site = Site((at % 2) as u32);
+        let of_site = NewObject {
+            site,
+            ..new(key.0, Some(1))
+        };
+        let mut writing = shop.store().begin(of_site).unwrap();
+        writing.try_head(Generation(1), None, &head(key.0)).unwrap();
+        writing.try_chunk(0, Bytes::from_static(b"a")).unwrap();
+    }
+    shop.work();
+    for site in [0, 1] {
+        let told = told(&shop, Some(Site(site)), |_| ());
+        let is_its = |key: &KeyHash| keys.iter().position(|its| its == key).unwrap() % 2;
+        assert!(told.iter().all(|key| is_its(key) == site as usize));
+        assert_eq!(told.len(), keys.len() / 2);
+    }
+}
+
+#[test]
+fn who_only_looks_does_not_count_as_asking() {
+    let mut shop = shop();
+    shop.fill(1, b"a").unwrap();
+    shop.work();
+    let peek = |shop: &Shop| shop.store().peek(KeyHash(1)).remove(0).asked();
+    assert_eq!((peek(&shop), peek(&shop)), (0, 0));
+    for asked in [1, 2, 3, 3] {
+        assert_eq!(shop.handle(1).unwrap().asked(), asked);
+    }
+    let looked = shop.store().peek(KeyHash(1)).remove(0);
+    assert_eq!((looked.asked(), looked.chunks_there()), (3, 1));
+    assert!(!looked.is_in_main());
 }
 
 #[test]
