@@ -8,7 +8,8 @@
 //! | `GET /metrics` | anyone on loopback | Prometheus text |
 //! | `GET /build`, `/config`, `/modules`, `/origins` | token | what runs, under which settings, how it fares |
 //! | `GET /cache` | token | how much the cache holds and has done |
-//! | `GET /cache/list?site=NAME&from=N` | token | a page of the URLs of which something is kept; `next` is where the next begins |
+//! | `GET /cache/list?site=NAME&from=N` | token | a page of the URLs of which something is kept in memory; `next` is where the next begins |
+//! | `GET /cache/list?disk&site=NAME&from=CURSOR` | token | the same of the disk |
 //! | `GET /cache/show?url=URL&site=NAME` | token | all that is kept of a URL, why and for how long, and what a visitor gets |
 //! | `POST /purge?site=NAME&url=URL` (or `prefix=`, `host=`, `tag=`, each repeatable, or `all`; and `soft`) | token | what was kept or asked for until now is not answered any more, or not as fresh |
 //! | `POST /apply`, `/certificates`, `/reopen`, `/drain` | token | orders |
@@ -171,7 +172,7 @@ async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker) -> Reply {
         (Method::Get, b"/origins") => edge.origins().await,
         (Method::Get, b"/cache") => edge.cache_statistics().await,
         (Method::Get, b"/cache/list") => edge.cache_list(head.query()).await,
-        (Method::Get, b"/cache/show") => edge.cache_show(head.query()),
+        (Method::Get, b"/cache/show") => edge.cache_show(head.query()).await,
         (Method::Post, b"/purge") => edge.purge(head.query()).await,
         (Method::Post, b"/apply") => edge.apply_from_disk().await,
         (Method::Post, b"/certificates") => edge.reload_certificates(),

@@ -6,9 +6,12 @@
 pub(crate) mod cache_door;
 mod core_thread;
 pub(crate) mod explain;
+pub(crate) mod list_door;
 pub(crate) mod parameters;
 pub(crate) mod purge_door;
+mod show_door;
 mod sockets;
+mod whereabouts;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

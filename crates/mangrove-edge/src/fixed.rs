@@ -193,8 +193,10 @@ fixed! {
     bytes admin::TARGET_BYTES: "The target of an operator's request: the longest URL to look up, each byte percent-encoded.";
     bytes admin::HEAD_BYTES: "The head of an operator's request.";
     bytes edge::parameters::URL_BYTES: "A URL that an operator looks up or purges: the longest target that can be allowed, with scheme and host.";
-    count edge::cache_door::LIST_URLS: "Places of the cache looked at together when it is listed; between two such looks others have it.";
-    count edge::cache_door::LIST_PAGES: "The most such looks for one page of the list.";
+    count edge::list_door::LIST_URLS: "Places of the cache looked at together when it is listed, and URLs on a page; between two such looks others have it.";
+    count edge::list_door::LIST_PAGES: "The most such looks for one page of the list.";
+    time edge::list_door::DISK_PAGE: "How long heads are read from the disk for one page of its list; whoever asks goes on with the next.";
+    time cache::disk::told::LOOK_PATIENCE: "How long an operator's look waits for one head on the disk.";
     count edge::cache_door::SITES_NAMED: "Sites named to an operator who mistyped one.";
     time edge::cache_door::FRONT_PATIENCE: "How long a core may take to tell of its own front before its numbers are left out.";
     count edge::purge_door::PURGE_FILTERS: "URLs, prefixes, hosts or tags of one order to purge.";

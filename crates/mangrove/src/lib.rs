@@ -96,8 +96,8 @@ fn run_cache(asked: CacheCommand) -> anyhow::Result<ExitCode> {
     match asked {
         CacheCommand::Stats(asked) => cache::stats(&asked.running.folder()?, asked.json),
         CacheCommand::List(asked) => {
-            let state = asked.running.folder()?;
-            cache::list(&state, asked.site.as_deref(), asked.most, asked.json)
+            let (site, state) = (asked.site.as_deref(), asked.running.folder()?);
+            cache::list(&state, site, asked.tier, asked.most, asked.json)
         }
         CacheCommand::Show(asked) => {
             let state = asked.running.folder()?;

@@ -1,8 +1,12 @@
 //! What a person reads. A terminal that went away is no reason to stop, so errors in writing to it are ignored.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a person waits without being told what for.
+const PATIENT: Duration = Duration::from_secs(2);
 
 /// Prints what was asked for.
 pub(crate) fn say(text: impl Display) {
@@ -12,6 +16,42 @@ pub(crate) fn say(text: impl Display) {
 /// Prints what went wrong, or what happened unasked.
 pub(crate) fn warn(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "mangrove: {}", trimmed(&text));
+}
+
+/// A line that says what is being waited for, in one place while it changes, and gone when nothing is. It stays away where
+/// nobody looks, and from what takes no time.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    since: Instant,
+    shown: bool,
+}
+
+impl Waiting {
+    /// From now on.
+    pub(crate) fn new(now: Instant) -> Self {
+        let shown = false;
+        Self { since: now, shown }
+    }
+
+    /// Shows how far it is.
+    pub(crate) fn tell(&mut self, now: Instant, text: &str) {
+        if self.is_due(now) && io::stderr().is_terminal() {
+            self.shown = true;
+            let _ = write!(io::stderr().lock(), "\r{text} …\x1b[K");
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) > PATIENT
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
 }
 
 /// This program as the person called it, to be typed again: `mangrove`, `target/release/mangrove`, …
@@ -122,6 +162,14 @@ mod tests {
         }
         assert_eq!(counted(1, "URL", "URLs"), "1 URL");
         assert_eq!(counted(0, "URL", "URLs"), "0 URLs");
+    }
+
+    #[test]
+    fn whoever_waits_two_seconds_is_told_nothing_yet() {
+        let now = crate::clock::now();
+        let waiting = Waiting::new(now);
+        assert!(!waiting.is_due(now + PATIENT));
+        assert!(waiting.is_due(now + PATIENT + Duration::from_millis(1)));
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! handed over or, where the disk is behind, not kept there. A purge is in the ledger first and then in the store's journal:
 //! when [`DiskTier::note`]'s word has come, it holds after a power loss as well.
 
+pub(crate) mod told;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -33,6 +35,8 @@ use super::object::{Content, Object};
 use super::split_key;
 use crate::body::CHUNK_BYTES;
 use crate::compress::why_uncoded_after;
+
+pub use told::{PlaceOnDisk, SeenOnDisk, Unseen};
 
 /// Content up to this comes into memory whole when it is asked for; what is larger is read from the disk by each answer.
 pub(crate) const WHOLE_BYTES: u64 = 1 << 20;

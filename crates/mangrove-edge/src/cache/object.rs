@@ -8,6 +8,7 @@ use mangrove_cache::memory::{Held, Slot};
 use mangrove_cache::purge::{Generation, SiteLedger, Subject, Verdict};
 use mangrove_cache::{Fields, Interval, Place, Rules, Stored, combine, place_for};
 use mangrove_http::{Known, UnixMillis};
+use mangrove_store::ObjectId;
 
 use super::disk::Located;
 use super::{is_for_caches, is_told_afresh};
@@ -308,6 +309,11 @@ impl Object {
     /// Where in the disk tier it is, or will be soon.
     pub fn located(&self) -> Option<&Located> {
         self.located.get()
+    }
+
+    /// Which object of the disk tier it is, or will be soon.
+    pub fn id(&self) -> Option<ObjectId> {
+        self.located().map(|located| located.id)
     }
 
     /// Whether no purge has taken it; `url` is its key, without the site's prefix. What was purged softly is stale afterwards.

@@ -1,4 +1,5 @@
-//! The operator's doors to the cache: what it holds and why.
+//! The operator's doors to the cache: here what it holds in numbers, and what the other two begin with; what it holds one by
+//! one in `list_door.rs`, of one URL in `show_door.rs`.
 //!
 //! Whoever asks is told in JSON; the words a person reads are made by the command line. What was purged is told by nobody,
 //! whether its memory has been given back or not.
@@ -9,24 +10,19 @@ use std::time::Duration;
 use mangrove_cache::memory::Slot;
 use mangrove_cache::purge::SiteLedger;
 use mangrove_cache::{Rules, write_key};
-use mangrove_config::PathPolicy;
 use mangrove_http::Scheme;
 use mangrove_store::Health;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::core_thread::CoreOrder;
-use super::explain::{self, VARIANTS_TOLD};
-use super::parameters::{Parameter, Parameters, Url};
+use super::parameters::Url;
+use super::show_door::other;
 use super::{CoreHandle, Edge, STALLED};
 use crate::admin::Reply;
 use crate::cache::{CacheResult, Object, Resource, prefix_of, split_key};
 use crate::snapshot::SharedSnapshot;
 
-/// Places of the memory that are looked at together; a page of the list ends with the first so many URLs.
-pub(crate) const LIST_URLS: u32 = 256;
-/// The most times that so many places are looked at for one page, should few of them hold what is wanted.
-pub(crate) const LIST_PAGES: usize = 256;
 /// Sites that are named where a name is wrong; the rest are counted.
 pub(crate) const SITES_NAMED: usize = 20;
 /// How long a core may take to tell of its front before its numbers are left out.
@@ -40,13 +36,18 @@ pub(super) struct KeptUnder {
 }
 
 impl KeptUnder {
+    /// All that memory has.
+    pub(super) fn resource(&self) -> Option<&Resource> {
+        self.slot.as_deref().map(Slot::value)
+    }
+
     /// What was not purged.
     pub(super) fn living(&self) -> impl Iterator<Item = &Arc<Object>> {
         let variants = self.slot.iter().flat_map(|slot| &slot.value().variants);
         variants.filter(|object| self.is_alive(object))
     }
 
-    fn is_alive(&self, object: &Object) -> bool {
+    pub(super) fn is_alive(&self, object: &Object) -> bool {
         object.is_alive(&self.ledger, url_of(&self.key))
     }
 }
@@ -129,7 +130,7 @@ impl Edge {
             return json!({
                 "ceiling_bytes": disk.bytes(),
                 "in_use": false,
-                "why": "another edge, that ends, still has the store, or it could not be opened",
+                "why": disk.out_of_sight(),
             });
         };
         let trouble = match health {
@@ -165,134 +166,9 @@ impl Edge {
         })
     }
 
-    /// `GET /cache/list?site=NAME&from=N`: some of the URLs of which something is kept, in no order.
-    pub async fn cache_list(&self, query: Option<&[u8]>) -> Reply {
-        match self.wanted_of_list(query) {
-            Ok((site, from)) => self.list(site.as_deref(), from).await,
-            Err(refused) => refused,
-        }
-    }
-
-    fn wanted_of_list(&self, query: Option<&[u8]>) -> Result<(Option<String>, u32), Reply> {
-        let known = [Parameter::Value("site"), Parameter::Value("from")];
-        let said = Parameters::read(query, &known)?;
-        let from = match said.value("from").map(str::parse) {
-            None => 0,
-            Some(Ok(from)) => from,
-            Some(Err(_)) => {
-                let why = "from is the `next` of the page before, or left out for the first";
-                return Err(Reply::error(400, why));
-            }
-        };
-        let site = said.value("site");
-        if let Some(name) = site {
-            named(&self.snapshot.borrow(), name)?;
-        }
-        Ok((site.map(str::to_owned), from))
-    }
-
-    async fn list(&self, site: Option<&str>, from: u32) -> Reply {
-        let (mut rows, mut next): (Vec<Value>, _) = (Vec::new(), Some(from));
-        for _ in 0..LIST_PAGES {
-            let Some(from) = next.filter(|_| rows.len() < LIST_URLS as usize) else {
-                break;
-            };
-            let page = self.cache.memory().page(from, LIST_URLS);
-            rows.extend(page.slots.iter().filter_map(|slot| {
-                let (name, url) = split_key(slot.key())?;
-                let name = std::str::from_utf8(name).ok()?;
-                if site.is_some_and(|site| site != name) {
-                    return None;
-                }
-                let (ledger, now) = (self.cache.ledger().site(name), self.clock.wall());
-                let is_alive = |object: &Object| object.is_alive(&ledger, url);
-                explain::row(name.as_bytes(), url, slot.value(), is_alive, now)
-            }));
-            next = page.next;
-            tokio::task::yield_now().await; // others ask the keeper too
-        }
-        Reply::json(200, &json!({ "kept": rows, "next": next }))
-    }
-
-    /// `GET /cache/show?url=URL[&site=NAME]`: everything kept of a URL, and what a visitor gets now.
-    pub fn cache_show(&self, query: Option<&[u8]>) -> Reply {
-        self.show(query).unwrap_or_else(|refused| refused)
-    }
-
-    fn show(&self, query: Option<&[u8]>) -> Result<Reply, Reply> {
-        let known = [Parameter::Value("site"), Parameter::Value("url")];
-        let said = Parameters::read(query, &known)?;
-        let Some(url) = said.value("url") else {
-            return Err(Reply::error(400, "say which URL: url=URL"));
-        };
-        let url = Url::read(url)?;
-        let snapshot = self.snapshot.borrow();
-        let site = match said.value("site") {
-            Some(name) => named(&snapshot, name)?,
-            None => hosting(&snapshot, url.request.host())?,
-        };
-        let name = site_name(&snapshot, site);
-        let Some(rules) = snapshot.rules(site) else {
-            return Ok(Reply::json(
-                200,
-                &json!({ "site": name, "cached": false, "kept": [], "left_out": 0, "fills": [], "elsewhere": null }),
-            ));
-        };
-        let now = self.clock.wall();
-        let under = self.kept_under(name, &url, url.scheme, &rules);
-        let as_seen = match sees_normal(&snapshot, site) {
-            true => under.first(),
-            false => under.last(),
-        };
-        let path = &url.normal;
-        let variants = || {
-            under
-                .iter()
-                .flat_map(|kept| kept.living().map(move |object| (&kept.key, object)))
-        };
-        let told: Vec<Value> = variants()
-            .take(VARIANTS_TOLD)
-            .map(|(key, object)| {
-                let mut told = explain::variant(object, &url.request, path, &rules, now);
-                if let (Some(told), Some((_, url))) = (told.as_object_mut(), split_key(key)) {
-                    told.insert("url".into(), String::from_utf8_lossy(url).into());
-                }
-                told
-            })
-            .collect();
-        let memory = self.cache.memory();
-        let fills: Vec<Value> = under
-            .iter()
-            .flat_map(|kept| {
-                let fills = self.cache.fills().report(memory.hash(&kept.key), &kept.key);
-                fills.into_iter().map(|report| explain::fill(&report))
-            })
-            .collect();
-        let resource = as_seen.and_then(|kept| kept.slot.as_ref().map(|slot| slot.value()));
-        let is_alive = |object: &Object| as_seen.is_some_and(|kept| kept.is_alive(object));
-        let plain = explain::plain_get(resource, &url.request, path, &rules, is_alive, now);
-        Ok(Reply::json(
-            200,
-            &json!({
-                "site": name,
-                "url": as_seen.map(|kept| text_of(&kept.key)),
-                "cached": rules.on,
-                "kept": told,
-                "left_out": variants().count().saturating_sub(VARIANTS_TOLD),
-                "fills": fills,
-                "plain_get": plain,
-                "elsewhere": self.elsewhere(name, &url, &rules),
-            }),
-        ))
-    }
-
-    /// The same URL under the other scheme, if something is kept of that: the mistake one makes at night.
+    /// The same URL under the other scheme, if memory has something of that: the mistake one makes at night.
     pub(super) fn elsewhere(&self, site: &str, url: &Url, rules: &Rules) -> Option<String> {
-        let other = match url.scheme {
-            Scheme::Http => Scheme::Https,
-            Scheme::Https => Scheme::Http,
-        };
-        let under = self.kept_under(site, url, other, rules);
+        let under = self.kept_under(site, url, other(url.scheme), rules);
         let holds = |kept: &&KeptUnder| kept.living().next().is_some();
         under.iter().find(holds).map(|kept| text_of(&kept.key))
     }
@@ -337,14 +213,6 @@ pub(super) fn site_name(snapshot: &SharedSnapshot, site: u32) -> &str {
         .ok()
         .and_then(|at| snapshot.settled.sites.get(at));
     site.map_or("", |site| &site.name)
-}
-
-/// Whether keys are made of the normal path, as the origin sees it.
-fn sees_normal(snapshot: &SharedSnapshot, site: u32) -> bool {
-    let site = usize::try_from(site)
-        .ok()
-        .and_then(|at| snapshot.settled.sites.get(at));
-    site.is_none_or(|site| site.path == PathPolicy::Normalized)
 }
 
 pub(super) fn named(snapshot: &SharedSnapshot, name: &str) -> Result<u32, Reply> {

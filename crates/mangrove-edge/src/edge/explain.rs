@@ -8,6 +8,7 @@ use mangrove_cache::{Asked, Found, OriginState, decide};
 use mangrove_http::{Known, RequestHead, UnixMillis};
 use serde_json::{Value, json};
 
+use super::whereabouts::Whereabouts;
 use crate::cache::{FillReport, Object, Resource};
 
 /// Variants of one URL that are told; the rest are counted.
@@ -106,14 +107,14 @@ pub(super) fn variant(
 
 /// What a plain `GET` comes to, and which variant answers it.
 pub(super) fn plain_get(
-    resource: Option<&Resource>,
+    found: &Resource,
     request: &RequestHead,
     path: &[u8],
     rules: &Rules,
     is_alive: impl Fn(&Object) -> bool,
     now: UnixMillis,
 ) -> Value {
-    let variants = resource.map_or(&[][..], |resource| &resource.variants);
+    let variants = &found.variants;
     let all = variants.iter().map(|object| &object.head.stored);
     let chosen = select(all, request, rules, &mut Vec::new())
         .and_then(|at| variants.get(at))
@@ -154,27 +155,23 @@ pub(super) fn fill(report: &FillReport) -> Value {
     })
 }
 
-/// A row of the list: what is kept of one URL, told by what was received last. `None` when all of it was purged.
-pub(super) fn row(
-    site: &[u8],
-    url: &[u8],
-    resource: &Resource,
-    is_alive: impl Fn(&Object) -> bool,
-    now: UnixMillis,
-) -> Option<Value> {
-    let kept = || {
-        let variants = resource.variants.iter();
-        variants.filter(|object| is_alive(object))
-    };
-    let newest: &Stored = &kept()
-        .max_by_key(|object| object.head.stored.received_at)?
+/// A row of the list: what is kept of one URL and was not purged, told by what was received last. `None` when there is nothing.
+pub(super) fn row(site: &[u8], url: &[u8], kept: &[Whereabouts], now: UnixMillis) -> Option<Value> {
+    let newest: &Stored = &kept
+        .iter()
+        .max_by_key(|known| known.object.head.stored.received_at)?
+        .object
         .head
         .stored;
+    let how_many = |is: fn(&Whereabouts) -> bool| kept.iter().filter(|known| is(known)).count();
     Some(json!({
         "site": text(site),
         "url": text(url),
-        "variants": kept().count(),
-        "bytes": kept().map(|object| object.content.length()).sum::<u64>(),
+        "variants": kept.len(),
+        "in_memory": how_many(|known| known.in_memory),
+        "on_disk": how_many(|known| known.on_disk.is_some()),
+        "complete": how_many(Whereabouts::is_complete),
+        "bytes": kept.iter().map(|known| known.object.content.length()).sum::<u64>(),
         "status": newest.status,
         "age": newest.age(now),
         "ttl": newest.ttl(now),
@@ -330,19 +327,8 @@ mod tests {
             ..Resource::default()
         };
         let from = |floor| move |object: &Object| object.born >= Generation(floor);
-        let plain = |floor| {
-            plain_get(
-                Some(&resource),
-                &request(""),
-                b"/a",
-                &rules,
-                from(floor),
-                at(1),
-            )
-        };
+        let plain = |floor| plain_get(&resource, &request(""), b"/a", &rules, from(floor), at(1));
         assert_eq!(plain(7)["reason"], "fresh");
         assert_eq!(plain(8)["reason"], "miss");
-        assert!(row(b"news", b"http://news.example/a", &resource, from(7), at(1)).is_some());
-        assert!(row(b"news", b"http://news.example/a", &resource, from(8), at(1)).is_none());
     }
 }

@@ -9,11 +9,11 @@ use mangrove_cache::purge::{Entered, Filter, Force, Kind};
 use mangrove_http::UnixMillis;
 use serde_json::{Value, json};
 
-use super::cache_door::{hosting, named, site_name, text_of, url_of};
+use super::cache_door::{KeptUnder, hosting, named, site_name, text_of, url_of};
 use super::parameters::{Parameter, Parameters, Url};
 use super::{Edge, behind, complain};
 use crate::admin::Reply;
-use crate::cache::Durable;
+use crate::cache::{Durable, PlaceOnDisk};
 use crate::snapshot::SharedSnapshot;
 
 /// The most filters of one order.
@@ -167,7 +167,7 @@ impl Edge {
                     known.shown.push(text_of(&kept.key));
                 }
                 let hash = self.cache.memory().hash(&kept.key);
-                known.variants += kept.living().count();
+                known.variants += kept.living().count() + self.only_on_disk(kept);
                 known.fills += self.cache.fills().report(hash, &kept.key).len();
                 let filter = Filter::read(Kind::Url, url_of(&kept.key));
                 known.filters.push(filter.map_err(|wrong| refused(&wrong))?);
@@ -177,6 +177,17 @@ impl Edge {
             }
         }
         Ok(known)
+    }
+}
+
+impl Edge {
+    /// How many answers the disk alone has under a key. Nobody waits for its heads: one that an earlier purge by tag or prefix
+    /// has taken counts until its room is given back.
+    fn only_on_disk(&self, kept: &KeptUnder) -> usize {
+        let places = self.cache.disk().map(|disk| disk.places(&kept.key));
+        let ids: Vec<_> = kept.living().filter_map(|object| object.id()).collect();
+        let only_there = |place: &&PlaceOnDisk| place.complete && !ids.contains(&place.id);
+        places.iter().flatten().filter(only_there).count()
     }
 }
 

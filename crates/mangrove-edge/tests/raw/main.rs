@@ -18,6 +18,7 @@
 //! | `operator` | what an operator is told of the cache, and what a purge leaves |
 //! | `purged` | what a purge means to visitors, whichever way it was asked for |
 //! | `disk` | what outlives the edge, and what is larger than its memory |
+//! | `told` | what an operator is told of the disk, and of what was asked over time |
 //! | `tls` | who a client is by the way it greets |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `connections` | who makes room where there is none, and that nobody is refused while there is |
@@ -59,5 +60,6 @@ mod readers;
 mod reuse;
 mod streams;
 mod tls;
+mod told;
 mod wire;
 mod world;

@@ -25,6 +25,16 @@ struct Shown {
     fills: Vec<Fill>,
     plain_get: Option<Outcome>,
     elsewhere: Option<String>,
+    /// None without a disk tier.
+    #[serde(default)]
+    disk: Option<Disk>,
+}
+
+/// What is known of the disk.
+#[derive(Debug, Deserialize)]
+struct Disk {
+    all_known: bool,
+    why: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -32,6 +42,8 @@ struct Variant {
     url: String,
     status: u16,
     bytes: u64,
+    in_memory: String,
+    on_disk: Option<OnDisk>,
     part: Option<Part>,
     codings: Vec<Coded>,
     age: u64,
@@ -49,6 +61,15 @@ struct Variant {
     for_requests: Vec<Likeness>,
     now: Outcome,
     fields: Vec<(String, String)>,
+}
+
+/// How an answer lies on the disk.
+#[derive(Debug, Deserialize)]
+struct OnDisk {
+    complete: bool,
+    pieces: u64,
+    log: String,
+    asked: u64,
 }
 
 /// The bytes that are kept, where not all are; the first has the number 0.
@@ -141,6 +162,9 @@ fn explained(asked: &str, shown: &Shown) -> String {
     }
     for fill in &shown.fills {
         paragraph("coming", &coming(fill));
+    }
+    if let Some(lacks) = shown.disk.as_ref().and_then(lacking) {
+        paragraph("besides", &lacks);
     }
     if let (0, Some(other)) = (kept, &shown.elsewhere) {
         let other = terminal::shown(other);
@@ -236,6 +260,7 @@ fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
     if variant.url != url {
         paragraph("as", &format!("{}, as it was asked for", variant.url));
     }
+    paragraph("where", &whereabouts(variant));
     paragraph("for", &who_gets(&variant.for_requests));
     paragraph("why", &why_kept(variant));
     paragraph("now", &now(variant));
@@ -260,6 +285,50 @@ fn content(variant: &Variant) -> String {
         let _ = write!(text, "{also} {} ({})", coded.coding, bytes(coded.bytes));
     }
     text
+}
+
+/// What the disk may have beyond what is told.
+fn lacking(disk: &Disk) -> Option<String> {
+    match (&disk.why, disk.all_known) {
+        (Some(why), _) => Some(format!(
+            "what the disk has could not be looked at: {}",
+            shown(why)
+        )),
+        (None, false) => Some(
+            "what an earlier edge left on the disk is still being looked through: more may be found there"
+                .to_owned(),
+        ),
+        (None, true) => None,
+    }
+}
+
+fn whereabouts(variant: &Variant) -> String {
+    let Some(disk) = &variant.on_disk else {
+        return match variant.in_memory.as_str() {
+            "head" => {
+                "in memory is its head, and its content has left the disk: it comes from the origin again"
+            }
+            _ => "in memory alone: it does not outlive the edge",
+        }
+        .to_owned();
+    };
+    if !disk.complete && variant.in_memory != "all" {
+        let there = counted(disk.pieces, "piece", "pieces");
+        return format!(
+            "on the disk, {there} of its content and not all: it answers nobody, and comes from the origin again"
+        );
+    }
+    let tiers = match variant.in_memory.as_str() {
+        "all" => "in memory and on the disk",
+        "head" => "on the disk, where each visitor's content is read; in memory is its head",
+        _ => "on the disk alone; from there it comes when it is asked for",
+    };
+    let stays = match (disk.log.as_str(), disk.asked) {
+        ("main", _) => "there it stays longer than others, for it was asked for again",
+        (_, 0) => "there it leaves in its turn, unless it is asked for",
+        _ => "there it stays longer than others when its turn comes, for it was asked for",
+    };
+    format!("{tiers}; {stays}")
 }
 
 fn who_gets(alike: &[Likeness]) -> String {
@@ -385,7 +454,7 @@ mod tests {
 
     fn variant(changes: Value) -> Value {
         let mut variant = json!({
-            "url": "http://a/", "status": 200, "bytes": 5, "part": null, "codings": [], "age": 12, "ttl": 48,
+            "url": "http://a/", "status": 200, "bytes": 5, "part": null, "in_memory": "all", "on_disk": null, "codings": [], "age": 12, "ttl": 48,
             "lifetime": {
                 "seconds": 60, "from": "max-age", "explain": "The origin's `max-age`.", "source": "RFC 9111 section 5.2.2.1",
             },
@@ -442,6 +511,7 @@ mod tests {
             of(json!({})),
             "One answer is kept of http://a/ (site news).\n\n  \
              what     200, 5 B of content\n  \
+             where    in memory alone: it does not outlive the edge\n  \
              for      every request of this URL\n  \
              why      it is fresh for 1 min from when it was made. The origin's `max-age`. (Cache-Control; RFC\n           \
              9111 section 5.2.2.1)\n  \
@@ -452,6 +522,10 @@ mod tests {
              failing  should the origin fail, or not be reached, it is served stale for 1 d\n  \
              fields   ETag: \"x\"\n"
         );
+    }
+
+    fn disk(log: &str, asked: u64, complete: bool) -> Value {
+        json!({ "complete": complete, "pieces": 3, "log": log, "asked": asked })
     }
 
     #[test]
@@ -465,6 +539,26 @@ mod tests {
             (
                 json!({ "codings": [{ "coding": "zstd", "bytes": 3 }, { "coding": "br", "bytes": 2 }] }),
                 "5 B of content; also in zstd (3 B), br (2 B)",
+            ),
+            (
+                json!({ "on_disk": disk("probation", 0, true) }),
+                "in memory and on the disk; there it leaves in its turn, unless",
+            ),
+            (
+                json!({ "in_memory": "no", "on_disk": disk("main", 0, true) }),
+                "on the disk alone; from there it comes when it is asked for; there it stays longer than others, for it was",
+            ),
+            (
+                json!({ "in_memory": "head", "on_disk": disk("probation", 2, true) }),
+                "in memory is its head; there it stays longer than others when its turn comes",
+            ),
+            (
+                json!({ "in_memory": "head", "on_disk": disk("main", 2, false) }),
+                "on the disk, 3 pieces of its content and not all: it answers nobody",
+            ),
+            (
+                json!({ "in_memory": "head", "on_disk": null }),
+                "its content has left the disk",
             ),
             (
                 json!({ "ttl": -5, "now": ask }),
@@ -535,6 +629,14 @@ mod tests {
             (
                 json!({ "elsewhere": "https://a/" }),
                 "something is kept of https://a/",
+            ),
+            (
+                json!({ "disk": { "all_known": false, "why": null } }),
+                "still being looked through: more may be found there",
+            ),
+            (
+                json!({ "disk": { "all_known": true, "why": "the disk is behind" } }),
+                "could not be looked at: the disk is behind",
             ),
             (json!({ "cached": false }), "settings turn its cache off"),
             (

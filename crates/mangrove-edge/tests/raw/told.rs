@@ -1,0 +1,242 @@
+//! What an operator is told of the disk: where each answer is kept, also what memory does not have.
+
+use serde_json::{Value, json};
+
+use crate::origin::Visit;
+use crate::world::{Client, World, eventually};
+
+const FRESH: &str = "Cache-Control: max-age=60\r\n";
+
+fn send(origin: &mut Visit, fields: &str, body: &str) {
+    let length = body.len();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+    ));
+}
+
+/// Fetches what may be kept.
+fn fetch(client: &mut Client, origin: &mut Visit, path: &str, fields: &str, body: &str) {
+    client.get(path);
+    origin.head();
+    send(origin, fields, body);
+    assert_eq!(client.answer().body, body);
+}
+
+fn told(world: &World, target: &str) -> Value {
+    let (status, told) = world.operator("GET", target);
+    assert_eq!(status, 200, "{told}");
+    told
+}
+
+fn show(world: &World, path: &str) -> Value {
+    told(world, &format!("/cache/show?url=http://a.example{path}"))
+}
+
+/// All pages of the disk's list, and how many there were.
+fn on_disk(world: &World, more: &str) -> (Vec<Value>, usize) {
+    let (mut rows, mut pages, mut from) = (Vec::new(), 0, String::new());
+    loop {
+        let page = told(world, &format!("/cache/list?disk{more}{from}"));
+        assert_eq!(page["why"], Value::Null);
+        rows.extend(page["kept"].as_array().unwrap().iter().cloned());
+        pages += 1;
+        let looked = page["looked_through_mille"].as_u64().unwrap();
+        match page["next"].as_str() {
+            Some(next) => from = format!("&from={next}"),
+            None => {
+                assert_eq!(looked, 1000);
+                return (rows, pages);
+            }
+        }
+    }
+}
+
+fn urls(rows: &[Value]) -> Vec<&str> {
+    let mut urls: Vec<_> = rows
+        .iter()
+        .map(|row| row["url"].as_str().unwrap())
+        .collect();
+    urls.sort_unstable();
+    urls
+}
+
+/// Waits until so many objects are found on the disk.
+fn are_on_disk(world: &World, objects: u64) {
+    let there = || {
+        let complete = told(world, "/cache")["disk"]["complete"].as_u64();
+        (complete.unwrap_or(0) >= objects).then_some(())
+    };
+    eventually(format!("{objects} objects on disk"), there);
+}
+
+fn restart(world: &mut World) {
+    world.restart();
+    let is_over = || told(world, "/cache")["disk"]["scan"]["over"] == true;
+    eventually("the scan is over", || is_over().then_some(()));
+}
+
+/// A world in which `/a` (tagged `red`) and `/b` are on the disk, and the edge has just begun anew.
+fn begun_anew() -> World {
+    let mut world = World::new();
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let fields = format!("{FRESH}Cache-Tag: red\r\nETag: \"1\"\r\n");
+    send(&mut origin, &fields, "news");
+    assert_eq!(client.answer().body, "news");
+    fetch(&mut client, &mut origin, "/b", FRESH, "b");
+    are_on_disk(&world, 2);
+    drop((client, origin));
+    restart(&mut world);
+    world
+}
+
+#[test]
+fn what_only_the_disk_has_is_told_and_looking_does_not_make_it_wanted() {
+    let world = begun_anew();
+    assert_eq!(told(&world, "/cache/list")["kept"], json!([]));
+    let (rows, _) = on_disk(&world, "&site=story");
+    assert_eq!(urls(&rows), ["http://a.example/a", "http://a.example/b"]);
+    for row in &rows {
+        assert_eq!(row["in_memory"], 0);
+        assert_eq!((&row["on_disk"], &row["complete"]), (&json!(1), &json!(1)));
+    }
+
+    for _ in 0..2 {
+        let told = show(&world, "/a");
+        let kept = &told["kept"][0];
+        assert_eq!(
+            (&kept["in_memory"], &kept["memory_bytes"]),
+            (&json!("no"), &json!(0))
+        );
+        assert_eq!(
+            kept["on_disk"],
+            json!({ "complete": true, "pieces": 1, "log": "probation", "asked": 0 })
+        );
+        assert_eq!(
+            (&kept["complete"], &kept["bytes"]),
+            (&json!(true), &json!(4))
+        );
+        assert_eq!(
+            (&kept["etag"], &kept["tags"]),
+            (&json!("\"1\""), &json!(["red"]))
+        );
+        assert_eq!(told["plain_get"]["reason"], "fresh");
+        assert_eq!(told["disk"], json!({ "all_known": true, "why": null }));
+    }
+
+    let mut client = world.client();
+    client.get("/a");
+    assert_eq!(client.answer().body, "news");
+    let kept = &show(&world, "/a")["kept"];
+    assert_eq!(kept.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&kept[0]["in_memory"], &kept[0]["on_disk"]["asked"]),
+        (&json!("all"), &json!(1))
+    );
+    let row = &told(&world, "/cache/list")["kept"][0];
+    assert_eq!(
+        (&row["url"], &row["on_disk"]),
+        (&json!("http://a.example/a"), &json!(1))
+    );
+    let (rows, _) = on_disk(&world, "");
+    assert_eq!(urls(&rows), ["http://a.example/a", "http://a.example/b"]);
+    assert!(world.origin.is_untouched());
+}
+
+#[test]
+fn what_was_purged_is_on_no_list_although_it_lies_on_the_disk_still() {
+    for (purge, left) in [("tag=red", 1), ("prefix=/a", 1), ("host=a.example", 0)] {
+        let world = begun_anew();
+        world.operator("POST", &format!("/purge?site=story&{purge}"));
+        assert_eq!(on_disk(&world, "").0.len(), left, "{purge}");
+        let told = show(&world, "/a");
+        assert_eq!(
+            (&told["kept"], &told["plain_get"]["reason"]),
+            (&json!([]), &json!("miss"))
+        );
+    }
+    let world = begun_anew();
+    let purge = "/purge?site=story&url=http://a.example/a";
+    assert_eq!(world.operator("POST", purge).1["variants"], 1);
+    assert_eq!(world.operator("POST", purge).1["variants"], 0);
+}
+
+#[test]
+fn what_is_too_large_for_memory_has_its_head_there_and_its_content_on_the_disk() {
+    let world = World::with("cache_memory = '8MiB'", "");
+    let mut client = world.client();
+    let large = "x".repeat(17 << 20);
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let sent = large.clone();
+    let sending = std::thread::spawn(move || send(&mut origin, FRESH, &sent));
+    assert!(client.answer().body == large);
+    sending.join().unwrap();
+    are_on_disk(&world, 1);
+    let on_disk = json!({ "complete": true, "pieces": 17, "log": "probation", "asked": 0 });
+    let kept = &show(&world, "/large")["kept"][0];
+    assert_eq!(
+        (&kept["in_memory"], &kept["on_disk"]),
+        (&json!("no"), &on_disk)
+    );
+    client.get("/large");
+    assert!(client.answer().body == large);
+    let kept = &show(&world, "/large")["kept"][0];
+    assert_eq!(
+        (&kept["in_memory"], &kept["complete"]),
+        (&json!("head"), &json!(true))
+    );
+}
+
+#[test]
+fn the_disks_list_is_told_page_by_page_one_past_a_page_on_the_next() {
+    const PAGE: usize = 256;
+    let mut world = World::new();
+    let mut client = world.client();
+    client.get("/0");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send(&mut origin, FRESH, "x");
+    client.answer();
+    for number in 1..=PAGE {
+        fetch(&mut client, &mut origin, &format!("/{number}"), FRESH, "x");
+    }
+    are_on_disk(&world, PAGE as u64 + 1);
+    drop((client, origin));
+    restart(&mut world);
+    let first = told(&world, "/cache/list?disk");
+    assert_eq!(first["kept"].as_array().unwrap().len(), PAGE);
+    assert!(first["next"].is_string());
+    let (rows, _) = on_disk(&world, "");
+    let mut urls = urls(&rows);
+    urls.dedup();
+    assert_eq!(urls.len(), PAGE + 1);
+}
+
+#[test]
+fn what_is_kept_on_the_disk_under_the_other_scheme_is_pointed_at() {
+    let world = begun_anew();
+    let told = told(&world, "/cache/show?url=https://a.example/a");
+    assert_eq!(
+        (&told["kept"], &told["elsewhere"]),
+        (&json!([]), &json!("http://a.example/a"))
+    );
+}
+
+#[test]
+fn a_cursor_that_is_none_is_refused_and_without_a_disk_it_is_said_so() {
+    let world = World::with("disk_cache = false", "");
+    for wrong in ["from=1", "from=zz", "from=-1", "site=b"] {
+        let (status, _) = world.operator("GET", &format!("/cache/list?disk&{wrong}"));
+        assert!(matches!(status, 400 | 404), "{wrong}");
+    }
+    let page = told(&world, "/cache/list?disk");
+    assert!(
+        page["why"].as_str().unwrap().contains("disk_cache"),
+        "{page}"
+    );
+    assert_eq!(show(&world, "/a")["disk"], Value::Null);
+}
