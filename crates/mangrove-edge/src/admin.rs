@@ -8,6 +8,7 @@
 //! | `GET /metrics` | anyone on loopback | Prometheus text |
 //! | `GET /build`, `/config`, `/modules`, `/origins` | token | what runs, under which settings, how it fares |
 //! | `GET /cache` | token | how much the cache holds and has done |
+//! | `GET /cache/history?minutes=N` | token | what was asked in each of the last minutes, by what the cache did |
 //! | `GET /cache/list?site=NAME&from=N` | token | a page of the URLs of which something is kept in memory; `next` is where the next begins |
 //! | `GET /cache/list?disk&site=NAME&from=CURSOR` | token | the same of the disk |
 //! | `GET /cache/show?url=URL&site=NAME` | token | all that is kept of a URL, why and for how long, and what a visitor gets |
@@ -171,6 +172,7 @@ async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker) -> Reply {
         (Method::Get, b"/modules") => edge.modules(),
         (Method::Get, b"/origins") => edge.origins().await,
         (Method::Get, b"/cache") => edge.cache_statistics().await,
+        (Method::Get, b"/cache/history") => edge.cache_history(head.query()),
         (Method::Get, b"/cache/list") => edge.cache_list(head.query()).await,
         (Method::Get, b"/cache/show") => edge.cache_show(head.query()).await,
         (Method::Post, b"/purge") => edge.purge(head.query()).await,

@@ -6,6 +6,7 @@
 pub(crate) mod cache_door;
 mod core_thread;
 pub(crate) mod explain;
+pub(crate) mod history_door;
 pub(crate) mod list_door;
 pub(crate) mod parameters;
 pub(crate) mod purge_door;
@@ -40,6 +41,7 @@ use crate::clock::Clock;
 use crate::compress::{Compressor, threads_for};
 use crate::core::Ceiling;
 use crate::handover::{ListenerKind, PassedListener};
+use crate::history::History;
 use crate::log::{LogQueue, Target};
 use crate::metrics::{CoreMetrics, EdgeFacts, StoreFacts, render};
 use crate::module::Module;
@@ -112,6 +114,7 @@ pub struct Edge {
     admin_close: Notify,
     token_hash: Option<Vec<u8>>,
     watched: RefCell<Vec<(PathBuf, Option<SystemTime>)>>,
+    history: RefCell<History>,
 }
 
 struct CoreHandle {
@@ -216,6 +219,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
     let edge = Rc::new(Edge {
         token_hash: read_token_hash(&state),
         watched: RefCell::default(),
+        history: RefCell::new(History::new(clock.now())),
         clock,
         cores,
         ceiling,
@@ -556,6 +560,8 @@ impl Edge {
                 }
             }
         });
+        let edge = Rc::clone(self);
+        tokio::task::spawn_local(async move { edge.keep_history().await });
         let cache = Arc::clone(&self.cache);
         tokio::task::spawn_local(async move {
             loop {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mangrove_shield::protocol::Kind;
 
 use crate::{
-    accept, admin, allocator, body, cache, ceiling, closing, compress, core, edge, handover, http1,
-    http2, log, origin, outgoing, pages, pipeline, tcp, tls, uptake, wheel,
+    accept, admin, allocator, body, cache, ceiling, closing, compress, core, edge, handover,
+    history, http1, http2, log, origin, outgoing, pages, pipeline, tcp, tls, uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -199,6 +199,7 @@ fixed! {
     time cache::disk::told::LOOK_PATIENCE: "How long an operator's look waits for one head on the disk.";
     count edge::cache_door::SITES_NAMED: "Sites named to an operator who mistyped one.";
     time edge::cache_door::FRONT_PATIENCE: "How long a core may take to tell of its own front before its numbers are left out.";
+    count history::MINUTES: "Minutes of what was asked that an edge remembers, in some 140 KiB; with one more, the oldest is forgotten.";
     count edge::purge_door::PURGE_FILTERS: "URLs, prefixes, hosts or tags of one order to purge.";
     count edge::explain::TAGS_TOLD: "Tags of one variant that an operator is told of.";
     count edge::explain::VARIANTS_TOLD: "Variants of one URL that an operator is told of; the rest are counted.";
@@ -297,6 +298,11 @@ mod tests {
         ("wheel::UNFILED", "a mark"),
         ("origin::budget::ONE_RETRY", "a unit"),
         ("origin::pool::member::WEIGHT_UNIT", "a unit"),
+        ("history::STEP", "a unit"),
+        (
+            "edge::history_door::USUAL",
+            "what is told unless asked otherwise",
+        ),
         ("metrics::STATUSES", "what statuses there are"),
         ("pages::error::END_OF_9999", "the calendar's"),
     ];

@@ -41,6 +41,7 @@ pub mod core;
 pub mod edge;
 pub mod fixed;
 pub mod handover;
+mod history;
 pub mod http1;
 pub mod http2;
 pub mod incoming;

@@ -20,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::cache::sweep::PurgeCounts;
 use crate::cache::{CacheResult, CacheTale, DiskTier};
+use crate::history::Tally;
 use crate::module::Module;
 use crate::reason::Reason;
 
@@ -118,6 +119,8 @@ pub struct CoreMetrics {
     panics: Box<[Count]>,
     /// By result and reason.
     cache: Box<[Count]>,
+    /// By result: bytes of the answers' bodies.
+    cache_bytes: [Count; CacheResult::ALL.len()],
     not_stored: Box<[Count]>,
     /// Requests being worked on.
     pub active_requests: Count,
@@ -166,6 +169,7 @@ impl CoreMetrics {
             cache: (0..CacheResult::ALL.len() * CacheReason::ALL.len())
                 .map(|_| Count::default())
                 .collect(),
+            cache_bytes: Default::default(),
             not_stored: NotStored::ALL.iter().map(|_| Count::default()).collect(),
             active_requests: Count::default(),
             request_body_bytes: Count::default(),
@@ -214,11 +218,14 @@ impl CoreMetrics {
         self.reasons.get(reason.index()).map_or(0, Count::value)
     }
 
-    /// The cache did this.
-    pub fn cache(&self, tale: &CacheTale) {
+    /// The cache did this, and so many bytes of the answer's body went out.
+    pub fn cache(&self, tale: &CacheTale, sent: u64) {
         let at = tale.result as usize * CacheReason::ALL.len() + tale.reason as usize;
         if let Some(count) = self.cache.get(at) {
             count.add(1);
+        }
+        if let Some(bytes) = self.cache_bytes.get(tale.result as usize) {
+            bytes.add(sent);
         }
         if let Some(count) = tale
             .not_stored
@@ -232,6 +239,24 @@ impl CoreMetrics {
     pub fn cache_count(&self, result: CacheResult, reason: CacheReason) -> u64 {
         let at = result as usize * CacheReason::ALL.len() + reason as usize;
         self.cache.get(at).map_or(0, Count::value)
+    }
+
+    /// How often it has done this, for whatever reason, and the bytes of the answers' bodies.
+    pub(crate) fn cache_tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        let rows = tally.requests.iter_mut().zip(&mut tally.bytes);
+        for (result, (requests, bytes)) in CacheResult::ALL.into_iter().zip(rows) {
+            let reasons = CacheReason::ALL.iter();
+            let counts = reasons.map(|&reason| self.cache_count(result, reason));
+            *requests = counts.fold(0, u64::wrapping_add);
+            *bytes = self.cache_bytes_of(result);
+        }
+        tally
+    }
+
+    fn cache_bytes_of(&self, result: CacheResult) -> u64 {
+        let count = self.cache_bytes.get(result as usize);
+        count.map_or(0, Count::value)
     }
 
     /// How often an answer was not kept for this reason.
@@ -507,6 +532,17 @@ impl Page {
                     Number(n, MetricType::Counter).encode(family.encode_family(&labels)?)?;
                 }
             }
+        }
+        let mut family = out.encode_descriptor(
+            "mangrove_cache_response_body_bytes",
+            "Bytes of response bodies written, by what the cache did about their requests",
+            None,
+            MetricType::Counter,
+        )?;
+        for result in CacheResult::ALL {
+            let n = self.sum(|core| core.cache_bytes_of(result));
+            let labels = [("result", result.name())];
+            Number(n, MetricType::Counter).encode(family.encode_family(&labels)?)?;
         }
         let mut family = out.encode_descriptor(
             "mangrove_cache_not_stored",

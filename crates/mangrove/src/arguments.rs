@@ -187,6 +187,15 @@ pub(crate) enum CacheCommand {
     )]
     Stats(CacheStats),
 
+    /// What was asked over time, drawn: hits, stale answers, revalidations and misses by the minute
+    #[command(
+        after_help = "The last column is the minute under way. Where the terminal is narrow a column stands for several \
+        minutes, and shows their average. An edge that takes over counts anew; then it is said since when. Colours are left \
+        out with NO_COLOR, and blocks where the locale has no UTF-8.\n\n\
+        Exits with 0 when the edge has told, with 1 if not."
+    )]
+    Chart(CacheChart),
+
     /// The URLs of which something is kept, in memory or on the disk
     #[command(
         after_help = "`age` and `left` are those of the answer received last; `left` is how long it stays fresh. `where` is \
@@ -209,6 +218,24 @@ pub(crate) enum CacheCommand {
 #[derive(Debug, Args)]
 pub(crate) struct CacheStats {
     /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheChart {
+    /// The last day instead of the last hour
+    #[arg(long)]
+    pub(crate) day: bool,
+
+    /// Draw with ASCII alone
+    #[arg(long)]
+    pub(crate) ascii: bool,
+
+    /// Print JSON, for a program to read: each minute's numbers
     #[arg(long)]
     pub(crate) json: bool,
 

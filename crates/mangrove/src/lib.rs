@@ -33,6 +33,7 @@ mod control;
 mod edge_call;
 mod edge_process;
 mod listeners;
+mod look;
 mod modules;
 mod privileges;
 mod purge;
@@ -95,6 +96,13 @@ pub fn run(edge: EdgeEntry) -> ExitCode {
 fn run_cache(asked: CacheCommand) -> anyhow::Result<ExitCode> {
     match asked {
         CacheCommand::Stats(asked) => cache::stats(&asked.running.folder()?, asked.json),
+        CacheCommand::Chart(asked) => {
+            let back = match asked.day {
+                true => cache::Back::Day,
+                false => cache::Back::Hour,
+            };
+            cache::chart(&asked.running.folder()?, back, asked.ascii, asked.json)
+        }
         CacheCommand::List(asked) => {
             let (site, state) = (asked.site.as_deref(), asked.running.folder()?);
             cache::list(&state, site, asked.tier, asked.most, asked.json)

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::core_thread::CoreOrder;
 use super::parameters::Url;
 use super::show_door::other;
-use super::{CoreHandle, Edge, STALLED};
+use super::{Edge, STALLED};
 use crate::admin::Reply;
 use crate::cache::{CacheResult, Object, Resource, prefix_of, split_key};
 use crate::snapshot::SharedSnapshot;
@@ -74,24 +74,19 @@ impl Edge {
                 _ => silent += 1,
             }
         }
-        let requests: serde_json::Map<String, Value> = CacheResult::ALL
-            .iter()
-            .map(|&result| {
-                let of_core = |core: &CoreHandle| {
-                    let reasons = mangrove_cache::Reason::ALL.iter();
-                    reasons
-                        .map(|&reason| core.metrics.cache_count(result, reason))
-                        .sum::<u64>()
-                };
-                let count: u64 = self.cores.iter().map(of_core).sum();
-                (result.name().to_owned(), count.into())
-            })
-            .collect();
+        let tally = self.tally();
+        let by_result = |counts: [u64; CacheResult::ALL.len()]| {
+            let names = CacheResult::ALL
+                .iter()
+                .map(|result| result.name().to_owned());
+            Value::Object(names.zip(counts.map(Value::from)).collect())
+        };
         let (memory, fills) = (self.cache.memory().statistics(), self.cache.fills());
         Reply::json(
             200,
             &json!({
-                "requests": requests,
+                "requests": by_result(tally.requests),
+                "response_body_bytes": by_result(tally.bytes),
                 "memory": {
                     "ceiling_bytes": memory.ceiling,
                     "held_bytes": memory.held,

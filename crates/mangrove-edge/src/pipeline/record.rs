@@ -201,7 +201,7 @@ impl Story {
             core.metrics.reason(reason);
         }
         if let Some(tale) = &self.cache {
-            core.metrics.cache(tale);
+            core.metrics.cache(tale, self.sent);
         }
         if let Some(limits) = self.site.as_ref().and_then(|site| site.limits.as_ref())
             && self.limited.is_none()

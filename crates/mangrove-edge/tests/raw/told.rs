@@ -240,3 +240,45 @@ fn a_cursor_that_is_none_is_refused_and_without_a_disk_it_is_said_so() {
     );
     assert_eq!(show(&world, "/a")["disk"], Value::Null);
 }
+
+#[test]
+fn what_was_asked_is_told_by_the_minute_with_its_bytes_and_begins_with_the_edge() {
+    let mut world = World::new();
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send(&mut origin, FRESH, "news");
+    assert_eq!(client.answer().body, "news");
+    are_on_disk(&world, 1);
+    for _ in 0..2 {
+        client.get("/a");
+        assert_eq!(client.answer().body, "news");
+    }
+    let sum = |row: &Value| {
+        let row = row.as_array().unwrap().iter();
+        row.map(|n| n.as_u64().unwrap()).sum::<u64>()
+    };
+    let history = eventually("all three are counted", || {
+        let history = told(&world, "/cache/history?minutes=1440");
+        (sum(&history["requests"]["hit"]) == 2 && sum(&history["requests"]["miss"]) == 1)
+            .then_some(history)
+    });
+    let bytes = &history["bytes"];
+    assert_eq!((sum(&bytes["hit"]), sum(&bytes["miss"])), (8, 4));
+    for result in ["stale", "revalidated", "bypass", "refused"] {
+        let row = &history["requests"][result];
+        assert_eq!(sum(row), 0, "{result}");
+    }
+    assert_eq!(history["seconds_a_step"], 60);
+    assert!(history["began"].as_u64() <= history["now"].as_u64());
+    assert_eq!(world.operator("GET", "/cache/history?minutes=1441").0, 400);
+    let all = told(&world, "/cache");
+    assert_eq!(all["response_body_bytes"]["hit"], 8);
+
+    drop((client, origin));
+    world.restart();
+    let anew = told(&world, "/cache/history");
+    assert_eq!(sum(&anew["requests"]["hit"]), 0);
+    assert!(anew["began"].as_u64() > history["began"].as_u64());
+}
