@@ -199,6 +199,7 @@ fixed! {
     time cache::disk::told::LOOK_PATIENCE: "How long an operator's look waits for one head on the disk.";
     count edge::cache_door::SITES_NAMED: "Sites named to an operator who mistyped one.";
     time edge::cache_door::FRONT_PATIENCE: "How long a core may take to tell of its own front before its numbers are left out.";
+    time edge::cache_door::TELLING: "How long the scan after a start goes on before an operator is told how long it will.";
     count history::MINUTES: "Minutes of what was asked that an edge remembers, in some 140 KiB; with one more, the oldest is forgotten.";
     count edge::purge_door::PURGE_FILTERS: "URLs, prefixes, hosts or tags of one order to purge.";
     count edge::explain::TAGS_TOLD: "Tags of one variant that an operator is told of.";

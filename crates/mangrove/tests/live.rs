@@ -174,6 +174,47 @@ fn a_newcomer_sees_a_miss_a_hit_and_why_and_purges() {
     origin.join().unwrap();
 }
 
+/// Nobody has asked the new edge for anything, and memory is empty: what it tells comes from the disk.
+#[test]
+fn what_an_edge_that_was_killed_has_left_is_told_before_anybody_asks_for_it() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut mangrove = Mangrove::prepared("unused");
+    mangrove.configure_before(&origin, "");
+    let origin = thread::spawn(move || {
+        let mut stream = question(&origin);
+        let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\nContent-Length: 1\r\n\r\n0";
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    mangrove.serve();
+    let (addr, url) = (mangrove.addr(), "http://a.example/");
+    let told = |arguments: &[&str]| mangrove.told(arguments).1;
+    let (_, body) = ask_as(&addr, "a.example").unwrap();
+    assert_eq!(body, "0");
+    origin.join().unwrap();
+    wait_until(|| told(&["cache", "list"]).contains("both"));
+    let chart = told(&["cache", "chart", "--ascii"]);
+    assert!(
+        chart.contains(". miss                 1   100.0 %"),
+        "{chart}"
+    );
+
+    kill(mangrove.edge(), Signal::KILL);
+    wait_until(|| told(&["cache", "stats"]).contains("looked through in"));
+    let list = told(&["cache", "list"]);
+    let row = list.lines().last().unwrap();
+    assert!(row.contains("  disk  ") && row.contains(url), "{list}");
+    assert!(!told(&["cache", "list", "--in", "memory"]).contains(url));
+    let shown = told(&["cache", "show", url]);
+    assert!(shown.contains("on the disk alone"), "{shown}");
+    let chart = told(&["cache", "chart"]);
+    assert!(chart.contains("this edge began then"), "{chart}");
+    assert!(chart.contains("Nobody has asked for anything."), "{chart}");
+
+    let (_, body) = ask_as(&addr, "a.example").unwrap();
+    assert_eq!(body, "0");
+    assert!(told(&["cache", "list", "--in", "disk"]).contains("  both  "));
+}
+
 /// The old edge still has a request under way: what it keeps may yet be answered.
 #[test]
 fn a_purge_reaches_the_edge_that_is_only_finishing_its_requests() {

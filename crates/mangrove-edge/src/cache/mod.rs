@@ -35,9 +35,7 @@ use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 use crate::compress::{Coding, Compressor};
 
-pub use disk::{
-    DiskTier, Durable, OnDisk, PlaceOnDisk, SeenOnDisk, Spool, Spooled, Unseen,
-};
+pub use disk::{DiskTier, Durable, OnDisk, PlaceOnDisk, SeenOnDisk, Spool, Spooled, Unseen};
 pub use fill::{
     Entered, FINISH_BYTES, Fill, FillReport, Fills, Follower, Leader, News, PIECE_BYTES,
     WINDOW_BYTES, Worth,
@@ -135,6 +133,11 @@ impl Cache {
         let wasted = self.wasted.load(Ordering::Relaxed);
         let wasted = wasted.saturating_sub(self.spared_waste());
         self.memory.count_beside(wasted.saturating_add(waiting));
+    }
+
+    /// What the allocator wasted when it was looked at last.
+    pub(crate) fn waste(&self) -> u64 {
+        self.wasted.load(Ordering::Relaxed)
     }
 
     /// What the allocator may waste before it costs content.

@@ -11,7 +11,7 @@ use mangrove_cache::memory::Slot;
 use mangrove_cache::purge::SiteLedger;
 use mangrove_cache::{Rules, write_key};
 use mangrove_http::Scheme;
-use mangrove_store::Health;
+use mangrove_store::{Health, Progress};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -27,6 +27,9 @@ use crate::snapshot::SharedSnapshot;
 pub(crate) const SITES_NAMED: usize = 20;
 /// How long a core may take to tell of its front before its numbers are left out.
 pub(crate) const FRONT_PATIENCE: Duration = STALLED;
+
+/// How long the scan goes on before it is said how long it will: its first slab may be unlike the others.
+pub(crate) const TELLING: Duration = Duration::from_secs(1);
 
 /// What is kept under one key.
 pub(super) struct KeptUnder {
@@ -82,6 +85,7 @@ impl Edge {
             Value::Object(names.zip(counts.map(Value::from)).collect())
         };
         let (memory, fills) = (self.cache.memory().statistics(), self.cache.fills());
+        let (waste, spared) = (self.cache.waste(), self.cache.spared_waste());
         Reply::json(
             200,
             &json!({
@@ -91,6 +95,11 @@ impl Edge {
                     "ceiling_bytes": memory.ceiling,
                     "held_bytes": memory.held,
                     "kept_bytes": memory.kept,
+                    "beside": {
+                        "bytes": waste,
+                        "spared_bytes": spared,
+                        "counted_bytes": waste.saturating_sub(spared),
+                    },
                     "urls": memory.slots,
                     "hits": memory.hits,
                     "misses": memory.misses,
@@ -137,6 +146,7 @@ impl Edge {
             "in_use": trouble.is_null(),
             "why": trouble,
             "held_bytes": held.bytes_held,
+            "waiting_bytes": disk.waiting_bytes(),
             "objects": held.objects,
             "complete": held.complete,
             "index_bytes": held.index_bytes,
@@ -157,6 +167,8 @@ impl Edge {
                 "records": scan.records,
                 "damaged": scan.damaged,
                 "foreign": scan.foreign,
+                "seconds": scan.took.as_secs(),
+                "seconds_left": seconds_left(&scan),
             },
         })
     }
@@ -191,6 +203,21 @@ impl Edge {
                 KeptUnder { key, slot, ledger }
             })
             .collect()
+    }
+}
+
+/// How long the scan will still take if it goes on as it has; none before that can be told.
+fn seconds_left(scan: &Progress) -> Option<u64> {
+    let took = scan.took.as_millis();
+    let left = scan.bytes.saturating_sub(scan.bytes_done);
+    match (scan.is_over, scan.bytes_done) {
+        (true, _) => Some(0),
+        (false, 0) => None,
+        (false, _) if scan.took < TELLING => None,
+        (false, done) => {
+            let millis = took.saturating_mul(left.into()) / u128::from(done);
+            u64::try_from(millis.div_ceil(1000)).ok()
+        }
     }
 }
 
@@ -242,4 +269,34 @@ fn sites(snapshot: &SharedSnapshot) -> String {
         more => format!(" and {more} more"),
     };
     names.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scan_goes_on_as_it_has_as_far_as_anybody_knows() {
+        let scan = |took: u64, done: u64| Progress {
+            took: Duration::from_millis(took),
+            bytes: 1000,
+            bytes_done: done,
+            ..Progress::default()
+        };
+        for (took, done, left) in [
+            (4_000, 250, Some(12)),
+            (4_000, 1_000, Some(0)),
+            (4_000, 1_001, Some(0)),
+            (1_000, 999, Some(1)),
+            (999, 500, None),
+            (60_000, 0, None),
+        ] {
+            assert_eq!(seconds_left(&scan(took, done)), left, "{took} {done}");
+        }
+        let over = Progress {
+            is_over: true,
+            ..scan(0, 0)
+        };
+        assert_eq!(seconds_left(&over), Some(0));
+    }
 }

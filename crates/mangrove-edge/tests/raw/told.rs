@@ -227,6 +227,22 @@ fn what_is_kept_on_the_disk_under_the_other_scheme_is_pointed_at() {
 }
 
 #[test]
+fn it_is_told_how_the_scan_went_and_what_the_allocator_may_waste() {
+    let world = begun_anew();
+    let numbers = told(&world, "/cache");
+    let scan = &numbers["disk"]["scan"];
+    assert_eq!((&scan["over"], &scan["records"]), (&json!(true), &json!(4)));
+    assert_eq!(
+        (&scan["bytes"], &scan["seconds_left"]),
+        (&scan["bytes_done"], &json!(0))
+    );
+    assert!(scan["seconds"].is_u64());
+    let beside = &numbers["memory"]["beside"];
+    assert_eq!(beside["spared_bytes"], (256 << 20) / 32);
+    assert!(beside["counted_bytes"].as_u64() <= beside["bytes"].as_u64());
+}
+
+#[test]
 fn a_cursor_that_is_none_is_refused_and_without_a_disk_it_is_said_so() {
     let world = World::with("disk_cache = false", "");
     for wrong in ["from=1", "from=zz", "from=-1", "site=b"] {

@@ -252,7 +252,7 @@ fn since(history: &History) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let ago = history.now.saturating_sub(history.began) / 1000;
     format!(
-        "Since {hours:02}:{minutes:02}:{seconds:02} UTC, {} ago, when this edge began: one that takes over counts anew.\n",
+        "Since {hours:02}:{minutes:02}:{seconds:02} UTC, {} ago: this edge began then, and counts anew.\n",
         span(ago)
     )
 }
@@ -532,7 +532,9 @@ mod tests {
     fn a_young_edge_says_since_when_and_draws_no_time_before() {
         let text = drawn(&history(&[(1, 0), (1, 0)]), Back::Hour, PLAIN);
         assert!(
-            text.contains("Since 09:29:30 UTC, 2 min ago, when this edge began"),
+            text.contains(
+                "Since 09:29:30 UTC, 2 min ago: this edge began then, and counts anew.\n"
+            ),
             "{text}"
         );
         let axis = format!("     0 +{}--\n", " ".repeat(58));

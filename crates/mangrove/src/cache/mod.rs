@@ -2,6 +2,7 @@
 
 mod chart;
 mod list;
+mod paragraph;
 mod show;
 mod stats;
 

@@ -7,12 +7,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Deserialize;
 
+use super::paragraph::{self, wrapped};
 use super::pretty;
+use crate::look::Look;
 use crate::running;
 use crate::terminal::{self, bytes, counted, shown, span};
-
-/// How wide a paragraph is beside its name.
-const COLUMNS: usize = 88;
 
 /// `GET /cache/show`, as in the edge's answer.
 #[derive(Debug, Deserialize)]
@@ -129,11 +128,12 @@ pub(crate) fn show(state: &Path, url: &str, site: Option<&str>, json: bool) -> R
     if json {
         return pretty(&running::understood(&answer)?);
     }
-    terminal::say(explained(url, &running::understood(&answer)?));
+    let columns = paragraph::columns(Look::of_output());
+    terminal::say(explained(url, &running::understood(&answer)?, columns));
     Ok(ExitCode::SUCCESS)
 }
 
-fn explained(asked: &str, shown: &Shown) -> String {
+fn explained(asked: &str, shown: &Shown, columns: usize) -> String {
     let url = terminal::shown(shown.url.as_deref().unwrap_or(asked));
     let site = &shown.site;
     let kept = (shown.kept.len() as u64).saturating_add(shown.left_out);
@@ -143,7 +143,7 @@ fn explained(asked: &str, shown: &Shown) -> String {
         _ => format!("{kept} answers are kept of {url} (site {site}), for different requests.\n"),
     };
     let mut paragraph = |name: &str, what: &str| {
-        let _ = writeln!(text, "  {name:8} {}", wrapped(what));
+        let _ = writeln!(text, "  {name:8} {}", wrapped(what, columns));
     };
     let Some(plain) = &shown.plain_get else {
         paragraph(
@@ -175,7 +175,7 @@ fn explained(asked: &str, shown: &Shown) -> String {
     }
     for (at, variant) in shown.kept.iter().enumerate() {
         text.push('\n');
-        text.push_str(&one(at + 1, kept, &url, variant));
+        text.push_str(&one((at + 1, kept), &url, variant, columns));
     }
     if shown.left_out > 0 {
         let _ = writeln!(text, "\n… and {} more", shown.left_out);
@@ -186,29 +186,6 @@ fn explained(asked: &str, shown: &Shown) -> String {
         );
     }
     text
-}
-
-/// Lines of at most [`COLUMNS`], under one another; a word that is longer stays whole, to be copied.
-fn wrapped(text: &str) -> String {
-    let mut lines = String::new();
-    let mut width = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        match width {
-            0 => {}
-            _ if width + 1 + length > COLUMNS => {
-                lines.push_str("\n           ");
-                width = 0;
-            }
-            _ => {
-                lines.push(' ');
-                width += 1;
-            }
-        }
-        lines.push_str(word);
-        width += length;
-    }
-    lines
 }
 
 fn nothing_kept(plain: &Outcome) -> String {
@@ -246,7 +223,8 @@ fn coming(fill: &Fill) -> String {
     }
 }
 
-fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
+/// `number` of so many.
+fn one((number, of): (usize, u64), url: &str, variant: &Variant, columns: usize) -> String {
     let mut text = String::new();
     let status = variant.status;
     let content = shown(&content(variant));
@@ -255,7 +233,7 @@ fn one(number: usize, of: u64, url: &str, variant: &Variant) -> String {
         _ => writeln!(text, "  {number}. {status}, {content}"),
     };
     let mut paragraph = |name: &str, what: &str| {
-        let _ = writeln!(text, "  {name:8} {}", wrapped(&shown(what)));
+        let _ = writeln!(text, "  {name:8} {}", wrapped(&shown(what), columns));
     };
     if variant.url != url {
         paragraph("as", &format!("{}, as it was asked for", variant.url));
@@ -449,6 +427,7 @@ fn failing(variant: &Variant) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::paragraph::COLUMNS;
     use super::*;
     use serde_json::{Value, json};
 
@@ -479,7 +458,11 @@ mod tests {
         for (name, value) in changes.as_object().unwrap() {
             shown[name] = value.clone();
         }
-        explained("http://a/", &serde_json::from_value(shown).unwrap())
+        explained(
+            "http://a/",
+            &serde_json::from_value(shown).unwrap(),
+            COLUMNS,
+        )
     }
 
     fn of(changes: Value) -> String {
@@ -488,21 +471,6 @@ mod tests {
 
     fn unwrapped(text: &str) -> String {
         text.replace("\n           ", " ")
-    }
-
-    #[test]
-    fn a_paragraph_is_no_wider_than_a_terminal_but_a_word_stays_whole() {
-        let word = "x".repeat(COLUMNS - 2);
-        assert_eq!(wrapped(&format!("{word} y")), format!("{word} y"));
-        assert_eq!(
-            wrapped(&format!("{word} yy z")),
-            format!("{word}\n           yy z")
-        );
-        let long = "x".repeat(COLUMNS + 1);
-        assert_eq!(
-            wrapped(&format!("a {long} b")),
-            format!("a\n           {long}\n           b")
-        );
     }
 
     #[test]
