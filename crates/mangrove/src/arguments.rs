@@ -198,7 +198,8 @@ pub(crate) enum CacheCommand {
 
     /// The URLs of which something is kept, in memory or on the disk
     #[command(
-        after_help = "`age` and `left` are those of the answer received last; `left` is how long it stays fresh. `where` is \
+        after_help = "`age` and `left` are those of the answer received last; `left` is how long it stays fresh, by \
+        what is said in `by`. `where` is \
         memory, disk or both, or mixed where that differs from variant to variant; with `part`, not all of the content of each \
         is there.\n\n\
         Memory is told of first. What the disk has is read from there, an entry at a time so that no visitor waits for it: some \

@@ -175,6 +175,7 @@ pub(super) fn row(site: &[u8], url: &[u8], kept: &[Whereabouts], now: UnixMillis
         "status": newest.status,
         "age": newest.age(now),
         "ttl": newest.ttl(now),
+        "lifetime_from": newest.lifetime.source.name(),
     }))
 }
 

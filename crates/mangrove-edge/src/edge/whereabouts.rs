@@ -271,7 +271,7 @@ mod tests {
             row(&kept),
             Some(json!({
                 "site": "news", "url": "http://a.example/a", "variants": 1, "in_memory": 0, "on_disk": 1,
-                "complete": 1, "bytes": 4, "status": 200, "age": 5, "ttl": 55,
+                "complete": 1, "bytes": 4, "status": 200, "age": 5, "ttl": 55, "lifetime_from": "max-age",
             }))
         );
         assert_eq!(row(&[]), None);

@@ -43,6 +43,7 @@ struct Row {
     status: u16,
     age: u64,
     ttl: i64,
+    lifetime_from: String,
 }
 
 /// What is to be listed.
@@ -166,7 +167,7 @@ impl Row {
 
 fn listed(rows: &[&Row]) -> String {
     let head = [
-        "site", "status", "age", "left", "content", "variants", "where", "URL",
+        "site", "status", "age", "left", "by", "content", "variants", "where", "URL",
     ];
     let cells = rows.iter().map(|row| {
         [
@@ -177,6 +178,7 @@ fn listed(rows: &[&Row]) -> String {
                 Ok(left) if left > 0 => span(left),
                 _ => "stale".to_owned(),
             },
+            row.lifetime_from.clone(),
             bytes(row.bytes),
             row.variants.to_string(),
             row.whereabouts(),
@@ -194,7 +196,7 @@ mod tests {
     fn row(url: &str, in_memory: u64, on_disk: u64) -> Value {
         json!({
             "site": "news", "url": url, "variants": 1, "in_memory": in_memory, "on_disk": on_disk, "complete": 1,
-            "bytes": 5, "status": 200, "age": 12, "ttl": 48,
+            "bytes": 5, "status": 200, "age": 12, "ttl": 48, "lifetime_from": "max-age",
         })
     }
 

@@ -41,6 +41,7 @@ struct Variant {
     url: String,
     status: u16,
     bytes: u64,
+    complete: bool,
     in_memory: String,
     on_disk: Option<OnDisk>,
     part: Option<Part>,
@@ -241,9 +242,12 @@ fn one((number, of): (usize, u64), url: &str, variant: &Variant, columns: usize)
     paragraph("where", &whereabouts(variant));
     paragraph("for", &who_gets(&variant.for_requests));
     paragraph("why", &why_kept(variant));
-    paragraph("now", &now(variant));
-    paragraph("then", &then(variant));
-    paragraph("failing", &failing(variant));
+    // What has lost some of its content answers nobody; a part that came as one does.
+    if variant.complete || variant.part.is_some() {
+        paragraph("now", &now(variant));
+        paragraph("then", &then(variant));
+        paragraph("failing", &failing(variant));
+    }
     for (at, (name, value)) in variant.fields.iter().enumerate() {
         let label = if at == 0 { "fields" } else { "" };
         let line = shown(&format!("{name}: {value}")); // as it is, to be copied
@@ -433,7 +437,7 @@ mod tests {
 
     fn variant(changes: Value) -> Value {
         let mut variant = json!({
-            "url": "http://a/", "status": 200, "bytes": 5, "part": null, "in_memory": "all", "on_disk": null, "codings": [], "age": 12, "ttl": 48,
+            "url": "http://a/", "status": 200, "bytes": 5, "part": null, "complete": true, "in_memory": "all", "on_disk": null, "codings": [], "age": 12, "ttl": 48,
             "lifetime": {
                 "seconds": 60, "from": "max-age", "explain": "The origin's `max-age`.", "source": "RFC 9111 section 5.2.2.1",
             },
@@ -572,6 +576,19 @@ mod tests {
             let told = unwrapped(&of(changes));
             assert!(told.contains(says), "{says}: {told}");
         }
+    }
+
+    #[test]
+    fn what_has_lost_some_of_its_content_is_not_said_to_answer_anybody() {
+        let lost =
+            json!({ "in_memory": "head", "on_disk": disk("main", 2, false), "complete": false });
+        let told = unwrapped(&of(lost));
+        assert!(
+            told.contains("answers nobody") && !told.contains("  now  "),
+            "{told}"
+        );
+        let part = json!({ "part": { "first": 5, "last": 9, "total": 20 }, "complete": false });
+        assert!(of(part).contains("  now  "));
     }
 
     #[test]
