@@ -84,6 +84,7 @@ impl Edge {
                 .map(|result| result.name().to_owned());
             Value::Object(names.zip(counts.map(Value::from)).collect())
         };
+        let disk = self.disk_statistics().await;
         let (memory, fills) = (self.cache.memory().statistics(), self.cache.fills());
         let (waste, spared) = (self.cache.waste(), self.cache.spared_waste());
         Reply::json(
@@ -114,7 +115,7 @@ impl Edge {
                         "pinned": memory.refused_pinned,
                     },
                 },
-                "disk": self.disk_statistics(),
+                "disk": disk,
                 "fronts": { "hits": hits, "misses": misses, "silent_cores": silent },
                 "fills": {
                     "ceiling_bytes": fills.ceiling(),
@@ -125,12 +126,14 @@ impl Edge {
         )
     }
 
-    /// What the disk tier holds; null without one.
-    fn disk_statistics(&self) -> Value {
+    /// What the disk tier holds; null without one. Every object there is looked at, which takes the keeper's thread from nobody.
+    async fn disk_statistics(&self) -> Value {
         let Some(disk) = self.cache.disk() else {
             return Value::Null;
         };
-        let Some((health, held, scan)) = disk.report() else {
+        let cache = Arc::clone(&self.cache);
+        let counted = tokio::task::spawn_blocking(move || cache.disk()?.report()).await;
+        let Some((health, held, scan)) = counted.ok().flatten() else {
             return json!({
                 "ceiling_bytes": disk.bytes(),
                 "in_use": false,

@@ -227,6 +227,26 @@ fn what_is_kept_on_the_disk_under_the_other_scheme_is_pointed_at() {
 }
 
 #[test]
+fn a_disk_that_cannot_be_looked_at_is_no_empty_one() {
+    let mut world = World::new();
+    world.drain();
+    let store = world.path("store");
+    eventually("the folder is let go of", || {
+        std::fs::remove_dir_all(&store).ok()
+    });
+    std::fs::write(&store, "not a folder").unwrap();
+    world.restart();
+    for why in [
+        &told(&world, "/cache/list?disk")["why"],
+        &show(&world, "/a")["disk"]["why"],
+        &told(&world, "/cache")["disk"]["why"],
+    ] {
+        let why = why.as_str().unwrap();
+        assert!(why.contains("could not be opened"), "{why}");
+    }
+}
+
+#[test]
 fn it_is_told_how_the_scan_went_and_what_the_allocator_may_waste() {
     let world = begun_anew();
     let numbers = told(&world, "/cache");
