@@ -17,7 +17,7 @@ use super::parameters::{Parameter, Parameters};
 use super::whereabouts::{Whereabouts, under_key};
 use super::{Edge, explain};
 use crate::admin::Reply;
-use crate::cache::{DiskTier, Object, SeenOnDisk, split_key};
+use crate::cache::{DiskTier, Object, SeenOnDisk, Unseen, split_key};
 
 /// Places of the memory that are looked at together; a page of the list ends with the first so many URLs.
 pub(crate) const LIST_URLS: u32 = 256;
@@ -25,6 +25,8 @@ pub(crate) const LIST_URLS: u32 = 256;
 pub(crate) const LIST_PAGES: usize = 256;
 /// How long heads are read from the disk for one page; the one that is being read then still counts.
 pub(crate) const DISK_PAGE: Duration = Duration::from_secs(1);
+
+const OFF: &str = "nothing is kept on the disk: `disk_cache` is off";
 
 /// Where a list goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +106,7 @@ impl Edge {
 
     async fn list_disk(&self, site: Option<&str>, from: Cursor) -> Reply {
         let Some(disk) = self.cache.disk() else {
-            return told(
-                &[],
-                None,
-                true,
-                Some("nothing is kept on the disk: `disk_cache` is off"),
-            );
+            return told(&[], None, true, Some(OFF));
         };
         if let Some(why) = disk.out_of_sight() {
             return told(&[], None, false, Some(&why));
@@ -144,7 +141,7 @@ impl Edge {
         disk: &DiskTier,
         hash: KeyHash,
         site: Option<&str>,
-    ) -> Result<Vec<Value>, crate::cache::Unseen> {
+    ) -> Result<Vec<Value>, Unseen> {
         let mut by_key: BTreeMap<Box<[u8]>, Vec<SeenOnDisk>> = BTreeMap::new();
         for seen in disk.see_all(hash).await? {
             by_key.entry(seen.key.clone()).or_default().push(seen);
@@ -185,6 +182,7 @@ fn told(rows: &[Value], next: Option<Cursor>, known: bool, why: Option<&str>) ->
             "next": next,
             "looked_through_mille": looked,
             "all_known": known,
+            "off": why == Some(OFF),
             "why": why,
         }),
     )

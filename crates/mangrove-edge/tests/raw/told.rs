@@ -274,6 +274,7 @@ fn a_cursor_that_is_none_is_refused_and_without_a_disk_it_is_said_so() {
         page["why"].as_str().unwrap().contains("disk_cache"),
         "{page}"
     );
+    assert_eq!(page["off"], true);
     assert_eq!(show(&world, "/a")["disk"], Value::Null);
 }
 

@@ -26,6 +26,8 @@ struct DiskPage {
     looked_through_mille: u64,
     /// Nothing that an earlier edge left there is still to be found.
     all_known: bool,
+    /// There is no disk tier.
+    off: bool,
     /// Why it ends before its end.
     why: Option<String>,
 }
@@ -125,7 +127,7 @@ fn gather(
         if let Some(why) = page.why {
             let why = terminal::shown(&why);
             // Who has turned the disk off knows that, unless it is what was asked for.
-            if !page.all_known || wanted.tier == Some(Tier::Disk) {
+            if !page.off || wanted.tier == Some(Tier::Disk) {
                 found
                     .lacks
                     .push(format!("of the disk, not all is told: {why}"));
@@ -207,10 +209,10 @@ mod tests {
                 json!({ "kept": [row("a", 1, 0), row("b", 1, 0)], "next": null })
             }
             "GET /cache/list?disk" => json!({
-                "kept": [row("b", 1, 1)], "next": "40", "looked_through_mille": 250, "all_known": true, "why": null,
+                "kept": [row("b", 1, 1)], "next": "40", "looked_through_mille": 250, "all_known": true, "off": false, "why": null,
             }),
             "GET /cache/list?disk&from=40" => json!({
-                "kept": [row("c", 0, 1)], "next": null, "looked_through_mille": 1000, "all_known": true, "why": null,
+                "kept": [row("c", 0, 1)], "next": null, "looked_through_mille": 1000, "all_known": true, "off": false, "why": null,
             }),
             other => panic!("nobody asks {other}"),
         }
@@ -272,21 +274,17 @@ mod tests {
         gather(wanted, ask, |looked, urls| told.push((looked, urls))).unwrap();
         assert_eq!(told, [(250, 2), (1000, 3)]);
 
-        for (known, why, lacks) in [
-            (false, Value::Null, Some("still being looked through")),
-            (
-                false,
-                json!("the disk is behind"),
-                Some("the disk is behind"),
-            ),
-            (true, json!("`disk_cache` is off"), None),
-            (true, Value::Null, None),
+        for (known, off, why, lacks) in [
+            (false, false, Value::Null, Some("still being looked")),
+            (true, false, json!("the disk is behind"), Some("is behind")),
+            (true, true, json!("`disk_cache` is off"), None),
+            (true, false, Value::Null, None),
         ] {
             let ask = |line: &str| {
                 let mut page = json!({ "kept": [], "next": null });
                 if line.contains("disk") {
                     page["looked_through_mille"] = json!(1000);
-                    page["all_known"] = json!(known);
+                    (page["all_known"], page["off"]) = (json!(known), json!(off));
                     page["why"] = why.clone();
                 }
                 Ok(page.to_string())
