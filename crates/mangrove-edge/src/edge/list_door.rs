@@ -159,12 +159,9 @@ impl Edge {
                 .and_then(|site| snapshot.rules(site));
             let is_alive = |object: &Object| object.is_alive(&ledger, url);
             let slot = self.cache.peek(&key);
-            let kept = under_key(
-                slot.as_deref().map(Slot::value),
-                &seen,
-                rules.as_deref(),
-                is_alive,
-            );
+            let places: Vec<_> = seen.iter().map(|seen| seen.place).collect();
+            let in_memory = slot.as_deref().map(Slot::value);
+            let kept = under_key(in_memory, &places, &seen, rules.as_deref(), is_alive);
             explain::row(name.as_bytes(), url, &kept, self.clock.wall())
         };
         Ok(by_key.into_iter().filter_map(row_of).collect())

@@ -108,7 +108,10 @@ impl Edge {
                 }
             }
             let is_alive = |object: &Object| kept.is_alive(object);
-            let all = under_key(kept.resource(), &seen, Some(rules), is_alive);
+            // What memory has is known to lie there without its being read.
+            let places = self.cache.disk().map(|disk| disk.places(&kept.key));
+            let places = places.unwrap_or_default();
+            let all = under_key(kept.resource(), &places, &seen, Some(rules), is_alive);
             under.push(Under { kept, all });
         }
         under
@@ -155,8 +158,7 @@ fn told_of(under: &[Under], url: &Url, rules: &Rules, now: UnixMillis) -> Vec<Va
 
 fn plain_get(under: &Under, url: &Url, rules: &Rules, now: UnixMillis) -> Value {
     let is_alive = |object: &Object| under.kept.is_alive(object);
-    let in_memory = under.kept.resource();
-    let found = as_found(in_memory, &under.all, &url.request, rules, is_alive);
+    let found = as_found(&under.all, &url.request, rules, is_alive);
     explain::plain_get(&found, &url.request, &url.normal, rules, is_alive, now)
 }
 

@@ -35,6 +35,11 @@ impl Whereabouts {
         self.in_memory && self.object.content.located().is_none()
     }
 
+    /// Whether it is answered with: what has lost some of its content is not, a part that came as one is.
+    fn is_at_hand(&self) -> bool {
+        self.is_whole_in_memory() || self.is_complete()
+    }
+
     /// Whether all of the content is there, and not only a part of it.
     pub(super) fn is_complete(&self) -> bool {
         let is_part = matches!(self.object.head.stored.content, Content::Part { .. });
@@ -66,19 +71,19 @@ impl Whereabouts {
     }
 }
 
-/// Everything that is kept under a key and was not purged: what memory has, then what only the disk has. What the disk has of an
-/// answer that memory has a newer one of is on its way out, and answers nobody.
+/// Everything that is kept under a key and was not purged: what memory has, lying on the disk in `places`, then what only the
+/// disk has. What the disk has of an answer that memory has a newer one of is on its way out, and answers nobody.
 pub(super) fn under_key(
     resource: Option<&Resource>,
+    places: &[PlaceOnDisk],
     seen: &[SeenOnDisk],
     rules: Option<&Rules>,
     is_alive: impl Fn(&Object) -> bool,
 ) -> Vec<Whereabouts> {
-    let places: Vec<PlaceOnDisk> = seen.iter().map(|seen| seen.place).collect();
     let in_memory = resource.into_iter().flat_map(|resource| &resource.variants);
     let mut all: Vec<Whereabouts> = in_memory
         .filter(|object| is_alive(object))
-        .map(|object| Whereabouts::in_memory(object, &places))
+        .map(|object| Whereabouts::in_memory(object, places))
         .collect();
     let is_outdated = |object: &Object| match (resource, rules) {
         (Some(resource), Some(rules)) => resource.has_newer(object, rules, &is_alive),
@@ -98,23 +103,29 @@ pub(super) fn under_key(
 
 /// What a request finds: what memory has, and where nothing of that answers it, what the disk would bring.
 pub(super) fn as_found(
-    in_memory: Option<&Resource>,
     kept: &[Whereabouts],
     request: &RequestHead,
     rules: &Rules,
     is_alive: impl Fn(&Object) -> bool,
 ) -> Resource {
-    let living = |resource: &Resource| resource.living(&is_alive);
-    let mut found = in_memory.map(living).unwrap_or_default();
+    let at_hand = |in_memory: bool| {
+        let there = kept
+            .iter()
+            .filter(move |known| known.in_memory == in_memory);
+        there.filter(|known| known.is_at_hand())
+    };
+    let mut found = Resource {
+        variants: at_hand(true)
+            .map(|known| Arc::clone(&known.object))
+            .collect(),
+        ..Resource::default()
+    };
     let answers = |objects: &[Arc<Object>]| {
         let all = objects.iter().map(|object| &object.head.stored);
         select(all, request, rules, &mut Vec::new()).is_some()
     };
     if !answers(&found.variants) {
-        let mut there = kept
-            .iter()
-            .filter(|known| !known.in_memory && known.is_complete());
-        let brought = there.find(|known| answers(std::slice::from_ref(&known.object)));
+        let brought = at_hand(false).find(|known| answers(std::slice::from_ref(&known.object)));
         if let Some(known) = brought {
             found = Resource::with(Some(&found), &known.object, rules, is_alive);
         }
@@ -198,7 +209,8 @@ mod tests {
 
     fn tell(memory: Option<&Resource>, seen: &[SeenOnDisk], floor: u64) -> Vec<(bool, bool, bool)> {
         let is_alive = |object: &Object| object.born >= Generation(floor);
-        let all = under_key(memory, seen, Some(&Rules::default()), is_alive);
+        let places: Vec<_> = seen.iter().map(|seen| seen.place).collect();
+        let all = under_key(memory, &places, seen, Some(&Rules::default()), is_alive);
         let told = all.iter();
         told.map(|known| {
             (
@@ -233,8 +245,8 @@ mod tests {
         assert_eq!(tell(None, &seen, 0), [(false, true, false)]);
         let rules = Rules::default();
         let found = |seen: &[SeenOnDisk]| {
-            let all = under_key(None, seen, Some(&rules), |_| true);
-            as_found(None, &all, &request(), &rules, |_| true)
+            let all = under_key(None, &[], seen, Some(&rules), |_| true);
+            as_found(&all, &request(), &rules, |_| true)
         };
         assert!(found(&seen).variants.is_empty());
         let seen = [on_disk(object(0, 7), &at_one, true)];
@@ -265,7 +277,7 @@ mod tests {
     fn a_row_tells_of_all_that_is_kept_of_a_url_by_what_came_last() {
         let [at_one, _] = places();
         let seen = [on_disk(object(5, 7), &at_one, true)];
-        let kept = under_key(None, &seen, None, |_| true);
+        let kept = under_key(None, &[], &seen, None, |_| true);
         let row = |kept: &[Whereabouts]| explain::row(b"news", b"http://a.example/a", kept, at(10));
         assert_eq!(
             row(&kept),

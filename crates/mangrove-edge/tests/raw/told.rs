@@ -191,6 +191,50 @@ fn what_is_too_large_for_memory_has_its_head_there_and_its_content_on_the_disk()
     );
 }
 
+/// Said to be had at once, it answered nobody.
+#[test]
+fn what_has_lost_some_of_its_content_is_told_so() {
+    let world = World::with("cache_memory = '8MiB'", "");
+    let mut client = world.client();
+    let large = "x".repeat(17 << 20);
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let sent = large.clone();
+    let sending = std::thread::spawn(move || send(&mut origin, FRESH, &sent));
+    assert!(client.answer().body == large);
+    sending.join().unwrap();
+    are_on_disk(&world, 1);
+    drop(client);
+    let mut world = world;
+    restart(&mut world); // from now on content is looked at before it is sent
+    let mut client = world.client();
+    client.get("/large");
+    assert!(client.answer().body == large);
+    for file in std::fs::read_dir(world.path("store")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "slab") {
+            let slab = std::fs::File::options().write(true).open(path).unwrap();
+            slab.set_len(9 << 20).unwrap(); // the head comes last, and is gone as well; memory has it
+        }
+    }
+    let mut client = world.client();
+    client.get("/large");
+    client.rest(); // cut off
+    let told = eventually("it is noticed", || {
+        let told = show(&world, "/large");
+        (told["kept"][0]["complete"] == false).then_some(told)
+    });
+    assert_eq!(told["kept"][0]["in_memory"], "head");
+    assert_ne!(told["plain_get"]["reason"], "fresh", "{told}");
+    let row = &told_row(&world);
+    assert_eq!((&row["complete"], &row["variants"]), (&json!(0), &json!(1)));
+}
+
+fn told_row(world: &World) -> Value {
+    told(world, "/cache/list")["kept"][0].clone()
+}
+
 #[test]
 fn the_disks_list_is_told_page_by_page_one_past_a_page_on_the_next() {
     const PAGE: usize = 256;
