@@ -10,7 +10,7 @@ use mangrove_cache::{
     PolicyField, QueryRule, Rules, WordsOfField,
 };
 
-use crate::network::Network;
+use crate::Network;
 use crate::pattern::{
     CookieName, CookiePattern, FieldName, FieldWord, LanguageTag, MediaTypes, ParameterPattern,
     Paths,

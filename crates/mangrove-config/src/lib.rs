@@ -38,7 +38,6 @@ mod explain_cache;
 mod fault;
 mod limits;
 mod names;
-mod network;
 mod notices;
 mod origin;
 mod pattern;
@@ -65,8 +64,8 @@ pub use draft::{Defaults, Draft, FILE_BYTES, Notice, Settlement};
 pub use explain::{diff, explain};
 pub use fault::PROBLEMS;
 pub use limits::Limits;
+pub use mangrove_shield::network::Network;
 pub use names::{LABEL_BYTES, NAME_BYTES};
-pub use network::Network;
 pub use origin::{Breaker, Health, OriginPolicy, OriginProtocol, Passive};
 pub use pattern::{
     CookieName, CookiePattern, FIELD_NAME_BYTES, FIELD_WORD_BYTES, FieldName, FieldWord,

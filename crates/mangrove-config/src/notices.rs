@@ -23,6 +23,16 @@ pub(crate) fn remarks(settled: &Settled) -> Vec<Remark> {
             "the path is not used: the access log does not go to a file".to_owned(),
         ));
     }
+    for (entry, network) in settled.server.exempt_clients.iter().enumerate() {
+        if network.is_everyone() {
+            let mut path = keys(&["server", "exempt_clients"]);
+            path.push(Step::Entry(entry));
+            let what = format!(
+                "{network} is everyone: the shield protects from nobody who comes from there"
+            );
+            remarks.push((path, what));
+        }
+    }
     for (position, site) in settled.sites.iter().enumerate() {
         for (below, text) in cache_remarks(site) {
             let mut path = vec![Step::Key("site"), Step::Entry(position)];

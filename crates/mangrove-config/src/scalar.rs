@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use toml::de::{DeInteger, DeValue};
 
+use crate::Network;
 use crate::fault::{Faults, Step};
-use crate::network::Network;
 use crate::pattern::{
     CookieName, CookiePattern, FieldName, FieldWord, LanguageTag, MediaTypes, ParameterPattern,
     Paths,

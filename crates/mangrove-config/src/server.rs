@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::Network;
 use crate::limits::Limits;
-use crate::network::Network;
 use crate::setting::{settings, words};
 
 settings! {
@@ -35,6 +35,8 @@ settings! {
             "Networks whose X-Forwarded-For and Forwarded are believed. Unset, no one's are: anyone can write those fields.";
         proxy_protocol: Vec<Network> = Vec::new(), List 1 ..= 1_024,
             "Networks whose connections must begin with a PROXY header, version 1 or 2. Others must not send one.";
+        exempt_clients: Vec<Network> = Vec::new(), List 1 ..= 1_024,
+            "Clients that the shield leaves alone, such as operators, health checks and probes: they make room for nobody, no rate limit counts them, and no order by hand keeps them out. Behind listed proxies the visitor's address counts. Whoever shows the operator's token is among them for 15 minutes.";
         tls: Tls = Tls::default(), Table 0 ..= 0,
             "Certificates and protocol versions.";
         log: AccessLog = AccessLog::default(), Table 0 ..= 0,

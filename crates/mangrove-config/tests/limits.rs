@@ -94,7 +94,7 @@ fn line_of(setting: &Setting, magnitude: u64) -> Option<String> {
             let entries: Vec<String> = (0..length)
                 .map(|n| match key {
                     "http" | "https" | "resolvers" => format!("\"127.0.0.1:{}\"", 10_000 + n),
-                    "trusted_proxies" | "proxy_protocol" | "purge_from" => {
+                    "trusted_proxies" | "proxy_protocol" | "exempt_clients" | "purge_from" => {
                         format!("\"10.{}.{}.0/24\"", n / 256, n % 256)
                     }
                     "origins" => format!("\"http://127.0.0.1:{}\"", 10_000 + n),

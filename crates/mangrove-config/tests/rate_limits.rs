@@ -138,17 +138,27 @@ fn parts_of_a_path_end_where_they_say() {
 
 /// What `docs/shield.md` shows works as it stands there.
 #[test]
-fn the_guide_shows_limits_that_settle() {
+fn the_guide_shows_what_settles() {
     let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/shield.md");
     let guide = std::fs::read_to_string(guide).unwrap();
-    let (_, example) = guide.split_once("```toml\n").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    let draft = Draft::parse("shield.md", example).unwrap();
-    let settlement = draft.settle(&Defaults::default());
-    let settled = settlement
-        .unwrap_or_else(|problems| unreachable!("{problems}"))
-        .settled;
-    let limits = &settled.sites[0].rate_limits;
+    let examples = guide.split("```toml\n").skip(1);
+    let settled: Vec<_> = examples
+        .map(|example| {
+            let (example, _) = example.split_once("```").unwrap();
+            let site = match example.contains("[[site]]") {
+                true => "",
+                false => "[[site]]\nname = 'a'\nhosts = ['*']\norigins = ['http://127.0.0.1:1']\n",
+            };
+            let text = format!("{example}{site}");
+            let settlement = Draft::parse("shield.md", &text)
+                .and_then(|draft| draft.settle(&Defaults::default()));
+            settlement
+                .unwrap_or_else(|problems| unreachable!("{problems}"))
+                .settled
+        })
+        .collect();
+    assert_eq!(settled[0].server.exempt_clients.len(), 2);
+    let limits = &settled[1].sites[0].rate_limits;
     assert_eq!(limits.len(), 4);
     assert!(limits.iter().all(|limit| limit.limit().is_some()));
 }

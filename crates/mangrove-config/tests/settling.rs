@@ -101,6 +101,24 @@ fn what_is_written_is_what_is_settled() {
 }
 
 #[test]
+fn to_exempt_everyone_is_worth_a_notice() {
+    let notices = |network: &str| -> Vec<String> {
+        let text = format!(
+            "[server]\nexempt_clients = ['10.0.0.0/8', '{network}']\n\
+             [[site]]\nname = 'a'\nhosts = ['*']\norigins = ['http://127.0.0.1:1']\n"
+        );
+        let notices = settlement(&text).notices;
+        notices.iter().map(ToString::to_string).collect()
+    };
+    assert!(notices("2001:db8::/32").is_empty());
+    let told = notices("0.0.0.0/0");
+    assert!(
+        told.len() == 1 && told[0].contains("0.0.0.0/0 is everyone"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_part_that_is_not_built_yet_is_one_notice() {
     let notices: Vec<String> = settlement(FULL)
         .notices

@@ -39,6 +39,9 @@ pub(crate) const UNSENT_BYTES: u32 = 128 * 1024;
 /// How many connections are looked at to find who goes first when there is no room: near enough to the first of all, at a cost
 /// that a flood cannot raise. A kind that holds half of all is missed once in 65,536 times.
 pub(crate) const SAMPLE: usize = 16;
+/// Connections of exempt clients that may be open beyond the ceiling, where nobody may go: an operator gets in also when all others
+/// are busy.
+pub(crate) const EXEMPT_BEYOND: usize = 64;
 /// What a newcomer is told when there is no room and nobody may go.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\nproxy-status: mangrove; error=connection_limit_reached; details=\"too-many-connections\"\r\nconnection: close\r\n\r\ntoo-many-connections\n";
 
@@ -76,6 +79,8 @@ pub struct Presence {
     idle_since: Cell<u64>,
     /// What it counts for; nothing where it comes from a listed proxy, which speaks for many.
     footprint: RefCell<Option<Footprint>>,
+    /// Whose it is makes room for nobody.
+    exempt: Cell<bool>,
     evicted: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -165,10 +170,10 @@ impl Presence {
         self.idle_since.set(now.0);
     }
 
-    /// Where it stands among those who may go to make room; none while it has a request.
+    /// Where it stands among those who may go to make room; none while it has a request, or where its client is exempt.
     pub fn rank(&self) -> Option<Rank> {
         let since = self.idle_since.get();
-        if since == u64::MAX {
+        if since == u64::MAX || self.exempt.get() {
             return None;
         }
         let footprint = self.footprint.borrow();
@@ -177,8 +182,9 @@ impl Presence {
     }
 
     /// It turned out whose it is.
-    fn counts_for(&self, footprint: Option<Footprint>) {
+    fn counts_for(&self, footprint: Option<Footprint>, exempt: bool) {
         self.footprint.replace(footprint);
+        self.exempt.set(exempt);
     }
 
     /// It has a request.
@@ -270,10 +276,15 @@ fn take(
     core.metrics.connections_accepted.add(1);
     let snapshot = core.snapshot();
     let server = &snapshot.settled.server;
-    let place = match core.ceiling.enter(server.limits.connections as usize) {
+    let most = server.limits.connections as usize;
+    let exempt = core.standings.is_exempt(peer.ip());
+    let place = match core.ceiling.enter(most) {
         Some(place) => place,
         // Somebody goes, the newcomer stays: for that moment there is one more than the ceiling.
         None if core.make_room() => core.ceiling.squeeze_in(),
+        None if exempt && core.ceiling.open() < most.saturating_add(EXEMPT_BEYOND) => {
+            core.ceiling.squeeze_in()
+        }
         None => {
             core.metrics.reason(EdgeReason::TooManyConnections.into());
             if kind == ListenerKind::Http {
@@ -283,11 +294,12 @@ fn take(
         }
     };
     // Entered at once: in a burst the next newcomer may need to find this one idle.
+    let footprint = footprint(core, server, peer.ip());
+    let presence = core.register.enter(core.wheel.now(), footprint);
+    presence.exempt.set(exempt);
     let present = Present {
         core: Rc::clone(core),
-        presence: core
-            .register
-            .enter(core.wheel.now(), footprint(core, server, peer.ip())),
+        presence,
         _place: place,
     };
     if let Some(rank) = present.presence.rank() {
@@ -348,7 +360,8 @@ async fn begin(
         match read {
             Some(Ok(Some(proxied))) => {
                 (peer, local) = (proxied.source, proxied.destination);
-                presence.counts_for(footprint(core, server, peer.ip()));
+                let exempt = core.standings.is_exempt(peer.ip());
+                presence.counts_for(footprint(core, server, peer.ip()), exempt);
             }
             Some(Ok(None)) => {} // the balancer speaks for itself
             _ => {
@@ -562,6 +575,21 @@ mod tests {
         assert!(visitors.iter().all(|one| !one.evicted.get()));
         assert!(!proxy.evicted.get());
         assert_eq!(register.len(), 4);
+    }
+
+    #[test]
+    fn who_is_exempt_makes_room_for_nobody() {
+        let register = Register::default();
+        let exempt = register.enter(Moment(0), None);
+        exempt.exempt.set(true);
+        assert!(!register.make_room(|| 0));
+        let visitor = register.enter(Moment(9), None);
+        let mut at = 0;
+        assert!(register.make_room(|| {
+            at += 1;
+            at
+        }));
+        assert!(visitor.evicted.get() && !exempt.evicted.get());
     }
 
     #[test]

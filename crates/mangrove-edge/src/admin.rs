@@ -21,6 +21,7 @@
 //! On the Unix socket root and the edge's own user need no token: the kernel says who they are.
 
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -96,11 +97,16 @@ impl Reply {
     }
 }
 
-/// Answers one exchange and closes.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(edge: Rc<Edge>, mut stream: S, asker: Asker) {
+/// Answers one exchange and closes. `from` is where the asker is, unless he is on the machine.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    edge: Rc<Edge>,
+    mut stream: S,
+    asker: Asker,
+    from: Option<IpAddr>,
+) {
     let exchange = async {
         let reply = match read(&mut stream).await? {
-            Ok(head) => answer(&edge, &head, asker).await,
+            Ok(head) => answer(&edge, &head, asker, from).await,
             Err(reply) => reply,
         };
         let mut out = Vec::with_capacity(reply.body.len() + 256);
@@ -149,14 +155,19 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<Request
     Ok(Ok(head))
 }
 
-async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker) -> Reply {
+async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker, from: Option<IpAddr>) -> Reply {
     let open =
         matches!(head.path(), b"/healthz" | b"/readyz" | b"/metrics") && asker != Asker::Remote;
-    if !open && asker != Asker::Trusted && !has_token(edge, head) {
-        return Reply::error(
-            401,
-            "send the token in STATE/admin.token as `Authorization: Bearer TOKEN`",
-        );
+    if !open && asker != Asker::Trusted {
+        if !has_token(edge, head) {
+            return Reply::error(
+                401,
+                "send the token in STATE/admin.token as `Authorization: Bearer TOKEN`",
+            );
+        }
+        if let Some(from) = from {
+            edge.logged_in(from);
+        }
     }
     // A page in the operator's browser could post here with its cookies' blessing but not with
     // the token; a body-less order from another site is refused by its Origin all the same.

@@ -17,6 +17,7 @@ use crate::metrics::CoreMetrics;
 use crate::pages::Pages;
 use crate::snapshot::Snapshot;
 use crate::sock_diag::SockDiag;
+use crate::standing::{Standing, Standings};
 use crate::wheel::Wheel;
 
 /// How many spare heads and buffers a core keeps of each kind.
@@ -50,6 +51,8 @@ pub struct Core {
     pub sock_diag: SockDiag,
     /// Its way into the cache.
     pub cache: CoreCache,
+    /// What the operator has said of clients.
+    pub standings: Standings,
     snapshot: RefCell<Rc<Snapshot>>,
     draining: Cell<bool>,
     random: Cell<u64>,
@@ -72,6 +75,7 @@ impl Core {
         snapshot: Rc<Snapshot>,
         pages: Arc<Pages>,
         cache: Arc<Cache>,
+        standings: Standings,
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -85,6 +89,7 @@ impl Core {
             register: Register::default(),
             sock_diag: SockDiag::default(),
             cache: CoreCache::new(cache),
+            standings,
             snapshot: RefCell::new(snapshot),
             draining: Cell::new(false),
             random: Cell::new(seed),
@@ -239,6 +244,8 @@ pub struct Connection {
     /// `peer` as the log and `X-Forwarded-For` write it: whole, and cut to its network. Written
     /// once per connection, not per request.
     pub peer_text: (Box<str>, Box<str>),
+    /// How the peer stands with the operator.
+    pub standing: Standing,
 }
 
 /// What a TLS handshake settled.
@@ -263,6 +270,7 @@ impl Connection {
             local,
             tls,
             peer_text: (text(false), text(true)),
+            standing: Standing::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod core_thread;
 pub(crate) mod explain;
 pub(crate) mod history_door;
 pub(crate) mod list_door;
+pub(crate) mod operators;
 pub(crate) mod parameters;
 pub(crate) mod purge_door;
 mod show_door;
@@ -32,6 +33,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::admin::Reply;
 use core_thread::{CoreOrder, CoreSeed, run_core};
+use operators::{Operators, said};
 use sockets::Sockets;
 
 use crate::allocator::{self, Waste};
@@ -109,6 +111,7 @@ pub struct Edge {
     covered: RefCell<HashMap<u16, usize>>,
     names: RefCell<Names>,
     resolver: RefCell<Resolver>,
+    operators: RefCell<Operators>,
     draining: Cell<bool>,
     drain: Notify,
     admin_close: Notify,
@@ -178,6 +181,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         let _ = opened.send(());
     });
     let _ = is_open.recv_timeout(STORE_OPEN);
+    let said = said(&server, &Operators::default());
     let (probes, mut probed) = mpsc::unbounded_channel();
     let mut cores = Vec::new();
     let mut waiting = Vec::new();
@@ -200,6 +204,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
             pages: Arc::clone(&pages),
             cache: Arc::clone(&cache),
             shared: Arc::clone(&shared),
+            said: Arc::clone(&said),
             tls: tls.clone(),
             listeners: own,
             probes: probes.clone(),
@@ -232,6 +237,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         covered: RefCell::default(),
         resolver: RefCell::new(resolver),
         names: RefCell::new(Names::new(random_seed()?)),
+        operators: RefCell::default(),
         draining: Cell::new(false),
         drain: Notify::new(),
         admin_close: Notify::new(),
@@ -442,7 +448,7 @@ impl Edge {
                 .send(CoreOrder::Apply(Arc::clone(&shared), done));
             answers.push(is_done);
         }
-        let mut late = 0;
+        let mut late = 0usize;
         for answer in answers {
             if tokio::time::timeout(APPLY_PATIENCE, answer).await.is_err() {
                 late += 1;
@@ -451,6 +457,7 @@ impl Edge {
         self.log.retarget(log_target(&self.state, &server));
         let digest = shared.digest.clone();
         self.snapshot.replace(shared);
+        late += self.tell_said().await;
         self.remember_files();
         self.watch_names();
         if late > 0 {
@@ -544,6 +551,9 @@ impl Edge {
             loop {
                 turns.tick().await;
                 edge.cover_stalled();
+                if edge.operators.borrow_mut().forget(edge.clock.now()) {
+                    edge.send_said();
+                }
             }
         });
         let edge = Rc::clone(self);

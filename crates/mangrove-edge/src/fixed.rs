@@ -9,7 +9,8 @@ use mangrove_shield::protocol::Kind;
 
 use crate::{
     accept, admin, allocator, body, cache, ceiling, closing, compress, core, edge, handover,
-    history, http1, http2, log, origin, outgoing, pages, pipeline, tcp, tls, uptake, wheel,
+    history, http1, http2, log, origin, outgoing, pages, pipeline, standing, tcp, tls, uptake,
+    wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -53,6 +54,7 @@ fixed! {
     // Before the first byte of HTTP.
     time accept::BREATH: "How long a core that ran out of descriptors leaves its queue alone: trying again at once would burn it for nothing.";
     count accept::SAMPLE: "Connections looked at to find who goes first when there is no room: near enough to the first of all, at a cost that a flood cannot raise. An address that holds half of all is missed once in 65,536 times.";
+    count accept::EXEMPT_BEYOND: "Connections of exempt clients beyond `connections` where nobody may make room: an operator gets in also when all others are busy.";
     count ceiling::OWED_BY_A_CORE: "Connections that other cores may have asked one core to close, at a time: so many beyond `connections` the process may hold per core, for a turn of the clock.";
     bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
     bytes tcp::TAKES_MUCH_BYTES: "A client that was given so much on one connection takes what it is given: more than all buffers hold of one that reads nothing.";
@@ -82,6 +84,8 @@ fixed! {
     bytes http2::ahead::SMALL_PIECE_BYTES: "Such a piece: what is taken from the origin, and given to the client, at once. What fits into one frame.";
     time http2::LINGER: "How long a stream is kept after its answer while its client still sends: some clients lose an answer that comes with a reset.";
     time http2::GOAWAY_HEARD: "How long a connection without streams stays after GOAWAY, to hear it (RFC 9113 section 6.8).";
+    // The shield.
+    time standing::LOOK_AGAIN: "How long a connection's client is taken to stand with the operator as he was found to, while nothing more is said.";
     // Slow readers.
     time uptake::LOOK: "The longest between two looks at a waiting client's socket, and so how much later than its deadline it may be found silent.";
     count uptake::LOOKS: "Looks until a deadline that is short.";
@@ -202,6 +206,8 @@ fixed! {
     time edge::cache_door::TELLING: "How long the scan after a start goes on before an operator is told how long it will.";
     count history::MINUTES: "Minutes of what was asked that an edge remembers, in some 140 KiB; with one more, the oldest is forgotten.";
     count edge::purge_door::PURGE_FILTERS: "URLs, prefixes, hosts or tags of one order to purge.";
+    time edge::operators::LOGGED_IN: "How long the shield leaves an address alone from which the operator's token was shown.";
+    count edge::operators::OPERATORS: "Such addresses at one time; with one more, whoever has shown it longest ago is a visitor like any other.";
     count edge::explain::TAGS_TOLD: "Tags of one variant that an operator is told of.";
     count edge::explain::VARIANTS_TOLD: "Variants of one URL that an operator is told of; the rest are counted.";
     bytes edge::explain::VALUE_TOLD: "Of a field's value, what an operator is shown.";
@@ -293,6 +299,8 @@ mod tests {
         ("http2::tap::START_BYTES", "the form of a frame"),
         ("http2::tap::PREFACE_BYTES", "the form of a preface"),
         ("ceiling::NOBODY", "a mark"),
+        ("standing::OF_NOTE", "a mark"),
+        ("standing::NEXT", "a mark"),
         ("uptake::FIN", "what the kernel counts"),
         ("wheel::TICK_MS", "is TICK"),
         ("wheel::NEVER", "a mark"),

@@ -59,6 +59,7 @@ pub mod rate;
 pub mod reason;
 pub mod snapshot;
 pub mod sock_diag;
+pub mod standing;
 pub mod tcp;
 pub mod tls;
 pub mod tunnel;

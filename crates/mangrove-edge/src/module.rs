@@ -38,6 +38,8 @@ pub enum Module {
     Trace,
     /// The RFC 3986 normal form of the path, for rules and keys.
     PathForm,
+    /// How the visitor stands with the operator.
+    Standing,
     /// How much a client may ask for.
     RateLimit,
     /// Which origin gets the request.
@@ -57,6 +59,7 @@ impl Module {
         Self::ClientAddress,
         Self::Trace,
         Self::PathForm,
+        Self::Standing,
         Self::RateLimit,
         Self::Balance,
         Self::Page,
@@ -71,6 +74,7 @@ impl Module {
             Self::ClientAddress => "client-address",
             Self::Trace => "trace",
             Self::PathForm => "path-form",
+            Self::Standing => "standing",
             Self::RateLimit => "rate-limit",
             Self::Balance => "balance",
             Self::Page => "page",
@@ -86,10 +90,13 @@ impl Module {
             Self::ClientAddress | Self::PathForm | Self::Balance | Self::Pipeline => {
                 FailMode::Closed
             }
-            // A count that fails must not close a site.
-            Self::Fingerprint | Self::Trace | Self::RateLimit | Self::Page | Self::LogLine => {
-                FailMode::Open
-            }
+            // What a person said, or a count, that fails must not close a site.
+            Self::Fingerprint
+            | Self::Trace
+            | Self::Standing
+            | Self::RateLimit
+            | Self::Page
+            | Self::LogLine => FailMode::Open,
         }
     }
 
@@ -100,6 +107,7 @@ impl Module {
             Self::ClientAddress => "at most 32 list elements of the head",
             Self::Trace => "one field of at most 512 bytes",
             Self::PathForm => "one pass over the target",
+            Self::Standing => "at most 1,088 networks, once a minute for each connection",
             Self::RateLimit => "at most 16 limits of at most 4 parts of the head, one lock each",
             Self::Balance => "two members looked at, every member at worst",
             Self::Page => "one template, under 8 KiB",

@@ -21,4 +21,5 @@
 pub mod connections;
 pub mod ja4;
 pub mod limits;
+pub mod network;
 pub mod protocol;

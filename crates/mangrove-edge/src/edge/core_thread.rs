@@ -20,12 +20,15 @@ use crate::origin::pool;
 use crate::origin::probe::probe;
 use crate::pages::Pages;
 use crate::snapshot::{SharedSnapshot, Snapshot};
+use crate::standing::{LOOK_AGAIN, Said, Standings};
 use crate::wheel::{TICK, Wheel};
 
 /// What a core is told.
 pub(super) enum CoreOrder {
     Apply(Arc<SharedSnapshot>, oneshot::Sender<()>),
     Tls(Arc<rustls::ServerConfig>),
+    /// What the operator has said of clients.
+    Said(Arc<Said>, oneshot::Sender<()>),
     Resolved(Arc<str>, Arc<[IpAddr]>),
     Probed {
         site: Arc<str>,
@@ -53,6 +56,7 @@ pub(super) struct CoreSeed {
     pub(super) pages: Arc<Pages>,
     pub(super) cache: Arc<Cache>,
     pub(super) shared: Arc<SharedSnapshot>,
+    pub(super) said: Arc<Said>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) listeners: Vec<(StdListener, ListenerKind)>,
     pub(super) probes: mpsc::UnboundedSender<(u16, Arc<str>, pool::Target, bool)>,
@@ -95,6 +99,7 @@ async fn serve_core(
         snapshot,
         seed.pages,
         Arc::clone(&seed.cache),
+        Standings::new(seed.said),
         seed.random,
     );
     let tls = Rc::new(TlsSlot::default());
@@ -129,6 +134,10 @@ async fn serve_core(
                 let _ = done.send(());
             }
             CoreOrder::Tls(config) => tls.set(config),
+            CoreOrder::Said(said, done) => {
+                core.standings.hear(said);
+                let _ = done.send(());
+            }
             CoreOrder::Resolved(name, addresses) => {
                 core.snapshot().resolved(&core, &name, &addresses);
                 known.insert(name, addresses);
@@ -198,6 +207,7 @@ async fn turn(
     let mut turns = tokio::time::interval(TICK);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut swept = core.clock.now();
+    let mut looked = swept;
     loop {
         turns.tick().await;
         core.clock.compare();
@@ -210,6 +220,10 @@ async fn turn(
         let front = core.cache.front_statistics();
         core.metrics.cache_front_hits.set(front.hits);
         core.metrics.cache_front_misses.set(front.misses);
+        if now.saturating_since(looked) >= LOOK_AGAIN {
+            looked = now;
+            core.standings.look_again();
+        }
         let snapshot = core.snapshot();
         let sweep = now.saturating_since(swept) >= Duration::from_secs(1);
         if sweep {

@@ -59,6 +59,7 @@ impl Sockets {
                         } else {
                             Asker::Remote
                         },
+                        None,
                     )
                     .await;
                     drop(place);
@@ -116,7 +117,7 @@ impl Sockets {
                     };
                     let keeper = Rc::clone(&keeper);
                     tokio::task::spawn_local(async move {
-                        admin::serve(keeper, stream, asker).await;
+                        admin::serve(keeper, stream, asker, Some(peer.ip())).await;
                         drop(place);
                     });
                 }

@@ -11,6 +11,7 @@ use crate::limits::Stage;
 use crate::module::Module;
 use crate::reason::Reason;
 use crate::snapshot::Site;
+use crate::standing::Stands;
 
 /// A request about which everything is known that rules and keys may ask.
 #[derive(Debug)]
@@ -19,14 +20,26 @@ pub struct Inspected {
     site: Rc<Site>,
 }
 
-/// Finds the visitor's address, the trace it belongs to and the normal form of its path; then whether he has asked too much.
+/// Finds the visitor's address, the trace it belongs to and the normal form of its path; then how he stands with the operator,
+/// and whether he has asked too much.
 pub fn inspect(admitted: Admitted) -> Result<Inspected, Refused> {
     let (mut story, site) = admitted.into_parts();
-    let filled = fill_in(&mut story);
-    match filled.and_then(|()| within_limits(&mut story, &site, Stage::Asked)) {
+    let judged = fill_in(&mut story)
+        .and_then(|comes| by_hand(&mut story, comes))
+        .and_then(|()| within_limits(&mut story, &site, Stage::Asked));
+    match judged {
         Ok(()) => Ok(Inspected { story, site }),
         Err(reason) => Err(Refused { story, reason }),
     }
+}
+
+/// How the visitor comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comes {
+    /// On his own connection.
+    Himself,
+    /// On a listed proxy's, which speaks for many.
+    ByProxy,
 }
 
 impl Inspected {
@@ -40,6 +53,9 @@ pub(super) fn within_limits(story: &mut Story, site: &Site, stage: Stage) -> Res
     let Some(limits) = &site.limits else {
         return Ok(());
     };
+    if story.exempt {
+        return Ok(());
+    }
     let now = story.begun_at();
     let judged = optional(story, Module::RateLimit, || limits.judge(story, stage, now))?;
     match judged.flatten() {
@@ -52,7 +68,25 @@ pub(super) fn within_limits(story: &mut Story, site: &Site, stage: Stage) -> Res
     }
 }
 
-fn fill_in(story: &mut Story) -> Result<(), Reason> {
+/// What the operator has said of the visitor.
+fn by_hand(story: &mut Story, comes: Comes) -> Result<(), Reason> {
+    let standings = &story.core.standings;
+    if comes == Comes::Himself && standings.is_plain(&story.connection) {
+        return Ok(());
+    }
+    let looked = optional(story, Module::Standing, || match comes {
+        Comes::Himself => standings.of(&story.connection),
+        Comes::ByProxy => standings.of_address(story.client),
+    })?;
+    match looked {
+        Some(Stands::Exempt) => story.exempt = true,
+        Some(Stands::Plain) | None => {}
+    }
+    Ok(())
+}
+
+fn fill_in(story: &mut Story) -> Result<Comes, Reason> {
+    let mut comes = Comes::Himself;
     let trusted = &story.snapshot.settled.server.trusted_proxies;
     if !trusted.is_empty() {
         let peer = story.connection.peer_ip();
@@ -62,6 +96,9 @@ fn fill_in(story: &mut Story) -> Result<(), Reason> {
             })
         })?;
         story.client = address.unwrap_or(peer);
+        if story.client != peer {
+            comes = Comes::ByProxy;
+        }
     }
     if story.head.count(Known::TraceParent) == 1 {
         let parent = optional(story, Module::Trace, || {
@@ -80,5 +117,5 @@ fn fill_in(story: &mut Story) -> Result<(), Reason> {
         })?;
         story.normal_path = normal;
     }
-    Ok(())
+    Ok(comes)
 }

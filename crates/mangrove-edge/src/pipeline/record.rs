@@ -41,6 +41,8 @@ pub struct Story {
     pub normal_path: Option<Vec<u8>>,
     /// An upgrade was asked for and is allowed.
     pub upgrade: bool,
+    /// The shield leaves its visitor alone.
+    pub exempt: bool,
     /// Under which limit it was one too many.
     pub limited: Option<Box<Limited>>,
     /// The status sent; 0 when nothing was.
@@ -99,6 +101,7 @@ impl Story {
             trace: None,
             normal_path: None,
             upgrade: false,
+            exempt: false,
             limited: None,
             status: 0,
             reason: None,
@@ -127,6 +130,7 @@ impl Story {
             trace: self.trace,
             normal_path: self.normal_path.clone(),
             upgrade: false,
+            exempt: self.exempt,
             limited: None,
             status: 0,
             reason: None,
@@ -205,6 +209,7 @@ impl Story {
         }
         if let Some(limits) = self.site.as_ref().and_then(|site| site.limits.as_ref())
             && self.limited.is_none()
+            && !self.exempt
         {
             let now = core.clock.moment_of(ended).0.saturating_mul(1_000_000);
             let counted = || limits.answered(self, status, now);

@@ -23,6 +23,7 @@
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `connections` | who makes room where there is none, and that nobody is refused while there is |
 //! | `limits` | how much one client may ask for |
+//! | `standing` | whom the operator has named: whoever the shield leaves alone |
 //! | `floods` | clients that make the edge work and ask for nothing |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
@@ -58,6 +59,7 @@ mod pipelining;
 mod purged;
 mod readers;
 mod reuse;
+mod standing;
 mod streams;
 mod tls;
 mod told;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use mangrove_config::{Defaults, Draft};
 use mangrove_edge::handover::{ListenerKind, PassedListener};
 use mangrove_edge::reason::Reason;
@@ -26,12 +27,16 @@ pub(crate) const TRUSTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// A client from here is a balancer that begins with a PROXY header.
 pub(crate) const BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
+/// What an operator shows.
+const TOKEN: &str = "the operator's own";
+
 /// One edge with one site, which answers any host from one origin.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) origin: Origin,
     ipv4: SocketAddr,
     ipv6: SocketAddr,
+    admin: SocketAddr,
     edge: Option<JoinHandle<ExitCode>>,
     state: TempDir,
     second_core: u16,
@@ -71,38 +76,24 @@ impl World {
     fn made(server: &str, site: &str, second_core: u16) -> Self {
         let origin = Origin::new();
         let state = tempfile::tempdir().unwrap();
-        let drain = match server.contains("limits.drain") {
-            true => "",
-            false => "limits.drain = '0s'",
-        };
-        let hosts = match site.starts_with("hosts = ") {
-            true => "",
-            false => "hosts = ['*']",
-        };
         let tls = server.starts_with("https = ");
-        let listeners = match tls {
-            true => "http = ['127.0.0.1:0']",
-            false => "http = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'",
-        };
-        let text = format!(
-            "[server]\n{listeners}\nadmin = 'off'\n{drain}\n\
-             trusted_proxies = ['{TRUSTED}']\nproxy_protocol = ['{BALANCER}']\n{server}\n\
-             [[site]]\nname = 'story'\n{hosts}\norigins = ['http://{}']\n{site}\n",
-            origin.address()
-        );
-        let draft = Draft::parse("story.toml", &text);
-        let settlement = draft.and_then(|draft| draft.settle(&Defaults::default()));
-        let settlement = settlement.unwrap_or_else(|problems| panic!("{problems}"));
         for folder in ["edge", "log", "store"] {
             std::fs::create_dir(state.path().join(folder)).unwrap();
         }
-        let settled = state.path().join("edge/settled.json");
-        std::fs::write(settled, settlement.settled.to_json()).unwrap();
-        let (ipv4, ipv6, edge) = start(state.path(), second_core, tls);
+        let text = settled(origin.address(), server, site);
+        std::fs::write(state.path().join("edge/settled.json"), text).unwrap();
+        let token: String = digest(&SHA256, TOKEN.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        std::fs::write(state.path().join("edge/admin.token.sha256"), token).unwrap();
+        let ([ipv4, ipv6, admin], edge) = start(state.path(), second_core, tls);
         Self {
             origin,
             ipv4,
             ipv6,
+            admin,
             edge: Some(edge),
             state,
             second_core,
@@ -116,8 +107,9 @@ impl World {
         if let Some(edge) = self.edge.take() {
             edge.join().unwrap();
         }
-        let (ipv4, ipv6, edge) = start(self.state.path(), self.second_core, self.tls);
-        (self.ipv4, self.ipv6, self.edge) = (ipv4, ipv6, Some(edge));
+        let (addresses, edge) = start(self.state.path(), self.second_core, self.tls);
+        [self.ipv4, self.ipv6, self.admin] = addresses;
+        self.edge = Some(edge);
     }
 
     /// A file or folder of its state.
@@ -156,13 +148,7 @@ impl World {
         } else {
             self.ipv6
         };
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
-        if let Some(bytes) = room {
-            socket.set_recv_buffer_size(bytes).unwrap();
-        }
-        socket.bind(&SocketAddr::new(address, 0).into()).unwrap();
-        socket.connect(&to.into()).unwrap();
-        Client(Wire::new(socket.into()))
+        bound(address, to, room)
     }
 
     /// Sends `request` on a fresh connection, which must come to nothing: refused by name, in the answer, the log and the
@@ -265,6 +251,23 @@ impl World {
         (status.unwrap(), serde_json::from_str(body).unwrap())
     }
 
+    /// The status an operator gets who asks from elsewhere and shows a token.
+    pub(crate) fn operator_from(&self, from: IpAddr, is_right: bool, target: &str) -> u16 {
+        let mut client = bound(from, self.admin, None);
+        let token = if is_right { TOKEN } else { "a guess" };
+        client.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ));
+        client.answer().head.status()
+    }
+
+    /// Has the edge read its settings anew, with other lines in the `[server]` and `[[site]]` blocks.
+    pub(crate) fn reload(&self, server: &str, site: &str) {
+        let settled = settled(self.origin.address(), server, site);
+        std::fs::write(self.path("edge/settled.json"), settled).unwrap();
+        assert_eq!(self.operator("POST", "/apply").0, 200);
+    }
+
     /// A gauge among the metrics.
     pub(crate) fn gauge(&self, name: &str) -> u64 {
         let metrics = self.order("GET", "/metrics");
@@ -303,6 +306,33 @@ impl Drop for World {
     }
 }
 
+/// The settings of a world, as an edge reads them.
+fn settled(origin: SocketAddr, server: &str, site: &str) -> String {
+    let drain = match server.contains("limits.drain") {
+        true => "",
+        false => "limits.drain = '0s'",
+    };
+    let hosts = match site.starts_with("hosts = ") {
+        true => "",
+        false => "hosts = ['*']",
+    };
+    let tls = server.starts_with("https = ");
+    let listeners = match tls {
+        true => "http = ['127.0.0.1:0']",
+        false => "http = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'",
+    };
+    let text = format!(
+        "[server]\n{listeners}\nadmin = 'off'\n{drain}\n\
+         trusted_proxies = ['{TRUSTED}']\nproxy_protocol = ['{BALANCER}']\n{server}\n\
+         [[site]]\nname = 'story'\n{hosts}\norigins = ['http://{}']\n{site}\n",
+        origin
+    );
+    let draft = Draft::parse("story.toml", &text);
+    let settlement = draft.and_then(|draft| draft.settle(&Defaults::default()));
+    let settlement = settlement.unwrap_or_else(|problems| panic!("{problems}"));
+    settlement.settled.to_json()
+}
+
 /// Asks until there is an answer; what is asked for happens in another thread.
 pub(crate) fn eventually<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
@@ -315,28 +345,36 @@ pub(crate) fn eventually<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>
     }
 }
 
+fn bound(from: IpAddr, to: SocketAddr, room: Option<usize>) -> Client {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    if let Some(bytes) = room {
+        socket.set_recv_buffer_size(bytes).unwrap();
+    }
+    socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    Client(Wire::new(socket.into()))
+}
+
 /// An edge in a thread of its own, ready.
-fn start(
-    state: &Path,
-    second_core: u16,
-    tls: bool,
-) -> (SocketAddr, SocketAddr, JoinHandle<ExitCode>) {
+fn start(state: &Path, second_core: u16, tls: bool) -> ([SocketAddr; 3], JoinHandle<ExitCode>) {
     let (ipv4, first) = listen("127.0.0.1:0", 0);
     let (ipv6, mut second) = listen("[::1]:0", second_core);
     if tls {
         second.kind = ListenerKind::Https;
     }
+    let (admin, mut third) = listen("127.0.0.1:0", 0);
+    third.kind = ListenerKind::Admin;
     let (mut ready, tell_ready) = std::io::pipe().unwrap();
     let args = EdgeArgs {
         state_dir: state.to_owned(),
-        listeners: vec![first, second],
+        listeners: vec![first, second, third],
         ready_fd: Some(tell_ready.into()),
         generation: 1,
     };
     let edge = std::thread::spawn(move || run(args));
     let mut word = [0; 6];
     ready.read_exact(&mut word).expect("the edge did not start");
-    (ipv4, ipv6, edge)
+    ([ipv4, ipv6, admin], edge)
 }
 
 fn listen(address: &str, core: u16) -> (SocketAddr, PassedListener) {

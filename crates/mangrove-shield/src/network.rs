@@ -29,6 +29,53 @@ impl Network {
     }
 }
 
+/// Leading bits of an IPv6 address that are one client: one customer has at least so many addresses.
+pub const CLIENT_BITS_V6: u8 = 64;
+
+impl Network {
+    /// The client that `address` belongs to: the address itself, or the first 64 bits of IPv6.
+    pub fn of_client(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            address @ IpAddr::V4(_) => Self {
+                address,
+                prefix: 32,
+            },
+            IpAddr::V6(address) => Self {
+                address: mask6(address, CLIENT_BITS_V6).into(),
+                prefix: CLIENT_BITS_V6,
+            },
+        }
+    }
+
+    /// Whether each address of `other` is one of ours.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
+    /// Whether the two have an address in common: then one holds the other.
+    pub fn touches(&self, other: &Self) -> bool {
+        self.holds(other) || other.holds(self)
+    }
+
+    /// Whether it is every address of its kind.
+    pub fn is_everyone(&self) -> bool {
+        self.prefix == 0
+    }
+
+    /// Whether it is wider than what one customer or one office has: a /24, or a /48.
+    pub fn is_wide(&self) -> bool {
+        match self.address {
+            IpAddr::V4(_) => self.prefix < 24,
+            IpAddr::V6(_) => self.prefix < 48,
+        }
+    }
+
+    /// Its first address.
+    pub fn first(&self) -> IpAddr {
+        self.address
+    }
+}
+
 impl FromStr for Network {
     type Err = String;
 
@@ -118,6 +165,31 @@ mod tests {
         assert!(!inside("::/0", "203.0.113.9"), "IPv6 networks hold no IPv4");
         assert!(inside("127.0.0.1", "127.0.0.1"));
         assert!(!inside("127.0.0.1", "127.0.0.2"));
+    }
+
+    #[test]
+    fn two_networks_touch_when_one_holds_the_other() {
+        for (wide, narrow) in [
+            ("10.0.0.0/8", "10.1.0.0/16"),
+            ("2001:db8::/64", "2001:db8::7"),
+        ] {
+            let (wide, narrow) = (network(wide), network(narrow));
+            assert!(wide.holds(&narrow) && !narrow.holds(&wide));
+            assert!(wide.touches(&narrow) && narrow.touches(&wide));
+        }
+        assert!(!network("10.0.0.0/9").touches(&network("10.128.0.0/9")));
+        assert!(!network("::/0").touches(&network("10.0.0.0/8")));
+        assert!(network("::/0").is_everyone() && !network("128.0.0.0/1").is_everyone());
+        for (whole, wider) in [("10.0.0.0/24", "10.0.0.0/23"), ("::/48", "::/47")] {
+            assert!(!network(whole).is_wide() && network(wider).is_wide());
+        }
+    }
+
+    #[test]
+    fn a_client_is_an_address_or_of_ipv6_what_a_customer_has() {
+        let client = |address: &str| Network::of_client(address.parse().unwrap()).to_string();
+        assert_eq!(client("::ffff:203.0.113.9"), "203.0.113.9/32");
+        assert_eq!(client("2001:db8:0:7:a:b:c:d"), "2001:db8:0:7::/64");
     }
 
     #[test]
