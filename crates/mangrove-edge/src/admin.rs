@@ -13,6 +13,11 @@
 //! | `GET /cache/list?disk&site=NAME&from=CURSOR` | token | the same of the disk |
 //! | `GET /cache/show?url=URL&site=NAME` | token | all that is kept of a URL, why and for how long, and what a visitor gets |
 //! | `POST /purge?site=NAME&url=URL` (or `prefix=`, `host=`, `tag=`, each repeatable, or `all`; and `soft`) | token | what was kept or asked for until now is not answered any more, or not as fresh |
+//! | `GET /shield` | token | the orders by hand, what they have done, and whom the shield leaves alone |
+//! | `GET /shield/order?id=N` | token | one order |
+//! | `POST /shield/allow`, `/shield/block` `?site=NAME&subject=NETWORK&owner=NAME&reason=TEXT&seconds=N` | token | somebody is let through, or kept out, for a while |
+//! | `POST /shield/approve?id=N&owner=NAME` | token | a second owner agrees with an order that touches many |
+//! | `DELETE /shield?id=N&owner=NAME` | token | an order is taken back |
 //! | `POST /apply`, `/certificates`, `/reopen`, `/drain` | token | orders |
 //!
 //! `site` of `/cache/…` may be left out. Values are percent-encoded; what is unknown, repeated or empty is refused, never
@@ -26,6 +31,7 @@ use std::rc::Rc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use mangrove_http::{BodyFraming, HeadLimits, Known, Method, RequestHead};
+use mangrove_shield::orders::Act;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::answer_head::{push_field, push_status_line};
@@ -171,7 +177,8 @@ async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker, from: Option<
     }
     // A page in the operator's browser could post here with its cookies' blessing but not with
     // the token; a body-less order from another site is refused by its Origin all the same.
-    if head.method() == Method::Post && head.field(Known::Origin).is_some() {
+    if matches!(head.method(), Method::Post | Method::Delete) && head.field(Known::Origin).is_some()
+    {
         return Reply::error(403, "orders are not taken from web pages");
     }
     match (head.method(), head.path()) {
@@ -187,15 +194,24 @@ async fn answer(edge: &Rc<Edge>, head: &RequestHead, asker: Asker, from: Option<
         (Method::Get, b"/cache/list") => edge.cache_list(head.query()).await,
         (Method::Get, b"/cache/show") => edge.cache_show(head.query()).await,
         (Method::Post, b"/purge") => edge.purge(head.query()).await,
+        (Method::Get, b"/shield") => edge.shield(head.query()),
+        (Method::Get, b"/shield/order") => edge.shield_order(head.query()),
+        (Method::Post, b"/shield/allow") => edge.give_order(Act::Allow, head.query(), asker).await,
+        (Method::Post, b"/shield/block") => edge.give_order(Act::Block, head.query(), asker).await,
+        (Method::Post, b"/shield/approve") => edge.approve_order(head.query(), asker).await,
+        (Method::Delete, b"/shield") => edge.remove_order(head.query(), asker).await,
         (Method::Post, b"/apply") => edge.apply_from_disk().await,
         (Method::Post, b"/certificates") => edge.reload_certificates(),
         (Method::Post, b"/reopen") => edge.reopen_log(),
         (Method::Post, b"/drain") => edge.begin_drain(),
-        (Method::Get | Method::Post, path) => Reply::error(
+        (Method::Get | Method::Post | Method::Delete, path) => Reply::error(
             404,
             format!("there is no {} here", String::from_utf8_lossy(path)),
         ),
-        _ => Reply::error(405, "GET to look, POST to order"),
+        _ => Reply::error(
+            405,
+            "GET to look, POST to order, DELETE to take back an order of the shield",
+        ),
     }
 }
 

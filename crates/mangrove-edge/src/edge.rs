@@ -9,8 +9,10 @@ pub(crate) mod explain;
 pub(crate) mod history_door;
 pub(crate) mod list_door;
 pub(crate) mod operators;
+pub(crate) mod orders;
 pub(crate) mod parameters;
 pub(crate) mod purge_door;
+mod shield_door;
 mod show_door;
 mod sockets;
 mod whereabouts;
@@ -34,6 +36,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::admin::Reply;
 use core_thread::{CoreOrder, CoreSeed, run_core};
 use operators::{Operators, said};
+use orders::{ORDERS_WATCH, Orders};
 use sockets::Sockets;
 
 use crate::allocator::{self, Waste};
@@ -51,6 +54,7 @@ use crate::origin::pool;
 use crate::origin::resolve::{Learned, Names, Resolver};
 use crate::pages::Pages;
 use crate::snapshot::SharedSnapshot;
+use crate::standing::Visitors;
 use crate::tls::{
     CertFiles, CertResolver, CertStore, MinVersion, TicketKeys, self_signed, server_config,
     unix_time,
@@ -112,6 +116,10 @@ pub struct Edge {
     names: RefCell<Names>,
     resolver: RefCell<Resolver>,
     operators: RefCell<Operators>,
+    orders: RefCell<Orders>,
+    /// Held by whoever changes an order.
+    ordering: tokio::sync::Mutex<()>,
+    visitors: Arc<Visitors>,
     draining: Cell<bool>,
     drain: Notify,
     admin_close: Notify,
@@ -181,7 +189,9 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         let _ = opened.send(());
     });
     let _ = is_open.recv_timeout(STORE_OPEN);
-    let said = said(&server, &Operators::default());
+    let orders = Orders::open(&state, clock.wall());
+    let said = said(&server, &Operators::default(), &orders, clock.wall());
+    let visitors = Visitors::new([random_seed()?, random_seed()?]);
     let (probes, mut probed) = mpsc::unbounded_channel();
     let mut cores = Vec::new();
     let mut waiting = Vec::new();
@@ -205,6 +215,7 @@ fn start(args: EdgeArgs) -> Result<(), String> {
             cache: Arc::clone(&cache),
             shared: Arc::clone(&shared),
             said: Arc::clone(&said),
+            visitors: Arc::clone(&visitors),
             tls: tls.clone(),
             listeners: own,
             probes: probes.clone(),
@@ -238,6 +249,9 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         resolver: RefCell::new(resolver),
         names: RefCell::new(Names::new(random_seed()?)),
         operators: RefCell::default(),
+        orders: RefCell::new(orders),
+        ordering: tokio::sync::Mutex::default(),
+        visitors,
         draining: Cell::new(false),
         drain: Notify::new(),
         admin_close: Notify::new(),
@@ -572,6 +586,15 @@ impl Edge {
         });
         let edge = Rc::clone(self);
         tokio::task::spawn_local(async move { edge.keep_history().await });
+        let edge = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let mut turns = tokio::time::interval(ORDERS_WATCH);
+            turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                turns.tick().await;
+                edge.look_after_orders();
+            }
+        });
         let cache = Arc::clone(&self.cache);
         tokio::task::spawn_local(async move {
             loop {

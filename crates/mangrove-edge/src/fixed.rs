@@ -206,6 +206,12 @@ fixed! {
     time edge::cache_door::TELLING: "How long the scan after a start goes on before an operator is told how long it will.";
     count history::MINUTES: "Minutes of what was asked that an edge remembers, in some 140 KiB; with one more, the oldest is forgotten.";
     count edge::purge_door::PURGE_FILTERS: "URLs, prefixes, hosts or tags of one order to purge.";
+    count standing::ORDERS: "Orders by hand at one time, of all sites; one more is refused until another is removed or has expired.";
+    count standing::CLIENTS_SAMPLED: "Clients of a site that are remembered from ten minutes, to tell how many an order would touch; of more, a share of 5 % is told with a standard error of 1.4 points.";
+    count standing::SITES_SAMPLED: "Sites whose clients are remembered; where there are more, an order for another waits for a second owner.";
+    time edge::orders::ORDER_PATIENCE: "How long an order waits for the disk before it is said not to be there. It holds all the same.";
+    time edge::orders::ORDERS_WATCH: "How often an edge looks for orders that another edge of its state folder was given.";
+    bytes edge::orders::FILE_BYTES: "The file of orders; a larger one was not written by us.";
     time edge::operators::LOGGED_IN: "How long the shield leaves an address alone from which the operator's token was shown.";
     count edge::operators::OPERATORS: "Such addresses at one time; with one more, whoever has shown it longest ago is a visitor like any other.";
     count edge::explain::TAGS_TOLD: "Tags of one variant that an operator is told of.";

@@ -107,7 +107,9 @@ impl Module {
             Self::ClientAddress => "at most 32 list elements of the head",
             Self::Trace => "one field of at most 512 bytes",
             Self::PathForm => "one pass over the target",
-            Self::Standing => "at most 1,088 networks, once a minute for each connection",
+            Self::Standing => {
+                "at most 1,088 networks and 256 orders, once a minute for each connection"
+            }
             Self::RateLimit => "at most 16 limits of at most 4 parts of the head, one lock each",
             Self::Balance => "two members looked at, every member at worst",
             Self::Page => "one template, under 8 KiB",

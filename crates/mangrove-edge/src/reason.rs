@@ -107,6 +107,8 @@ edge_reasons! {
     RateLimited = "rate-limited", 429, Visitor, "More was asked for than one client may ask of this site in that time. Try again after the time in Retry-After.";
     /// The site wants its connection ended.
     RateLimitedClosed = "rate-limited-closed", 429, Visitor, "More was asked for than one client may ask of this site in that time, and its connection was ended.";
+    /// RFC 9110 section 15.5.4.
+    BlockedByHand = "blocked-by-hand", 403, Visitor, "Whoever runs this website has closed it for a while to the address or network that this request came from.";
     /// RFC 9113 section 5.5.
     Http2UnknownFlood = "http2-unknown-frame-flood", 429, Visitor, "Frames of types that nobody here knows came on the HTTP/2 connection, one after the other.";
 }

@@ -17,9 +17,14 @@
 //! [`connections`] says who goes first when there is no room for one more connection.
 //!
 //! [`limits`] says how much one key, such as an address, may ask for, in memory that does not grow with the number of keys.
+//!
+//! [`orders`] keeps what a person has said of a network: to let it through, or to keep it out, for a while. [`recent`] tells how many
+//! of a site's clients that would touch.
 
 pub mod connections;
 pub mod ja4;
 pub mod limits;
 pub mod network;
+pub mod orders;
 pub mod protocol;
+pub mod recent;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::purge::{By, Wanted};
-use crate::source;
+use crate::{shield, source};
 
 /// Where state is kept when nobody says otherwise.
 const USUAL_STATE: &str = "./mangrove-state";
@@ -102,6 +102,10 @@ pub(crate) enum Command {
         Exits with 0 when every edge has purged, also if nothing was kept; with 1 when one has not, or the site, host or URL \
         is none of theirs; with 2 when the command line is wrong.")]
     Purge(Purge),
+
+    /// Let a network through, or keep it out of a site, for a while; and tell who is, by whom and why
+    #[command(subcommand)]
+    Shield(ShieldCommand),
 
     /// The data plane; started by `serve`
     #[command(hide = true)]
@@ -282,6 +286,132 @@ pub(crate) struct CacheShow {
     /// What is kept of it for this site [default: the one that has its host]
     #[arg(long, value_name = "NAME")]
     pub(crate) site: Option<String>,
+
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShieldCommand {
+    /// All orders by hand, and whom the shield leaves alone
+    #[command(
+        after_help = "`left` is how long an order still lasts; `requests` counts those that it was about, since the edge was \
+        started. Exits with 0 when the edge has told, with 1 if not."
+    )]
+    Status(ShieldStatus),
+
+    /// One order: what it does, why, whose it is, and what it has done
+    #[command(
+        after_help = "The number stands in `shield status`, and as `shield.order` in the log line of a request that it was about."
+    )]
+    Explain(ShieldExplain),
+
+    /// Let a network through: no rate limit of the site counts it, and no order keeps it out
+    #[command(after_help = ORDER_HELP)]
+    Allow(ShieldOrder),
+
+    /// Keep a network out of a site: each request gets 403 blocked-by-hand, also on connections that are open
+    #[command(after_help = ORDER_HELP)]
+    Block(ShieldOrder),
+
+    /// Agree with somebody else's order that waits, because it touches many
+    #[command(
+        after_help = "Look at it first with `mangrove shield explain ID`. It ends when it was to end. Exits with 0 once it is in \
+        force, with 1 if not."
+    )]
+    Approve(ShieldChange),
+
+    /// Take an order back, whether it waits or is in force
+    Remove(ShieldChange),
+}
+
+const ORDER_HELP: &str = "Examples:\n  \
+    mangrove shield block shop 198.51.100.0/24 --for 2h --reason \"scrapes the search\"\n  \
+    mangrove shield allow shop 2001:db8:7::/48 --reason \"load test until noon\"\n\n\
+    It ends by itself. Behind a listed proxy the visitor's address counts. What would touch more than 5 % of the site's recent \
+    clients changes nothing until somebody else has approved it.\n\n\
+    Exits with 0 when the order is taken, also if it waits; with 1 if not; with 2 when the command line is wrong.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ShieldStatus {
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShieldExplain {
+    /// The order's number
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShieldOrder {
+    /// Name of the site
+    #[arg(value_name = "SITE")]
+    site: String,
+
+    /// An address, or a network such as 198.51.100.0/24
+    #[arg(value_name = "NETWORK")]
+    subject: String,
+
+    /// Why, for whoever reads it tomorrow
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    /// For how long: 90s, 30m, 2h; at most 24h
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = shield::seconds)]
+    seconds: u64,
+
+    /// Who says so [default: whoever types]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) owner: Option<String>,
+
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+impl ShieldOrder {
+    /// What is to be done.
+    pub(crate) fn wanted(&self, allow: bool) -> shield::Wanted {
+        shield::Wanted::Give(shield::Given {
+            allow,
+            site: self.site.clone(),
+            subject: self.subject.clone(),
+            reason: self.reason.clone(),
+            seconds: self.seconds,
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShieldChange {
+    /// The order's number
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+
+    /// Who says so [default: whoever types]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) owner: Option<String>,
 
     /// Print JSON, for a program to read
     #[arg(long)]

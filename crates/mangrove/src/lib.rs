@@ -41,6 +41,7 @@ mod resume;
 mod running;
 mod serve;
 mod shell;
+mod shield;
 mod signals;
 mod source;
 mod state;
@@ -58,7 +59,7 @@ pub use edge_process::{EdgeArgs, EdgeEntry};
 pub use mangrove_edge::handover;
 pub use privileges::Account;
 
-use arguments::{Arguments, CacheCommand, Command};
+use arguments::{Arguments, CacheCommand, Command, ShieldCommand};
 use control::Request;
 
 /// Reads the command line and does what it says; `edge` is the data plane that `mangrove edge` becomes.
@@ -81,6 +82,7 @@ pub fn run(edge: EdgeEntry) -> ExitCode {
             .folder()
             .and_then(|state| modules::run(&state, arguments.json)),
         Command::Cache(asked) => run_cache(asked),
+        Command::Shield(asked) => run_shield(asked),
         Command::Purge(asked) => {
             let wanted = asked.wanted();
             let state = asked.running.folder();
@@ -91,6 +93,31 @@ pub fn run(edge: EdgeEntry) -> ExitCode {
         terminal::warn(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
+}
+
+fn run_shield(asked: ShieldCommand) -> anyhow::Result<ExitCode> {
+    match asked {
+        ShieldCommand::Status(asked) => shield::status(&asked.running.folder()?, asked.json),
+        ShieldCommand::Explain(asked) => {
+            shield::explain(&asked.running.folder()?, asked.id, asked.json)
+        }
+        ShieldCommand::Allow(asked) => {
+            let wanted = asked.wanted(true);
+            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+        }
+        ShieldCommand::Block(asked) => {
+            let wanted = asked.wanted(false);
+            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+        }
+        ShieldCommand::Approve(asked) => {
+            let wanted = shield::Wanted::Approve(asked.id);
+            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+        }
+        ShieldCommand::Remove(asked) => {
+            let wanted = shield::Wanted::Remove(asked.id);
+            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+        }
+    }
 }
 
 fn run_cache(asked: CacheCommand) -> anyhow::Result<ExitCode> {

@@ -33,6 +33,15 @@ pub(crate) fn account(name: &str) -> io::Result<Option<Account>> {
     Ok(account_in(&String::from_utf8_lossy(&table), name))
 }
 
+/// The name of this process' own user, if the machine knows one.
+pub(crate) fn own_name() -> Option<String> {
+    let table = fs::read(Path::new("/etc/passwd")).ok()?;
+    name_in(
+        &String::from_utf8_lossy(&table),
+        rustix::process::getuid().as_raw(),
+    )
+}
+
 /// Becomes `account` for good and checks that there is no way back. Call it before any thread starts: Linux keeps these
 /// ids for each thread.
 pub(crate) fn become_account(account: &Account) -> io::Result<()> {
@@ -69,6 +78,15 @@ fn account_in(table: &str, name: &str) -> Option<Account> {
     })
 }
 
+fn name_in(table: &str, uid: u32) -> Option<String> {
+    table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let is_his = fields.nth(1)?.parse() == Ok(uid);
+        is_his.then(|| name.to_owned())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +102,12 @@ mod tests {
         assert_eq!(account_in(TABLE, "mangro"), None);
         assert_eq!(account_in(TABLE, "broken"), None);
         assert_eq!(account_in(TABLE, ""), None);
+    }
+
+    #[test]
+    fn a_user_has_a_name() {
+        assert_eq!(name_in(TABLE, 987).as_deref(), Some("mangrove"));
+        assert_eq!(name_in(TABLE, 0).as_deref(), Some("root"));
+        assert_eq!(name_in(TABLE, 1), None);
     }
 }

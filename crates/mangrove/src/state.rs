@@ -7,7 +7,7 @@
 //! STATE/started.json             what the last `serve` was told to serve
 //! STATE/admin.token              the operator's secret; the edge knows only its SHA-256
 //! STATE/certificates/            copies of certificates for an edge that is not root
-//! STATE/edge/                    the edge's own: its copy of settled.json, sockets, ticket keys
+//! STATE/edge/                    the edge's own: its copy of settled.json, sockets, ticket keys, orders by hand
 //! STATE/log/                     access logs
 //! ```
 //!

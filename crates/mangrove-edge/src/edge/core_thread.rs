@@ -20,7 +20,7 @@ use crate::origin::pool;
 use crate::origin::probe::probe;
 use crate::pages::Pages;
 use crate::snapshot::{SharedSnapshot, Snapshot};
-use crate::standing::{LOOK_AGAIN, Said, Standings};
+use crate::standing::{LOOK_AGAIN, Said, Standings, Visitors};
 use crate::wheel::{TICK, Wheel};
 
 /// What a core is told.
@@ -57,6 +57,7 @@ pub(super) struct CoreSeed {
     pub(super) cache: Arc<Cache>,
     pub(super) shared: Arc<SharedSnapshot>,
     pub(super) said: Arc<Said>,
+    pub(super) visitors: Arc<Visitors>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) listeners: Vec<(StdListener, ListenerKind)>,
     pub(super) probes: mpsc::UnboundedSender<(u16, Arc<str>, pool::Target, bool)>,
@@ -99,7 +100,7 @@ async fn serve_core(
         snapshot,
         seed.pages,
         Arc::clone(&seed.cache),
-        Standings::new(seed.said),
+        Standings::new(seed.said, seed.visitors),
         seed.random,
     );
     let tls = Rc::new(TlsSlot::default());

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mangrove_config::{Network, Server};
-use mangrove_http::Moment;
+use mangrove_http::{Moment, UnixMillis};
 use tokio::sync::oneshot;
 
 use super::core_thread::CoreOrder;
+use super::orders::Orders;
 use super::{APPLY_PATIENCE, CoreHandle, Edge};
 use crate::standing::Said;
 
@@ -54,6 +55,14 @@ impl Operators {
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.0.iter().map(|(address, _)| *address)
     }
+
+    /// And for how long they still count.
+    pub(super) fn known(&self, now: Moment) -> impl Iterator<Item = (IpAddr, Duration)> {
+        let left = move |since| LOGGED_IN.saturating_sub(now.saturating_since(since));
+        self.0
+            .iter()
+            .map(move |(address, since)| (*address, left(*since)))
+    }
 }
 
 impl Edge {
@@ -76,8 +85,7 @@ impl Edge {
     }
 
     pub(super) fn send_said(&self) -> Vec<oneshot::Receiver<()>> {
-        let snapshot = self.snapshot.borrow();
-        let said = said(&snapshot.settled.server, &self.operators.borrow());
+        let said = self.said();
         let tell = |core: &CoreHandle| {
             let (heard, is_heard) = oneshot::channel();
             let _ = core.orders.send(CoreOrder::Said(Arc::clone(&said), heard));
@@ -85,12 +93,25 @@ impl Edge {
         };
         self.cores.iter().map(tell).collect()
     }
+
+    /// What is said of clients now.
+    pub(super) fn said(&self) -> Arc<Said> {
+        let server = &self.snapshot.borrow().settled.server;
+        let orders = self.orders.borrow();
+        said(server, &self.operators.borrow(), &orders, self.clock.wall())
+    }
 }
 
-/// What is to be said of clients: who the settings name, and who is logged in.
-pub(super) fn said(server: &Server, operators: &Operators) -> Arc<Said> {
+/// What is to be said of clients: who the settings name, who is logged in, and which orders are in force.
+pub(super) fn said(
+    server: &Server,
+    operators: &Operators,
+    orders: &Orders,
+    now: UnixMillis,
+) -> Arc<Said> {
     let logged_in = operators.addresses().map(Network::of_client);
-    Said::new(server.exempt_clients.iter().copied().chain(logged_in))
+    let exempt = server.exempt_clients.iter().copied().chain(logged_in);
+    Said::new(exempt, orders.in_force(now))
 }
 
 #[cfg(test)]

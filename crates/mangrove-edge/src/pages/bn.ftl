@@ -224,5 +224,6 @@ reason-uppercase-field-name = ফিল্ডের নামে বড় হ�
 reason-websocket-version = WebSocket-এর সংস্করণ ১৩ নয়।
 reason-write-timeout = অরিজিন অনুরোধ পড়া থামিয়ে দিয়েছে; চাপ দেখুন।
 
+reason-blocked-by-hand = যাঁরা এই ওয়েবসাইট চালান, তাঁরা এই অনুরোধের ঠিকানা বা নেটওয়ার্কের জন্য এটি কিছু সময়ের জন্য বন্ধ রেখেছেন।
 reason-connect-method-refused = এই সার্ভার সুড়ঙ্গ নয়; CONNECT দেওয়া হয় না।
 reason-purge-not-allowed = PURGE শুধু সাইটের purge_from তালিকার ঠিকানা থেকে নেওয়া হয়।

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 
 use mangrove_http::{Known, TraceParent, client_address, is_normal, normalize};
+use mangrove_shield::orders::Act;
 
 use super::admit::Admitted;
 use super::record::Story;
 use super::{Refused, optional};
 use crate::limits::Stage;
 use crate::module::Module;
-use crate::reason::Reason;
+use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::Site;
-use crate::standing::Stands;
+use crate::standing::{Asked, Stands};
 
 /// A request about which everything is known that rules and keys may ask.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub struct Inspected {
 pub fn inspect(admitted: Admitted) -> Result<Inspected, Refused> {
     let (mut story, site) = admitted.into_parts();
     let judged = fill_in(&mut story)
-        .and_then(|comes| by_hand(&mut story, comes))
+        .and_then(|comes| by_hand(&mut story, &site, comes))
         .and_then(|()| within_limits(&mut story, &site, Stage::Asked));
     match judged {
         Ok(()) => Ok(Inspected { story, site }),
@@ -69,17 +70,32 @@ pub(super) fn within_limits(story: &mut Story, site: &Site, stage: Stage) -> Res
 }
 
 /// What the operator has said of the visitor.
-fn by_hand(story: &mut Story, comes: Comes) -> Result<(), Reason> {
+fn by_hand(story: &mut Story, site: &Site, comes: Comes) -> Result<(), Reason> {
     let standings = &story.core.standings;
     if comes == Comes::Himself && standings.is_plain(&story.connection) {
         return Ok(());
     }
+    let now = story.core.wheel.now();
+    let asked = Asked {
+        site: &site.name,
+        now,
+        wall: story.core.clock.wall_of(now),
+    };
     let looked = optional(story, Module::Standing, || match comes {
-        Comes::Himself => standings.of(&story.connection),
-        Comes::ByProxy => standings.of_address(story.client),
+        Comes::Himself => standings.of(&story.connection, asked),
+        Comes::ByProxy => standings.of_address(story.client, asked),
     })?;
     match looked {
         Some(Stands::Exempt) => story.exempt = true,
+        Some(Stands::Ordered(held)) => {
+            // Whichever it is: who is kept out is counted by no limit either.
+            story.exempt = true;
+            let act = held.order.act;
+            story.order = Some(held);
+            if act == Act::Block {
+                return Err(EdgeReason::BlockedByHand.into());
+            }
+        }
         Some(Stands::Plain) | None => {}
     }
     Ok(())

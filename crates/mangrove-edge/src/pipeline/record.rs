@@ -16,6 +16,7 @@ use crate::log::{address_text, push_decimal, push_next_text, push_number, push_t
 use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, Snapshot};
+use crate::standing::InForce;
 use crate::{member, next_text};
 
 /// One request from its head to its record.
@@ -41,8 +42,10 @@ pub struct Story {
     pub normal_path: Option<Vec<u8>>,
     /// An upgrade was asked for and is allowed.
     pub upgrade: bool,
-    /// The shield leaves its visitor alone.
+    /// No limit counts it.
     pub exempt: bool,
+    /// The order that lets it through, or keeps it out.
+    pub order: Option<Arc<InForce>>,
     /// Under which limit it was one too many.
     pub limited: Option<Box<Limited>>,
     /// The status sent; 0 when nothing was.
@@ -102,6 +105,7 @@ impl Story {
             normal_path: None,
             upgrade: false,
             exempt: false,
+            order: None,
             limited: None,
             status: 0,
             reason: None,
@@ -131,6 +135,7 @@ impl Story {
             normal_path: self.normal_path.clone(),
             upgrade: false,
             exempt: self.exempt,
+            order: self.order.clone(),
             limited: None,
             status: 0,
             reason: None,
@@ -276,6 +281,9 @@ impl Story {
             if let Some(limited) = &self.limited {
                 push_text(out, member!("rate_limit"), limited.name().as_bytes());
             }
+        }
+        if let Some(held) = &self.order {
+            push_number(out, member!("shield.order"), held.order.id);
         }
         if let Some(tale) = &self.cache {
             push_text(out, member!("cache.result"), tale.result.name().as_bytes());

@@ -23,7 +23,7 @@ mod clock;
 mod der;
 pub(crate) mod origin;
 pub(crate) mod pair;
-mod private_file;
+pub(crate) mod private_file;
 mod problem;
 pub(crate) mod self_signed;
 pub(crate) mod server;

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use super::problem::TlsFault;
 
 /// Reads a regular file of at most `limit` bytes.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, TlsFault> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, TlsFault> {
     // NONBLOCK: a named pipe in the place of a file must not hang the edge.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, TlsFault> {
 }
 
 /// Puts `bytes` at `path`, readable by the owner only, over whatever was there.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = Draft::write(path, bytes)?;
     std::fs::rename(&draft.path, path)?;
     sync_folder(path)

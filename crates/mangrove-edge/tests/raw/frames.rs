@@ -1,10 +1,11 @@
 //! An HTTP/2 client that writes frames itself, so that it can write what no library would.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::wire::{End, Wire};
-use crate::world::World;
+use crate::world::{Client, World};
 
 pub(crate) const PROTOCOL_ERROR: Outcome = Outcome::Reset(1);
 
@@ -41,7 +42,16 @@ pub(crate) enum Outcome {
 
 impl Http2 {
     pub(crate) fn connect(world: &World) -> Self {
-        let mut wire = Wire::from(world.client());
+        Self::with(world.client())
+    }
+
+    /// From another address.
+    pub(crate) fn connect_from(world: &World, address: IpAddr) -> Self {
+        Self::with(world.client_from(address))
+    }
+
+    fn with(client: Client) -> Self {
+        let mut wire = Wire::from(client);
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         // SETTINGS: no dynamic table for the edge's answers, which are then readable one by one.
         wire.send(b"\0\0\x06\x04\0\0\0\0\0\0\x01\0\0\0\0");

@@ -24,6 +24,7 @@
 //! | `connections` | who makes room where there is none, and that nobody is refused while there is |
 //! | `limits` | how much one client may ask for |
 //! | `standing` | whom the operator has named: whoever the shield leaves alone |
+//! | `orders` | whom the operator keeps out or lets through by hand |
 //! | `floods` | clients that make the edge work and ask for nothing |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
@@ -52,6 +53,7 @@ mod http2;
 mod lengths;
 mod limits;
 mod operator;
+mod orders;
 mod origin;
 mod origin_bodies;
 mod origin_heads;

@@ -122,10 +122,10 @@ fn whoever_is_logged_in_is_exempt_and_a_guess_is_no_log_in() {
     let world = world("", LIMIT);
     let mut operator = world.client_from(OFFICE);
     assert_eq!(statuses(&mut operator, ""), [200, 429, 429]);
-    assert_eq!(world.operator_from(OFFICE, false, "/build"), 401);
-    assert_eq!(world.operator_from(OFFICE, true, "/metrics"), 200); // for anybody, so nobody logs in by it
+    assert_eq!(world.operator_from(OFFICE, false, "GET /build"), 401);
+    assert_eq!(world.operator_from(OFFICE, true, "GET /metrics"), 200); // for anybody, so nobody logs in by it
     assert_eq!(status(&mut operator, ""), 429);
-    assert_eq!(world.operator_from(OFFICE, true, "/build"), 200);
+    assert_eq!(world.operator_from(OFFICE, true, "GET /build"), 200);
     eventually("the cores have heard", || {
         (status(&mut operator, "") == 200).then_some(())
     });

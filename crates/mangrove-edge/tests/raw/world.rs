@@ -252,11 +252,11 @@ impl World {
     }
 
     /// The status an operator gets who asks from elsewhere and shows a token.
-    pub(crate) fn operator_from(&self, from: IpAddr, is_right: bool, target: &str) -> u16 {
+    pub(crate) fn operator_from(&self, from: IpAddr, is_right: bool, asks: &str) -> u16 {
         let mut client = bound(from, self.admin, None);
         let token = if is_right { TOKEN } else { "a guess" };
         client.send(format!(
-            "GET {target} HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer {token}\r\n\r\n"
+            "{asks} HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer {token}\r\n\r\n"
         ));
         client.answer().head.status()
     }
