@@ -13,7 +13,7 @@
 //! | `GET /cache/list?disk&site=NAME&from=CURSOR` | token | the same of the disk |
 //! | `GET /cache/show?url=URL&site=NAME` | token | all that is kept of a URL, why and for how long, and what a visitor gets |
 //! | `POST /purge?site=NAME&url=URL` (or `prefix=`, `host=`, `tag=`, each repeatable, or `all`; and `soft`) | token | what was kept or asked for until now is not answered any more, or not as fresh |
-//! | `GET /shield` | token | the orders by hand, what they have done, and whom the shield leaves alone |
+//! | `GET /shield` | token | the orders by hand, what they have done, whom rate limits hold back now, and whom the shield leaves alone |
 //! | `GET /shield/order?id=N` | token | one order |
 //! | `POST /shield/allow`, `/shield/block` `?site=NAME&subject=NETWORK&owner=NAME&reason=TEXT&seconds=N` | token | somebody is let through, or kept out, for a while |
 //! | `POST /shield/approve?id=N&owner=NAME` | token | a second owner agrees with an order that touches many |

@@ -182,6 +182,11 @@ impl Limited {
         }
     }
 
+    /// How long until the client may ask again.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
     /// The limit's name.
     pub fn name(&self) -> &str {
         &self.limit.settings.name

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use mangrove_config::Network;
 use mangrove_http::{Moment, UnixMillis};
+use mangrove_shield::held_back::{self, HeldBack};
 use mangrove_shield::orders::{self, Act, Order};
 use mangrove_shield::recent::{self, RecentClients, Sample, Share, hash_of};
 
@@ -29,6 +30,9 @@ pub(crate) const ORDERS: usize = orders::ORDERS;
 pub(crate) const CLIENTS_SAMPLED: usize = recent::SAMPLED;
 /// Sites whose clients are remembered.
 pub(crate) const SITES_SAMPLED: usize = recent::SITES;
+
+/// Clients that are known to be held back by rate limits.
+pub(crate) const HELD: usize = held_back::HELD;
 
 /// What the operator has said of clients, as all cores use it.
 #[derive(Debug, Default)]
@@ -46,11 +50,13 @@ pub struct InForce {
     clients: Mutex<Sample>,
 }
 
-/// Who came lately, for the whole process.
+/// Who came lately, and who was refused, for the whole process.
 #[derive(Debug)]
 pub struct Visitors {
     seed: [u64; 2],
     recent: Mutex<RecentClients>,
+    /// Whom rate limits hold back.
+    pub held_back: HeldBack,
 }
 
 /// How a client stands.
@@ -79,7 +85,8 @@ pub struct Asked<'a> {
 #[derive(Debug)]
 pub struct Standings {
     said: RefCell<Arc<Said>>,
-    visitors: Arc<Visitors>,
+    /// Who came lately, and who was refused.
+    pub visitors: Arc<Visitors>,
     /// The mark of those of whom nothing was said.
     plain: Cell<u64>,
 }
@@ -190,7 +197,12 @@ impl Visitors {
     /// Nobody yet. Nobody outside may know `seed`.
     pub fn new(seed: [u64; 2]) -> Arc<Self> {
         let recent = Mutex::new(RecentClients::new(seed));
-        Arc::new(Self { seed, recent })
+        let held_back = HeldBack::new(seed);
+        Arc::new(Self {
+            seed,
+            recent,
+            held_back,
+        })
     }
 
     /// How many of a site's recent clients are of a network; none where it cannot be told.

@@ -18,10 +18,13 @@
 //!
 //! [`limits`] says how much one key, such as an address, may ask for, in memory that does not grow with the number of keys.
 //!
+//! [`held_back`] remembers whom limits have refused lately, for a person to look at.
+//!
 //! [`orders`] keeps what a person has said of a network: to let it through, or to keep it out, for a while. [`recent`] tells how many
 //! of a site's clients that would touch.
 
 pub mod connections;
+pub mod held_back;
 pub mod ja4;
 pub mod limits;
 pub mod network;

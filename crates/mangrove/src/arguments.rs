@@ -297,7 +297,7 @@ pub(crate) struct CacheShow {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShieldCommand {
-    /// All orders by hand, and whom the shield leaves alone
+    /// All orders by hand, whom rate limits hold back now, and whom the shield leaves alone
     #[command(
         after_help = "`left` is how long an order still lasts; `requests` counts those that it was about, since the edge was \
         started. Exits with 0 when the edge has told, with 1 if not."

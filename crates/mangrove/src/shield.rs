@@ -40,7 +40,18 @@ pub(crate) struct Given {
 struct Status {
     orders: Vec<Order>,
     most_orders: u64,
+    held_back: Vec<Held>,
     exempt: Exempt,
+}
+
+/// Somebody whom a rate limit has refused, and would refuse now.
+#[derive(Debug, Deserialize)]
+struct Held {
+    site: String,
+    limit: String,
+    client: String,
+    refused: u64,
+    left_ms: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,7 +147,7 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints all orders, and who is left alone.
+/// Prints all orders, and who is held back or left alone.
 pub(crate) fn status(state: &Path, json: bool) -> Result<ExitCode> {
     let answer = running::ask_in_charge(state, "GET /shield")?;
     if json {
@@ -356,6 +367,7 @@ fn in_words(status: &Status) -> String {
     let Status {
         orders,
         most_orders,
+        held_back,
         exempt,
     } = status;
     let mut text = match orders.len() {
@@ -370,6 +382,20 @@ fn in_words(status: &Status) -> String {
             format!(
                 "{orders_told} of at most {most_orders}{waiting}\n\n{}",
                 listed(orders)
+            )
+        }
+    };
+    text += &match held_back.len() {
+        0 => "\nRate limits hold nobody back now.\n".to_owned(),
+        count => {
+            let clients = counted(count as u64, "client", "clients");
+            let more = match count.saturating_sub(HELD_SHOWN) {
+                0 => String::new(),
+                more => format!("and {more} more, refused less often: see --json\n"),
+            };
+            format!(
+                "\nRate limits hold {clients} back now\n\n{}{more}",
+                held(held_back)
             )
         }
     };
@@ -396,6 +422,23 @@ fn in_words(status: &Status) -> String {
         );
     }
     text
+}
+
+/// Clients held back that are shown.
+const HELD_SHOWN: usize = 20;
+
+fn held(held_back: &[Held]) -> String {
+    let head = ["client", "site", "limit", "refused", "may ask in"];
+    let cells = held_back.iter().take(HELD_SHOWN).map(|held| {
+        [
+            held.client.clone(),
+            held.site.clone(),
+            held.limit.clone(),
+            held.refused.to_string(),
+            span(held.left_ms.div_ceil(1_000)),
+        ]
+    });
+    table::of(head, cells)
 }
 
 fn listed(orders: &[Order]) -> String {
@@ -550,15 +593,23 @@ mod tests {
 
     #[test]
     fn status_lists_orders_and_who_is_left_alone() {
-        let nothing =
-            "{\"orders\":[],\"most_orders\":256,\"exempt\":{\"listed\":[],\"logged_in\":[]}}";
+        let nothing = "{\"orders\":[],\"most_orders\":256,\"held_back\":[],\"exempt\":{\"listed\":[],\"logged_in\":[]}}";
         assert_eq!(
             in_words(&serde_json::from_str(nothing).unwrap()),
-            "No orders: nobody is kept out or let through by hand.\n\nleft alone  nobody is listed in exempt_clients"
+            "No orders: nobody is kept out or let through by hand.\n\nRate limits hold nobody back now.\n\nleft alone  nobody is listed in exempt_clients"
         );
         let status = Status {
             orders: vec![order(FEW), order(MANY)],
             most_orders: 256,
+            held_back: (0..=HELD_SHOWN as u64)
+                .map(|n| Held {
+                    site: "shop".to_owned(),
+                    limit: "log-ins".to_owned(),
+                    client: "203.0.113.9/32".to_owned(),
+                    refused: 312 - n,
+                    left_ms: 39_001,
+                })
+                .collect(),
             exempt: Exempt {
                 listed: vec!["192.0.2.0/24".to_owned()],
                 logged_in: vec![LoggedIn {
@@ -567,14 +618,22 @@ mod tests {
                 }],
             },
         };
+        let rows: String = (0..20)
+            .map(|n| format!("203.0.113.9/32  shop  log-ins  {}      40 s\n", 312 - n))
+            .collect();
         assert_eq!(
             in_words(&status),
-            "2 orders of at most 256, 1 of them waiting for somebody to approve it\n\n\
+            format!(
+                "2 orders of at most 256, 1 of them waiting for somebody to approve it\n\n\
              id  what   site  whom             state     left        owner  requests  why\n\
              7   block  shop  198.51.100.0/24  in force  1 h 59 min  mina   0         scrapes\n\
              7   block  shop  198.51.100.0/24  waits     1 h 59 min  mina   0         scrapes\n\
+             \nRate limits hold 21 clients back now\n\n\
+             client          site  limit    refused  may ask in\n\
+             {rows}and 1 more, refused less often: see --json\n\
              \nleft alone  192.0.2.0/24\
              \nlogged in   203.0.113.7/32, left alone for 1 min"
+            )
         );
     }
 

@@ -1,11 +1,11 @@
-//! The operator's door to the shield: who is let through, kept out or left alone, why, and until when.
+//! The operator's door to the shield: who is let through, kept out, held back or left alone, why, and until when.
 //!
 //! Whoever asks is told in JSON; the words a person reads are made by the command line.
 
 use std::time::Duration;
 
 use mangrove_config::Network;
-use mangrove_http::UnixMillis;
+use mangrove_http::{Moment, UnixMillis};
 use mangrove_shield::orders::{Act, Order, Refused, Second, Wanted};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const WHAT: &str = "say whom, where, why and for how long: site=NAME, subject=AD
 const WHICH: &str = "say which order, and who you are: id=NUMBER, owner=NAME";
 
 impl Edge {
-    /// `GET /shield`: all orders, and who is left alone.
+    /// `GET /shield`: all orders, and who is held back or left alone.
     pub fn shield(&self, query: Option<&[u8]>) -> Reply {
         if let Err(refused) = Parameters::read(query, &[]) {
             return refused;
@@ -41,9 +41,26 @@ impl Edge {
                 "now_unix_ms": wall.0,
                 "orders": orders,
                 "most_orders": ORDERS,
+                "held_back": self.held_back(now),
                 "exempt": { "listed": listed, "logged_in": logged_in.collect::<Value>() },
             }),
         )
+    }
+
+    /// Whom rate limits hold back.
+    fn held_back(&self, now: Moment) -> Value {
+        let held_back = self.visitors.held_back.list(now.0).into_iter();
+        let told = held_back.map(|held| {
+            let left = Moment(held.until).saturating_since(now);
+            json!({
+                "site": held.site,
+                "limit": held.limit,
+                "client": held.client,
+                "refused": held.refused,
+                "left_ms": u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            })
+        });
+        told.collect()
     }
 
     /// `GET /shield/order?id=N`: one order.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mangrove_http::{Known, TraceParent, client_address, is_normal, normalize};
+use mangrove_http::{Known, Moment, TraceParent, client_address, is_normal, normalize};
 use mangrove_shield::orders::Act;
 
 use super::admit::Admitted;
@@ -63,6 +63,11 @@ pub(super) fn within_limits(story: &mut Story, site: &Site, stage: Stage) -> Res
         None => Ok(()),
         Some(limited) => {
             let reason = limited.reason();
+            let now = Moment(now / 1_000_000);
+            let until = now + limited.wait();
+            let held_back = &story.core.standings.visitors.held_back;
+            let name = limited.name();
+            held_back.note(&site.name, name, story.client, now.0, until.0);
             story.limited = Some(Box::new(limited));
             Err(reason)
         }

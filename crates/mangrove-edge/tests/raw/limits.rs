@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use mangrove_edge::reason::EdgeReason;
+use serde_json::json;
 
 use crate::frames::{Http2, Outcome, get};
 use crate::wire::End;
@@ -72,6 +73,39 @@ fn one_request_too_many_is_refused_by_name_and_told_when_to_come_again() {
         &get_from("/", ""),
         200,
     );
+}
+
+#[test]
+fn an_operator_is_told_who_is_held_back_and_until_when() {
+    let world = world(1, "");
+    let mut proxy = world.client_from(TRUSTED);
+    let from = |visitor: &str| get_from("/", &format!("X-Forwarded-For: {visitor}\r\n"));
+    assert_eq!(world.operator("GET", "/shield").1["held_back"], json!([]));
+    for (visitor, more) in [("203.0.113.1", 3), ("2001:db8::1", 1), ("198.51.100.1", 0)] {
+        asks(&world, &mut proxy, &from(visitor), 200);
+        for _ in 0..more {
+            proxy.send(from(visitor));
+            is_refused(&world, &proxy.answer());
+        }
+    }
+    let (_, told) = world.operator("GET", "/shield");
+    let held_back = told["held_back"].as_array().unwrap();
+    assert_eq!(held_back.len(), 2, "{told}");
+    for (held, client, refused) in [
+        (&held_back[0], "203.0.113.1/32", 3),
+        (&held_back[1], "2001:db8::/64", 1),
+    ] {
+        assert_eq!(
+            (&held["client"], &held["refused"]),
+            (&json!(client), &json!(refused))
+        );
+        assert_eq!(
+            (&held["site"], &held["limit"]),
+            (&json!("story"), &json!("hourly"))
+        );
+        let left = held["left_ms"].as_u64().unwrap();
+        assert!((3_000_000..=3_600_000).contains(&left), "{told}");
+    }
 }
 
 #[test]
