@@ -206,6 +206,7 @@ fixed! {
     time edge::cache_door::TELLING: "How long the scan after a start goes on before an operator is told how long it will.";
     count history::MINUTES: "Minutes of what was asked that an edge remembers, in some 140 KiB; with one more, the oldest is forgotten.";
     count edge::purge_door::PURGE_FILTERS: "URLs, prefixes, hosts or tags of one order to purge.";
+    count standing::TOLD_OF: "Visitors behind listed proxies whom a core remembers to have noted as recent clients this minute; whoever is not among them is noted again, for the price of a lock.";
     count standing::HELD: "Clients that an operator is told of as held back by rate limits; where there are more, those refused least often are left out.";
     count standing::ORDERS: "Orders by hand at one time, of all sites; one more is refused until another is removed or has expired.";
     count standing::CLIENTS_SAMPLED: "Clients of a site that are remembered from ten minutes, to tell how many an order would touch; of more, a share of 5 % is told with a standard error of 1.4 points.";

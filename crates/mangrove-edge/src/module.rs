@@ -108,7 +108,7 @@ impl Module {
             Self::Trace => "one field of at most 512 bytes",
             Self::PathForm => "one pass over the target",
             Self::Standing => {
-                "at most 1,088 networks and 256 orders, once a minute for each connection"
+                "at most 1,088 networks and 256 orders: once a minute for each connection, for each request behind a listed proxy"
             }
             Self::RateLimit => "at most 16 limits of at most 4 parts of the head, one lock each",
             Self::Balance => "two members looked at, every member at worst",

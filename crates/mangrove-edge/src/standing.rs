@@ -6,9 +6,11 @@
 //! the connection. A request compares that mark with the core's own. They are the same for every visitor of whom nothing was
 //! said, and that comparison is all he pays.
 //!
-//! Behind a listed proxy each request may be another visitor's: there it is looked up for each.
+//! Behind a listed proxy each request may be another visitor's: there it is looked up for each. Who came lately is shared by all
+//! cores, so a core remembers whom it has told of, and tells of him again a minute later.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +23,7 @@ use mangrove_shield::orders::{self, Act, Order};
 use mangrove_shield::recent::{self, RecentClients, Sample, Share, hash_of};
 
 use crate::core::Connection;
+use crate::keyed_hash::Keyed;
 
 /// How long a connection is taken for what it was found to be.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -31,6 +34,8 @@ pub(crate) const CLIENTS_SAMPLED: usize = recent::SAMPLED;
 /// Sites whose clients are remembered.
 pub(crate) const SITES_SAMPLED: usize = recent::SITES;
 
+/// Visitors behind listed proxies whom a core remembers to have told of.
+pub(crate) const TOLD_OF: usize = 1_024;
 /// Clients that are known to be held back by rate limits.
 pub(crate) const HELD: usize = held_back::HELD;
 
@@ -89,6 +94,41 @@ pub struct Standings {
     pub visitors: Arc<Visitors>,
     /// The mark of those of whom nothing was said.
     plain: Cell<u64>,
+    told_of: ToldOf,
+}
+
+/// Who behind a listed proxy was told of this minute, by hashes in the places that they name. Whoever shares his place with another
+/// is told of once more: that costs a lock, and changes nothing.
+#[derive(Debug, Default)]
+struct ToldOf {
+    keyed: Keyed,
+    places: RefCell<Vec<u64>>,
+}
+
+impl ToldOf {
+    /// Whether he was not; from now on he is.
+    fn is_new(&self, address: IpAddr, site: &str) -> bool {
+        let mut hasher = self.keyed.build_hasher();
+        match address {
+            IpAddr::V4(address) => hasher.write(&address.octets()),
+            IpAddr::V6(address) => hasher.write(&address.octets()),
+        }
+        hasher.write(site.as_bytes());
+        let hash = hasher.finish();
+        let mut places = self.places.borrow_mut();
+        if places.is_empty() {
+            places.resize(TOLD_OF, !hash); // nobody's, least of all his
+        }
+        let at = usize::try_from(hash).unwrap_or(0) % TOLD_OF;
+        match places.get_mut(at) {
+            Some(place) => std::mem::replace(place, hash) != hash,
+            None => true,
+        }
+    }
+
+    fn forget(&self) {
+        self.places.borrow_mut().clear();
+    }
 }
 
 /// What was found out about a connection's client.
@@ -222,6 +262,7 @@ impl Standings {
             said: RefCell::new(said),
             visitors,
             plain: Cell::new(NEXT), // no connection has been looked up
+            told_of: ToldOf::default(),
         }
     }
 
@@ -234,6 +275,7 @@ impl Standings {
     /// Every connection is looked up once more.
     pub fn look_again(&self) {
         self.plain.set(self.plain.get().wrapping_add(NEXT));
+        self.told_of.forget();
     }
 
     /// Whether the shield leaves a client alone.
@@ -265,7 +307,9 @@ impl Standings {
 
     /// How a client stands who shares his connection with others.
     pub fn of_address(&self, address: IpAddr, asked: Asked<'_>) -> Stands {
-        self.visitors.came(address, asked);
+        if self.told_of.is_new(address, asked.site) {
+            self.visitors.came(address, asked);
+        }
         let found = self.said.borrow().find(address);
         self.counted(found.map(|found| found.stands(asked)), address)
     }
@@ -401,6 +445,31 @@ mod tests {
         standings.hear(Said::new(["203.0.113.9".parse().unwrap()], orders));
         assert_eq!(told(&standings.of(&client, ASKED)), "exempt");
         assert_eq!(told(&standings.of_address(address, ASKED)), "exempt");
+    }
+
+    #[test]
+    fn behind_a_proxy_each_is_told_of_once_a_minute_and_on_each_site() {
+        let told_of = ToldOf::default();
+        let address = |n: u32| std::net::Ipv4Addr::from_bits(n).into();
+        let news = |site| {
+            (0..100)
+                .filter(|n| told_of.is_new(address(*n), site))
+                .count()
+        };
+        // Of a hundred in 1,024 places a few share one.
+        assert_eq!(news("shop"), 100);
+        assert!(news("shop") < 60);
+        assert_eq!(news("news"), 100);
+        told_of.forget();
+        assert_eq!(news("shop"), 100);
+        // More than there are places: whoever is not remembered is told of again.
+        let count = (0..10_240_u32)
+            .filter(|n| told_of.is_new(address(1_000 + n), "shop"))
+            .count();
+        assert_eq!(
+            (count, told_of.places.borrow().len()),
+            (10 * TOLD_OF, TOLD_OF)
+        );
     }
 
     #[test]

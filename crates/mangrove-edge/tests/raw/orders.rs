@@ -207,9 +207,20 @@ fn who_is_exempt_or_logged_in_is_not_kept_out() {
 
 #[test]
 fn behind_a_listed_proxy_the_visitor_is_kept_out_and_not_the_proxy() {
-    let world = world("", "", 40);
+    let world = world("", "", 1);
     let mut proxy = world.client_from(TRUSTED);
-    order(&world, "block", "203.0.113.0/24", 60);
+    for n in 0..40 {
+        let fields = format!("X-Forwarded-For: 10.0.{n}.1\r\n");
+        assert_eq!(
+            [status(&mut proxy, &fields), status(&mut proxy, &fields)],
+            [200; 2]
+        );
+    }
+    let told = order(&world, "block", "203.0.113.0/24", 60);
+    assert_eq!(
+        told["would_touch"]["of"], 41,
+        "each visitor is one, and the proxy is none"
+    );
     for (visitor, wanted) in [
         ("203.0.113.7", 403),
         ("198.51.100.7", 200),
