@@ -241,6 +241,49 @@ fn a_purge_reaches_the_edge_that_is_only_finishing_its_requests() {
     assert_eq!(visitor.join().unwrap(), Ok("done".into()));
 }
 
+/// The hand that slips waits for a second person; what two have agreed on is lost with no process.
+#[test]
+fn who_is_kept_out_by_hand_stays_out_when_the_edge_is_killed_or_replaced() {
+    let mut mangrove = Mangrove::prepared("hello");
+    mangrove.serve();
+    assert_eq!(mangrove.ask(), Ok("hello".into()));
+    let keep_out = ["shield", "block", "a", "127.0.0.1", "--reason", "a test"];
+    let (code, text) = mangrove.told(&[&keep_out[..], &["--owner", "mina"]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    // He is everybody who has come.
+    assert!(text.starts_with("Order 1 waits"), "{text}");
+    assert_eq!(mangrove.ask(), Ok("hello".into()));
+    let (code, text) = mangrove.told(&["shield", "approve", "1", "--owner", "mina"]);
+    assert!(code == Some(1) && text.contains("somebody else"), "{text}");
+    let (code, text) = mangrove.told(&["shield", "approve", "1", "--owner", "rafi"]);
+    assert!(
+        code == Some(0) && text.contains("That is on the disk"),
+        "{text}"
+    );
+
+    let is_out = || {
+        mangrove
+            .ask()
+            .is_err_and(|said| said.contains("blocked-by-hand"))
+    };
+    assert!(is_out());
+    let edge = mangrove.edge();
+    kill(edge, Signal::KILL);
+    wait_until(|| mangrove.edge_or_none().is_some_and(|pid| pid != edge));
+    wait_until(|| mangrove.told(&["shield", "status"]).0 == Some(0));
+    assert!(is_out());
+    mangrove.run("upgrade", &[]);
+    assert!(is_out());
+    let (_, text) = mangrove.told(&["shield", "status"]);
+    assert!(text.contains("mina with rafi"), "{text}");
+
+    let (code, text) = mangrove.told(&["shield", "remove", "1"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(mangrove.ask(), Ok("hello".into()));
+    let (code, text) = mangrove.told(&["shield", "explain", "1"]);
+    assert!(code == Some(1) && text.contains("no order 1"), "{text}");
+}
+
 #[test]
 fn a_killed_edge_refuses_no_connection_and_is_back_within_250_ms() {
     let mut mangrove = Mangrove::prepared("hello");

@@ -198,6 +198,12 @@ impl Edge {
             }
         };
         change.tell(&order);
+        if let Some(why) = &not_durable {
+            complain(&format!(
+                "order {}: that holds, but it is not on the disk: {why}",
+                order.id
+            ));
+        }
         let late = self.tell_said().await;
         Ok(Changed {
             order,
