@@ -170,6 +170,9 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
         stage.subject.stop()?;
     }
     say(&table(&rows));
+    for trouble in rows.values().flat_map(|row| &row.troubles) {
+        say(&format!("no answer: {trouble}"));
+    }
     let broken = broken(&rows);
     for promise in &broken {
         say(&format!("BROKEN: {promise}"));
@@ -283,7 +286,7 @@ impl Stage {
         clock::poll(PATIENCE, there).context("waiting for another edge")?;
         let mut visitor = Visitor::connect(self.subject.http)?;
         for object in (0..OBJECTS).step_by(OBJECTS / EARLY) {
-            let verdict = self.ask(&mut visitor, object)?;
+            let (verdict, _) = self.ask(&mut visitor, object)?;
             row.early(&verdict);
         }
         row.slowest = row.slowest.max(self.watch.millis() - begun);
@@ -300,24 +303,30 @@ impl Stage {
         let expected = lock(&self.book).expected(died);
         let mut visitor = Visitor::connect(self.subject.http)?;
         for object in 0..OBJECTS {
-            let verdict = self.ask(&mut visitor, object)?;
+            let (verdict, now) = self.ask(&mut visitor, object)?;
             let is_there = matches!(verdict, Verdict::Fresh | Verdict::Stale);
-            if expected.contains(&object) {
+            if let Some(said) = expected.get(&object) {
                 row.expected += 1;
                 row.kept += u64::from(is_there);
+                if !is_there {
+                    row.missing
+                        .push(format!("{}: `{said}`, now `{now}`", path(object)));
+                }
             }
             row.after(&verdict);
         }
         Ok(())
     }
 
-    fn ask(&self, visitor: &mut Visitor, object: usize) -> Result<Verdict> {
+    /// What came of an object, and what the edge said of it.
+    fn ask(&self, visitor: &mut Visitor, object: usize) -> Result<(Verdict, String)> {
         let floors = lock(&self.book).floors(object);
         let answer = visitor.ask(&host(object), &path(object))?;
         if answer.is_cut {
             *visitor = Visitor::connect(self.subject.http)?;
         }
-        Ok(judge(object, floors, &answer))
+        let said = format!("{} {}", answer.status, answer.cache_status);
+        Ok((judge(object, floors, &answer), said))
     }
 }
 
@@ -354,9 +363,20 @@ impl Shared<'_> {
             if let (Verdict::Fresh | Verdict::Stale | Verdict::Asked(_), Some(version)) =
                 (&verdict, answer.version)
             {
-                lock(self.book).finished(object, version, self.watch.millis());
+                lock(self.book).finished(
+                    object,
+                    version,
+                    &answer.cache_status,
+                    self.watch.millis(),
+                );
             }
             let before = !over.load(Ordering::SeqCst);
+            if before && matches!(verdict, Verdict::Absent | Verdict::Cut) {
+                let (status, said) = (answer.status, &answer.cache_status);
+                let cut = if answer.is_cut { ", cut" } else { "" };
+                let what = format!("{}: `{status} {said}`{cut}", path(object));
+                lock(row).troubles.push(what);
+            }
             lock(row).during(&verdict, before);
             connection = (!answer.is_cut).then_some(visitor);
             thread::sleep(PAUSE);
@@ -408,6 +428,8 @@ struct Row {
     during: u64,
     /// that were no answers though all was well.
     trouble: u64,
+    /// and what they were;
+    troubles: Vec<String>,
     /// Purges whose word came,
     purges: u64,
     /// and that had none though nobody was killed yet.
@@ -421,6 +443,8 @@ struct Row {
     examples: Vec<String>,
     expected: u64,
     kept: u64,
+    /// What had to be there and was not.
+    missing: Vec<String>,
     /// Milliseconds until the first answers after a restart had come.
     slowest: f64,
 }
@@ -470,6 +494,8 @@ impl Row {
         self.rounds += other.rounds;
         self.during += other.during;
         self.trouble += other.trouble;
+        self.troubles.extend(other.troubles);
+        self.troubles.truncate(EXAMPLES);
         self.purges += other.purges;
         self.no_word += other.no_word;
         self.fresh += other.fresh;
@@ -481,6 +507,8 @@ impl Row {
         self.examples.truncate(EXAMPLES);
         self.expected += other.expected;
         self.kept += other.kept;
+        self.missing.extend(other.missing);
+        self.missing.truncate(EXAMPLES);
         self.slowest = self.slowest.max(other.slowest);
     }
 
@@ -508,8 +536,10 @@ fn broken(rows: &BTreeMap<(Room, Killed), Row>) -> Vec<String> {
         }
         if *room == Room::Roomy && row.kept_percent() < KEPT_PERCENT {
             add(format!(
-                "of {} that had to be there only {} were",
-                row.expected, row.kept
+                "of {} that had to be there only {} were: {}",
+                row.expected,
+                row.kept,
+                row.missing.join("; ")
             ));
         }
     }

@@ -4,7 +4,7 @@
 //! last that confirmed it, by which it was *asked*. So a purge is two numbers: what the origin had given before it was
 //! ordered was surely before it, and what it gives after the word of it was surely not.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::visitor::Answer;
 
@@ -167,8 +167,16 @@ struct Entry {
     floors: Floors,
     /// Up to this version it may have been purged, whether or not anyone was told.
     doubtful: u64,
-    /// Versions that somebody got whole, and when.
-    finished: Vec<(u64, f64)>,
+    /// Versions that somebody got whole.
+    finished: Vec<Finished>,
+}
+
+/// A version that somebody got whole.
+#[derive(Clone, Debug)]
+struct Finished {
+    version: u64,
+    /// When the edge had first said that it keeps it, and what it said then; never, where it has not.
+    kept: Option<(f64, String)>,
 }
 
 /// What must not be answered.
@@ -209,12 +217,19 @@ impl Book {
             .map_or_else(Floors::default, |entry| entry.floors)
     }
 
-    /// Somebody got all of a version.
-    pub(super) fn finished(&mut self, object: usize, version: u64, at: f64) {
-        if let Some(entry) = self.0.get_mut(object)
-            && !entry.finished.iter().any(|(known, _)| *known == version)
-        {
-            entry.finished.push((version, at));
+    /// Somebody got all of a version, and the edge said so of it.
+    pub(super) fn finished(&mut self, object: usize, version: u64, said: &str, at: f64) {
+        let Some(entry) = self.0.get_mut(object) else {
+            return;
+        };
+        // What memory and disk had no room for is passed on, and said to be.
+        let is_kept = said.contains("; hit") || said.contains("; stored");
+        let kept = is_kept.then(|| (at, said.to_owned()));
+        let mut known = entry.finished.iter_mut();
+        match known.find(|known| known.version == version) {
+            None => entry.finished.push(Finished { version, kept }),
+            Some(known) if known.kept.is_none() => known.kept = kept,
+            Some(_) => {}
         }
     }
 
@@ -242,23 +257,23 @@ impl Book {
         for entry in &mut self.0 {
             entry.doubtful = entry.doubtful.min(given);
             let doubtful = entry.doubtful;
-            entry.finished.retain(|(version, _)| *version > doubtful);
+            entry.finished.retain(|known| known.version > doubtful);
         }
     }
 
-    /// The objects that must be there after a kill: finished long enough before it, and not purged since.
-    pub(super) fn expected(&self, killed: f64) -> BTreeSet<usize> {
+    /// The objects that must be there after a kill: kept long enough before it, and not purged since; and what the edge said of
+    /// them.
+    pub(super) fn expected(&self, killed: f64) -> BTreeMap<usize, String> {
         // The newest: what came last took the place of what was there before, also on the disk.
-        let is_expected = |entry: &Entry| {
-            let newest = entry.finished.iter().max_by_key(|(version, _)| *version);
-            newest.is_some_and(|(version, at)| {
-                *version > entry.doubtful && *at <= killed - GRACE_MILLIS
-            })
+        let newest = |entry: &Entry| {
+            let newest = entry.finished.iter().max_by_key(|known| known.version)?;
+            let (at, said) = newest.kept.as_ref()?;
+            let is_expected = newest.version > entry.doubtful && *at <= killed - GRACE_MILLIS;
+            is_expected.then(|| said.clone())
         };
         let entries = self.0.iter().enumerate();
         entries
-            .filter(|(_, entry)| is_expected(entry))
-            .map(|(object, _)| object)
+            .filter_map(|(object, entry)| Some((object, newest(entry)?)))
             .collect()
     }
 
@@ -325,6 +340,7 @@ mod tests {
     use super::*;
 
     const OBJECT: usize = 34;
+    const STORED: &str = "mangrove; fwd=uri-miss; stored";
 
     fn answer(version: u64) -> Answer {
         Answer {
@@ -404,9 +420,9 @@ mod tests {
             soft: false,
         };
         let mut book = Book::new();
-        book.finished(OBJECT, 7, 500.0);
+        book.finished(OBJECT, 7, STORED, 500.0);
         assert!(book.expected(1499.0).is_empty());
-        assert!(book.expected(1500.0).contains(&OBJECT));
+        assert!(book.expected(1500.0).contains_key(&OBJECT));
         book.order(order);
         assert!(book.expected(1500.0).is_empty());
         assert_eq!(
@@ -414,21 +430,31 @@ mod tests {
             Verdict::Fresh
         );
         book.acknowledge(order, 9, 10);
-        book.finished(OBJECT, 10, 600.0);
+        book.finished(OBJECT, 10, STORED, 600.0);
         assert!(book.expected(2000.0).is_empty());
         assert!(is_wrong(&answer(9), book.floors(OBJECT)));
-        book.finished(OBJECT, 11, 600.0);
-        assert!(book.expected(2000.0).contains(&OBJECT));
+        book.finished(OBJECT, 11, STORED, 600.0);
+        assert!(book.expected(2000.0).contains_key(&OBJECT));
+    }
+
+    #[test]
+    fn what_the_edge_said_it_does_not_keep_is_not_expected_before_it_says_otherwise() {
+        let mut book = Book::new();
+        book.finished(OBJECT, 7, "mangrove; fwd=uri-miss; detail=too-large", 0.0);
+        assert!(book.expected(5000.0).is_empty());
+        book.finished(OBJECT, 7, STORED, 4500.0);
+        assert!(book.expected(5000.0).is_empty());
+        assert!(book.expected(5500.0).contains_key(&OBJECT));
     }
 
     /// It took the place of the one before and was not yet written: a fifth of all was called lost for that.
     #[test]
     fn what_was_brought_anew_at_the_last_moment_is_not_expected() {
         let mut book = Book::new();
-        book.finished(OBJECT, 7, 500.0);
-        book.finished(OBJECT, 8, 1700.0);
+        book.finished(OBJECT, 7, STORED, 500.0);
+        book.finished(OBJECT, 8, STORED, 1700.0);
         assert!(book.expected(2000.0).is_empty());
-        assert!(book.expected(2700.0).contains(&OBJECT));
+        assert!(book.expected(2700.0).contains_key(&OBJECT));
     }
 
     #[test]
@@ -441,9 +467,9 @@ mod tests {
         let mut book = Book::new();
         book.order(order);
         book.settle(20);
-        book.finished(OBJECT, 20, 0.0);
+        book.finished(OBJECT, 20, STORED, 0.0);
         assert!(book.expected(5000.0).is_empty());
-        book.finished(OBJECT, 21, 0.0);
-        assert!(book.expected(5000.0).contains(&OBJECT));
+        book.finished(OBJECT, 21, STORED, 0.0);
+        assert!(book.expected(5000.0).contains_key(&OBJECT));
     }
 }

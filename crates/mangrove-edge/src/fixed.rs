@@ -113,6 +113,7 @@ fixed! {
     bytes cache::disk::COMPACT_BYTES: "The journal of purges is looked through for what later ones say as well once it has so much, and then each time it has twice what was left.";
     bytes cache::disk::FOLD_BYTES: "Past this, what the journal has of each site becomes one purge of all of it: more than was asked, never less.";
     count cache::SWEPT_PLACES: "Places of that front looked through for what is gone, each turn of the clock.";
+    count cache::GONE_SHARE: "Where what is gone, and still held by somebody, has more than one part in so many of the ceiling, a core lets go of all of it at once.";
     count cache::LEDGER_ENTRIES: "Filters of purges remembered, of all sites together, in some 4 MiB; with one more, the older half of those of the site that has most become one about all of that site.";
     count cache::sweep::STEP_PLACES: "Places of the memory that are looked through at once for what was purged.";
     time cache::sweep::STEP_REST: "The rest between two such looks: a million URLs take some ten seconds, and a tenth of the keeper's time.";

@@ -91,6 +91,8 @@ struct State {
     end: u64,
     /// Bytes that count in the room.
     charged: u64,
+    /// Of its content so much has had its room from the start.
+    reserved: u64,
     /// By follower: how far it has read, and whom to wake.
     seats: Vec<Option<Seat>>,
     joined: u64,
@@ -255,6 +257,7 @@ impl Fills {
                 start: 0,
                 end: 0,
                 charged: 0,
+                reserved: 0,
                 seats: Vec::new(),
                 joined: 0,
                 withdrawn: false,
@@ -461,10 +464,20 @@ impl Leader {
         self.fill.lock().joined > 0
     }
 
-    /// Whether there is room for an answer of so many bytes.
-    pub fn has_room(&self, bytes: u64) -> bool {
+    /// Takes room for an answer of so many bytes, if there is enough: then no other's content can take it before that has come.
+    pub fn reserve(&self, bytes: u64) -> bool {
         let room = &self.fill.home.room;
-        room.held.load(Ordering::Relaxed).saturating_add(bytes) <= room.ceiling
+        let mut state = self.fill.lock();
+        let taken = room
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                held.checked_add(bytes).filter(|held| *held <= room.ceiling)
+            });
+        if taken.is_ok() {
+            state.reserved += bytes;
+            state.charged += bytes;
+        }
+        taken.is_ok()
     }
 
     /// The head is there and may be kept: content follows. The leader's own visitor becomes a follower like the others.
@@ -478,15 +491,15 @@ impl Leader {
 
     /// Content that arrived. When it grows beyond what may be kept, it is passed on to those who follow and not kept.
     pub fn push(&self, piece: Bytes, largest: u64) {
-        let bytes = piece.len() as u64;
         let room = &self.fill.home.room;
-        let held = room.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let mut state = self.fill.lock();
         let at = state.end;
-        state.end += bytes;
-        state.charged += bytes;
+        state.end += piece.len() as u64;
         state.pieces.push_back((at, piece));
-        if state.end > largest || held > room.ceiling {
+        let unreserved = state.end.saturating_sub(at.max(state.reserved));
+        state.charged += unreserved;
+        let held = room.held.fetch_add(unreserved, Ordering::Relaxed) + unreserved;
+        if state.end > largest || unreserved > 0 && held > room.ceiling {
             state.passing = true;
         }
         state.let_go(room);
@@ -863,6 +876,33 @@ pub(in crate::cache) mod tests {
             let cx = &mut Context::from_waker(Waker::noop());
             assert!(matches!(follower.poll_fill(cx), Poll::Ready(Err(_))));
         }
+    }
+
+    /// Eight answers that came at once each had room when they began, and none when they were there: none was kept.
+    #[test]
+    fn an_answer_that_has_its_room_from_the_start_cannot_lose_it_to_another() {
+        let fills = Fills::new(100);
+        let lead = |key: u8| {
+            let (hash, born) = (KeyHash(u64::from(key)), Generation::default());
+            match fills.enter(hash, &[key], b"", true, born, |_, _| true) {
+                Entered::Leader(leader) => leader,
+                Entered::Follower(_) => panic!("nobody else leads"),
+            }
+        };
+        let (first, second, third) = (lead(1), lead(2), lead(3));
+        assert!(first.reserve(60));
+        assert!(!second.reserve(41)); // one past the room
+        assert!(second.reserve(40));
+        let other = third.open(head_of(1));
+        third.push(Bytes::from_static(b"x"), 1000);
+        assert_eq!(fills.held(), 101);
+        assert!(third.content().is_none()); // its length was not known, and there was no room
+        let reader = first.open(head_of(60));
+        first.push(Bytes::from(vec![1; 60]), 1000);
+        assert_eq!(fills.held(), 101);
+        assert!(first.content().is_some());
+        drop((first, second, third, reader, other));
+        assert_eq!(fills.held(), 0);
     }
 
     #[test]

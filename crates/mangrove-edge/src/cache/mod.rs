@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use mangrove_cache::memory::{Front, Held, KeyHash, Memory, Slot, Updated};
+use mangrove_cache::memory::{Front, Held, KeyHash, Memory, Refused, Slot, Updated};
 use mangrove_cache::purge::{
     Entered as Purged, Filter, Force, Generation, Kind, Ledger, SiteLedger, Subject, Verdict,
 };
@@ -48,6 +48,8 @@ pub use tale::{CacheResult, CacheTale};
 pub(crate) const FRONT_SLOTS: usize = 16 * 1024;
 /// Places of the front that are looked through for what is gone, each turn of the clock.
 pub(crate) const SWEPT_PLACES: usize = 256;
+/// Where what is gone, and still held by somebody, has more than this part of the ceiling, a front lets go of all of it at once.
+pub(crate) const GONE_SHARE: u64 = 16;
 /// Of the memory's ceiling, what answers on their way may take before they are kept: one in so many.
 pub(crate) const FILLS_SHARE: u64 = 4;
 /// Filters of purges that are remembered, of all sites together: some 4 MiB. With one more, the older half of those of the
@@ -220,34 +222,6 @@ impl Cache {
         self.memory.peek(self.memory.hash(key), key)
     }
 
-    /// Puts an object under its key, in the place that [`mangrove_cache::place_for`] finds, and together with the part that is
-    /// kept there if both are parts of one; `None` when there is no room.
-    pub fn keep(
-        &self,
-        hash: KeyHash,
-        key: &[u8],
-        object: &Arc<Object>,
-        site: &SiteCache,
-    ) -> Option<Kept> {
-        let is_alive = |known: &Object| site.is_alive(key, known);
-        let mut kept = Arc::clone(object);
-        let updated = self.memory.update(hash, key, |there| {
-            let there = there.map(|slot| slot.value());
-            kept = Resource::combined(there, object, &site.rules, is_alive);
-            let resource = Resource::with(there, &kept, &site.rules, is_alive);
-            let weight = resource.weight();
-            Some((resource, weight))
-        });
-        match updated {
-            Updated::Kept => {
-                let slot = self.memory.peek(hash, key)?;
-                let at = slot.value().place_of(&kept)?;
-                Some(Hold::Shared(slot, at).into())
-            }
-            Updated::Unchanged | Updated::Refused(_) => None,
-        }
-    }
-
     /// Lets go of what `newer` takes the place of, which is kept on the disk alone.
     pub fn supersede(&self, hash: KeyHash, key: &[u8], newer: &Stored, site: &SiteCache) {
         self.memory.update(hash, key, |there| {
@@ -260,25 +234,6 @@ impl Cache {
             let weight = resource.weight();
             Some((resource, weight))
         });
-    }
-
-    /// Puts an object that was found on the disk under its key, unless something newer has taken its place; whether it, or
-    /// that, can be found now.
-    pub fn bring(&self, hash: KeyHash, key: &[u8], object: &Arc<Object>, site: &SiteCache) -> bool {
-        let is_alive = |known: &Object| site.is_alive(key, known);
-        let updated = self.memory.update(hash, key, |there| {
-            let there = there.map(|slot| slot.value());
-            if there.is_some_and(|there| there.has_newer(object, &site.rules, is_alive)) {
-                return None;
-            }
-            let resource = Resource::with(there, object, &site.rules, is_alive);
-            let weight = resource.weight();
-            Some((resource, weight))
-        });
-        if matches!(updated, Updated::Kept) {
-            self.note_brought(object.weight());
-        }
-        !matches!(updated, Updated::Refused(_))
     }
 
     /// What codes the content that is kept.
@@ -485,14 +440,91 @@ impl CoreCache {
         }
     }
 
+    /// Puts an object under its key, in the place that [`mangrove_cache::place_for`] finds, and together with the part that is
+    /// kept there if both are parts of one; `None` when there is no room.
+    pub fn keep(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        object: &Arc<Object>,
+        site: &SiteCache,
+    ) -> Option<Kept> {
+        let is_alive = |known: &Object| site.is_alive(key, known);
+        let mut kept = Arc::clone(object);
+        let updated = self.update(hash, key, |there| {
+            let there = there.map(|slot| slot.value());
+            kept = Resource::combined(there, object, &site.rules, is_alive);
+            let resource = Resource::with(there, &kept, &site.rules, is_alive);
+            let weight = resource.weight();
+            Some((resource, weight))
+        });
+        match updated {
+            Updated::Kept => {
+                let slot = self.shared.memory.peek(hash, key)?;
+                let at = slot.value().place_of(&kept)?;
+                Some(Hold::Shared(slot, at).into())
+            }
+            Updated::Unchanged | Updated::Refused(_) => None,
+        }
+    }
+
+    /// Puts an object that was found on the disk under its key, unless something newer has taken its place; whether it, or
+    /// that, can be found now.
+    pub fn bring(&self, hash: KeyHash, key: &[u8], object: &Arc<Object>, site: &SiteCache) -> bool {
+        let is_alive = |known: &Object| site.is_alive(key, known);
+        let updated = self.update(hash, key, |there| {
+            let there = there.map(|slot| slot.value());
+            if there.is_some_and(|there| there.has_newer(object, &site.rules, is_alive)) {
+                return None;
+            }
+            let resource = Resource::with(there, object, &site.rules, is_alive);
+            let weight = resource.weight();
+            Some((resource, weight))
+        });
+        if matches!(updated, Updated::Kept) {
+            self.shared.note_brought(object.weight());
+        }
+        !matches!(updated, Updated::Refused(_))
+    }
+
+    /// Changes what is kept under a key. Where what is gone has the room still, and this core's front holds it, it lets go first.
+    fn update(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        mut change: impl FnMut(Option<&Arc<Slot<Resource>>>) -> Option<(Resource, u64)>,
+    ) -> Updated {
+        let memory = &self.shared.memory;
+        match memory.update(hash, key, &mut change) {
+            Updated::Refused(Refused::Pinned) => {
+                self.let_go();
+                memory.update(hash, key, change)
+            }
+            updated => updated,
+        }
+    }
+
     /// The key of the last look.
     pub fn with_key<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
         look(&self.scratch.borrow().key)
     }
 
-    /// Lets go of some of what the front still holds although it is gone.
+    /// Lets go of some of what the front still holds although it is gone; of all of it where that takes much of the room.
     pub fn sweep(&self) {
-        self.front.borrow_mut().sweep(SWEPT_PLACES);
+        let memory = self.shared.memory();
+        let now = memory.statistics();
+        let gone = now.held.saturating_sub(now.kept.saturating_add(now.beside));
+        if gone > memory.ceiling() / GONE_SHARE {
+            self.let_go();
+        } else {
+            self.front.borrow_mut().sweep(SWEPT_PLACES);
+        }
+    }
+
+    /// Lets go of all that the front still holds although it is gone.
+    pub fn let_go(&self) {
+        let front = &mut *self.front.borrow_mut();
+        front.sweep(front.places());
     }
 
     /// Hits and misses of the front.

@@ -153,16 +153,24 @@ pub(super) async fn fetch_through(
                     }
                 }
                 // Whoever leads looks on the disk for all who follow.
-                if !std::mem::replace(&mut sought, true)
-                    && looked.found.at.is_none()
-                    && bring(story, cache, &looked, &leader).await
-                {
-                    leader.changed();
-                    match again(story, &site, cache, Waited::ForTheDisk) {
-                        Ok(answer) => return answer,
-                        Err(newer) => looked = newer,
+                if !std::mem::replace(&mut sought, true) && looked.found.at.is_none() {
+                    match bring(story, cache, &looked, &leader).await {
+                        Brought::Nothing => {}
+                        Brought::Kept => {
+                            leader.changed();
+                            match again(story, &site, cache, Waited::ForTheDisk) {
+                                Ok(answer) => return answer,
+                                Err(newer) => looked = newer,
+                            }
+                            continue;
+                        }
+                        Brought::Alone(object) => {
+                            if let Some(answer) = answer_alone(story, &site, cache, object) {
+                                leader.changed();
+                                return answer;
+                            }
+                        }
                     }
-                    continue;
                 }
                 if looked.decision.action == Action::Refuse {
                     leader.free(None);
@@ -265,17 +273,58 @@ fn again(
     Err(Looked::new(&story.core, found, decision))
 }
 
-/// Brings what the disk tier has for the request into memory; whether it, or something newer, is there now.
-async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leader) -> bool {
+/// Answers from what the disk has and memory has no room for, where it may serve.
+fn answer_alone(
+    story: &mut Story,
+    site: &Site,
+    cache: &SiteCache,
+    object: Arc<Object>,
+) -> Option<Outcome> {
+    let is_down = match &site.kind {
+        SiteKind::Origins(upstreams) => upstreams.is_down(story.core.clock.now()),
+        _ => false,
+    };
+    let origin = match is_down {
+        true => OriginState::Down,
+        false => OriginState::Reachable,
+    };
+    let now = story.judge_now();
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
+    let found = mangrove_cache::Found::This(&object.head.stored);
+    let decision = decide(&asked, found, now, origin, &cache.rules);
+    if !matches!(decision.action, Action::Serve | Action::ServeStale { .. }) {
+        return None;
+    }
+    let mut tale = CacheTale::of(decision);
+    tale.from_disk = true;
+    story.cache = Some(tale);
+    let kept = Hold::Alone(object).into();
+    Some(Outcome::Answered(Box::new(answer_kept(
+        story, cache, &kept,
+    ))))
+}
+
+/// What the disk tier has for a request.
+enum Brought {
+    /// Nothing, or nothing that could be had.
+    Nothing,
+    /// It, or something newer, is in memory now.
+    Kept,
+    /// This, and memory has no room for it.
+    Alone(Arc<Object>),
+}
+
+/// Brings what the disk tier has for the request into memory.
+async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leader) -> Brought {
     let shared = &story.core.cache.shared;
     let Some(disk) = shared.disk() else {
-        return false;
+        return Brought::Nothing;
     };
     let patience = story.core.wheel.timer();
     patience.arm_in(DISK_WAIT);
     let mut scratch = Vec::new();
     let Some((open, found)) = disk.lookup(&looked.key) else {
-        return false;
+        return Brought::Nothing;
     };
     for handle in found {
         let head = read_from(&patience, |done| handle.read_head_then(done)).await;
@@ -299,11 +348,14 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
         let object = Arc::new(found.into_object(content, &open, &cache.compress));
         let brought = leader.keep(
             || cache.is_alive(&looked.key, &object),
-            || Some(shared.bring(looked.hash, &looked.key, &object, cache)),
+            || {
+                let cores = &story.core.cache;
+                Some(cores.bring(looked.hash, &looked.key, &object, cache))
+            },
         );
         match brought {
-            Some(true) => return true,
-            Some(false) => {} // there is no room
+            Some(true) => return Brought::Kept,
+            Some(false) => return Brought::Alone(object),
             None => {
                 if let Some(located) = object.located() {
                     disk.forget(&looked.key, located.id);
@@ -311,7 +363,7 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
             }
         }
     }
-    false
+    Brought::Nothing
 }
 
 /// What a reader's thread of the store reads; `None` if the disk has not got it, fails, is behind, or takes too long.
@@ -615,10 +667,10 @@ impl Exchange<'_> {
             mangrove_cache::Content::Part { held, .. } => Some(held.length()),
         };
         let credentials = story.head.field(Known::Authorization).is_some();
-        let spool = self.spool(story, &leader, &stored, length);
-        if spool.is_none() && length.is_some_and(|length| !leader.has_room(length)) {
-            return self.pass(story, leader, NotStored::TooLarge, fetched, false);
-        }
+        let spool = match self.place_for(story, &leader, &stored, length) {
+            Some(on_its_way) => on_its_way,
+            None => return self.pass(story, leader, NotStored::TooLarge, fetched, false),
+        };
         if let Some(tale) = &mut story.cache {
             tale.stored = true;
         }
@@ -651,21 +703,32 @@ impl Exchange<'_> {
 }
 
 impl Exchange<'_> {
-    /// A place on the disk for an answer that memory is not to hold.
-    fn spool(
+    /// Where an answer is held while it comes: on its way to the disk, or in memory, or neither has room. What is large, and
+    /// what memory has no room for now, goes to the disk.
+    fn place_for(
         &self,
         story: &Story,
         leader: &Leader,
         stored: &Stored,
         length: Option<u64>,
-    ) -> Option<Spool> {
+    ) -> Option<Option<Spool>> {
+        let Some(length) = length else {
+            return Some(None);
+        };
+        let disk = story.core.cache.shared.disk();
         let is_whole = matches!(stored.content, mangrove_cache::Content::Whole { .. });
-        let fill = leader.fill();
-        let disk = story.core.cache.shared.disk()?;
-        let length = length.filter(|length| {
-            is_whole && (disk.spooled_from()..=self.cache.rules.largest).contains(length)
-        })?;
-        disk.spool(&fill.key, stored, fill.born, length, false)
+        let disk = disk.filter(|_| is_whole && length <= self.cache.rules.largest);
+        let spool = || {
+            let fill = leader.fill();
+            disk.and_then(|disk| disk.spool(&fill.key, stored, fill.born, length, false))
+        };
+        let is_large = disk.is_some_and(|disk| length >= disk.spooled_from());
+        let first = is_large.then(spool).flatten();
+        match first {
+            Some(spool) => Some(Some(spool)),
+            None if leader.reserve(length) => Some(None),
+            None => spool().map(Some),
+        }
     }
 }
 
@@ -833,7 +896,7 @@ impl Carrier {
                 // Also where memory has no room for it.
                 let disk = shared.disk();
                 object.is_kept_as(disk.and_then(|disk| disk.write(&fill.key, &object)));
-                shared.keep(fill.hash, &fill.key, &object, cache)
+                self.core.cache.keep(fill.hash, &fill.key, &object, cache)
             })
         });
         // A part that was put together with another is kept so, and read as it came.

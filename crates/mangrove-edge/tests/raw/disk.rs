@@ -346,6 +346,34 @@ fn with_a_large_one(world: &World, content: &str) -> (Client, Visit) {
     (client, origin)
 }
 
+/// What had just left memory still had its room, since a core's front held it: half of a disk was asked of the origin.
+#[test]
+fn what_the_disk_has_is_answered_from_there_however_little_room_memory_has() {
+    const OBJECTS: usize = 96;
+    let mut world = World::with("cache_memory = '8MiB'", "");
+    let body = |object: usize| format!("{object:04}").repeat(75_000);
+    let (mut client, mut origin) = (world.client(), None);
+    for object in 0..OBJECTS {
+        client.get(&format!("/{object}"));
+        let origin = origin.get_or_insert_with(|| world.origin.accept());
+        origin.head();
+        send(origin, FRESH, &body(object));
+        assert!(client.answer().body == body(object));
+        are_on_disk(&world, object as u64 + 1);
+    }
+    drop((client, origin));
+    restart(&mut world);
+    let mut client = world.client();
+    for object in (0..OBJECTS).chain(0..OBJECTS) {
+        client.send(format!(
+            "GET /{object} HTTP/1.1\r\nHost: a.example\r\nCache-Control: only-if-cached\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.head.status(), 200, "{object}: {}", status(&answer));
+        assert!(answer.body == body(object));
+    }
+}
+
 /// It was found in memory for ever, and everyone was cut off.
 #[test]
 fn what_has_left_the_disk_comes_from_the_origin_again() {
