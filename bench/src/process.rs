@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -194,11 +194,24 @@ pub(crate) fn wait_if_stopping() {
     }
 }
 
-/// An address on loopback that nothing listens on now.
+/// Below the ports that the kernel gives to whoever connects: one of those was found free, and taken by a visitor before the
+/// server that was to have it began again.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// An address on loopback that nothing listens on now, and no client is given.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
-    Ok(listener.local_addr()?)
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..count {
+        // Programs that run at once begin at different places.
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(97).wrapping_add(asked) % count;
+        let port = PORTS.start + u16::try_from(place)?;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no port of {PORTS:?} is free")
 }
 
 fn signal(pid: i32, how: Signal) {
