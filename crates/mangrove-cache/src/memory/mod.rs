@@ -266,12 +266,14 @@ impl<V> Memory<V> {
     }
 
     /// From now on counts so many bytes beside the slots, in the stead of those before; what is too much by that leaves. A
-    /// quarter of the ceiling stays for slots, whatever is asked for.
+    /// quarter of the ceiling stays for slots, whatever is asked for. Called by one thread at a time.
     pub fn count_beside(&self, bytes: u64) {
         let bytes = bytes.min(self.ceiling - self.ceiling / STAYS_PART);
         let before = self.beside.swap(bytes, Ordering::Relaxed);
-        self.ledger.charge(bytes);
-        self.ledger.discharge(before);
+        match bytes.checked_sub(before) {
+            Some(more) => self.ledger.charge(more),
+            None => self.ledger.discharge(before - bytes),
+        }
         // Where pins leave no room for now, the next newcomer makes it or is refused.
         let _ = self.evict(&mut Room::for_nobody(self.ceiling));
     }

@@ -43,7 +43,7 @@ pub(crate) const WHOLE_BYTES: u64 = 1 << 20;
 /// Of what the cache may have of memory, what may wait for the disk: one part in so many,
 pub(crate) const QUEUE_SHARE: u64 = 8;
 /// but at least so much,
-pub(crate) const QUEUE_LEAST: u64 = 2 << 20;
+pub(crate) const QUEUE_LEAST: u64 = 4 << 20;
 /// and at most so much.
 pub(crate) const QUEUE_MOST: u64 = 64 << 20;
 /// Content longer than this goes to the disk as it comes, and is not held in memory.
@@ -82,7 +82,7 @@ pub struct Open {
     began: Generation,
     /// When the journal is looked through next, in its bytes.
     compact_at: AtomicUsize,
-    /// Bytes of chunks that are not full yet.
+    /// Bytes of chunks that are gathered, or could not be handed over yet.
     gathering: AtomicU64,
 }
 
@@ -277,6 +277,10 @@ impl DiskTier {
         codable: bool,
     ) -> Option<Spool> {
         let open = self.opened()?;
+        // Each holds a chunk that is not full: all together no more than may wait.
+        if open.gathering.load(Ordering::Relaxed) >= self.queue_bytes {
+            return None;
+        }
         let writing = open.begin(key, stored, born, length).ok()?;
         Some(Spool {
             open,
@@ -287,6 +291,8 @@ impl DiskTier {
             index: 0,
             chunk: Vec::new(),
             full: None,
+            taken: 0,
+            counted: 0,
         })
     }
 
@@ -623,6 +629,9 @@ pub struct Spool {
     chunk: Vec<u8>,
     /// A chunk that could not be handed over yet.
     full: Option<Bytes>,
+    /// Bytes of content that were pushed, and bytes of memory that count as gathered.
+    taken: u64,
+    counted: u64,
 }
 
 /// What became of content that was handed to a [`Spool`].
@@ -640,10 +649,13 @@ impl Spool {
     pub fn push(&mut self, mut piece: &[u8]) -> Result<Spooled, Refused> {
         while !piece.is_empty() {
             if self.chunk.capacity() == 0 {
-                self.chunk.reserve_exact(CHUNK_BYTES);
-                self.note_gathering();
+                let left = self.length.saturating_sub(self.taken);
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                self.chunk.reserve_exact(left.clamp(1, CHUNK_BYTES));
+                self.note(self.chunk.capacity());
             }
             let (now, later) = piece.split_at(piece.len().min(CHUNK_BYTES - self.chunk.len()));
+            self.taken += now.len() as u64;
             self.chunk.extend_from_slice(now);
             piece = later;
             if self.chunk.len() == CHUNK_BYTES {
@@ -679,7 +691,7 @@ impl Spool {
             Ok(()) => {
                 self.full = None;
                 self.index = self.index.saturating_add(1);
-                self.note_gone();
+                self.note(self.chunk.capacity());
                 Ok(Spooled::Taken)
             }
             Err(Refused::Behind) => Ok(Spooled::Behind),
@@ -693,24 +705,20 @@ impl Spool {
         self.writing.try_head(born, Some(self.length), &self.head)
     }
 
-    fn note_gathering(&self) {
+    /// Counts what it holds now: the chunk that is gathered, of so many bytes, and one that is full.
+    fn note(&mut self, gathered: usize) {
+        let held = (gathered + self.full.as_ref().map_or(0, Bytes::len)) as u64;
+        let before = std::mem::replace(&mut self.counted, held);
         let gathering = &self.open.gathering;
-        gathering.fetch_add(CHUNK_BYTES as u64, Ordering::Relaxed);
-    }
-
-    fn note_gone(&self) {
-        let gathering = &self.open.gathering;
-        gathering.fetch_sub(CHUNK_BYTES as u64, Ordering::Relaxed);
+        gathering.fetch_add(held, Ordering::Relaxed);
+        gathering.fetch_sub(before, Ordering::Relaxed);
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        for is_held in [self.full.is_some(), self.chunk.capacity() > 0] {
-            if is_held {
-                self.note_gone();
-            }
-        }
+        self.full = None;
+        self.note(0);
     }
 }
 
@@ -832,6 +840,14 @@ mod tests {
         assert_eq!(other.push(&chunk), Ok(Spooled::Behind));
         assert_eq!(other.push(&chunk), Err(Refused::Behind)); // one past what it may gather
         drop(other);
+        // The chunks that are not full may not be more than may wait.
+        let mut others = Vec::new();
+        while let Some(mut other) = tier.spool(b"a\0/c", &stored, born, length, false) {
+            assert_eq!(other.push(b"x"), Ok(Spooled::Taken));
+            others.push(other);
+        }
+        assert_eq!(others.len() as u64, QUEUE_LEAST / CHUNK_BYTES as u64 - 2);
+        drop(others);
         while hands.write() {}
         assert_eq!(spooled.settle(), Ok(Spooled::Taken));
         assert_eq!(spooled.push(&chunk), Ok(Spooled::Taken));

@@ -414,6 +414,18 @@ impl State {
         self.seats.iter().flatten().map(|seat| seat.at).min()
     }
 
+    /// Gives back the room of content that will not come any more.
+    fn give_back(&mut self, room: &Room) {
+        let here: u64 = self
+            .pieces
+            .iter()
+            .map(|(_, piece)| piece.len() as u64)
+            .sum();
+        let too_much = self.charged.saturating_sub(here);
+        self.charged -= too_much;
+        room.held.fetch_sub(too_much, Ordering::Relaxed);
+    }
+
     /// Of an answer that is only passed on, lets go of what every follower has had.
     fn let_go(&mut self, room: &Room) {
         if !self.passing {
@@ -616,7 +628,10 @@ impl Leader {
 
     /// The content broke off.
     pub fn cut(self, reason: Reason) {
-        let cut = self.fill.lock().phase.cut(reason);
+        let mut state = self.fill.lock();
+        state.give_back(&self.fill.home.room);
+        let cut = state.phase.cut(reason);
+        drop(state);
         self.settle(cut);
     }
 
@@ -633,6 +648,7 @@ impl Drop for Leader {
     fn drop(&mut self) {
         if !self.settled {
             let mut state = self.fill.lock();
+            state.give_back(&self.fill.home.room);
             state.phase = match &state.phase {
                 Phase::Asked => Phase::Changed,
                 begun => begun.cut(EdgeReason::InternalError.into()),
@@ -901,7 +917,11 @@ pub(in crate::cache) mod tests {
         first.push(Bytes::from(vec![1; 60]), 1000);
         assert_eq!(fills.held(), 101);
         assert!(first.content().is_some());
-        drop((first, second, third, reader, other));
+        let cut_off = second.open(head_of(40));
+        second.push(Bytes::from_static(b"some"), 1000);
+        second.cut(EdgeReason::ClientClosed.into()); // what has come is still read
+        assert_eq!(fills.held(), 65);
+        drop((first, third, reader, other, cut_off));
         assert_eq!(fills.held(), 0);
     }
 

@@ -18,9 +18,9 @@ mod object;
 pub(crate) mod sweep;
 mod tale;
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
@@ -71,6 +71,8 @@ pub struct Cache {
     brought: AtomicU64,
     /// What the allocator held too much when that was last asked.
     wasted: AtomicU64,
+    /// Held by whoever counts what is beside: one at a time.
+    counting: Mutex<()>,
     enough_brought: Notify,
     /// Codes what is kept; without it everything stays as it is.
     compressor: Option<Compressor>,
@@ -95,6 +97,7 @@ impl Cache {
             sweeps: sweep::Sweeps::default(),
             brought: AtomicU64::new(0),
             wasted: AtomicU64::new(0),
+            counting: Mutex::new(()),
             enough_brought: Notify::new(),
             compressor,
             disk,
@@ -131,6 +134,10 @@ impl Cache {
     /// Counts what is held beside what is kept: waste, and what waits for the disk. The latter may be kept in memory too: then
     /// it is counted twice, until it is written.
     fn count_beside(&self) {
+        // Whoever counts already sees about the same.
+        let Ok(_counting) = self.counting.try_lock() else {
+            return;
+        };
         let waiting = self.disk.as_ref().map_or(0, DiskTier::waiting_bytes);
         let wasted = self.wasted.load(Ordering::Relaxed);
         let wasted = wasted.saturating_sub(self.spared_waste());
@@ -345,6 +352,8 @@ pub struct CoreCache {
     /// What all cores share.
     pub shared: Arc<Cache>,
     front: RefCell<Front<Resource>>,
+    /// Nothing that is gone was found in all of it since the clock turned.
+    in_vain: Cell<bool>,
     scratch: RefCell<Scratch>,
 }
 
@@ -400,6 +409,7 @@ impl CoreCache {
             shared,
             front: RefCell::new(Front::new(FRONT_SLOTS)),
             scratch: RefCell::default(),
+            in_vain: Cell::new(false),
         }
     }
 
@@ -495,10 +505,15 @@ impl CoreCache {
         mut change: impl FnMut(Option<&Arc<Slot<Resource>>>) -> Option<(Resource, u64)>,
     ) -> Updated {
         let memory = &self.shared.memory;
-        match memory.update(hash, key, &mut change) {
-            Updated::Refused(Refused::Pinned) => {
-                self.let_go();
-                memory.update(hash, key, change)
+        let mut seen: Option<Arc<Slot<Resource>>> = None;
+        let updated = memory.update(hash, key, |there| {
+            seen = there.cloned();
+            change(there)
+        });
+        match updated {
+            // With the newcomer went what was there before it: it has its place beside it again.
+            Updated::Refused(Refused::Pinned) if self.let_go() > 0 => {
+                memory.update(hash, key, |there| change(there.or(seen.as_ref())))
             }
             updated => updated,
         }
@@ -511,6 +526,7 @@ impl CoreCache {
 
     /// Lets go of some of what the front still holds although it is gone; of all of it where that takes much of the room.
     pub fn sweep(&self) {
+        self.in_vain.set(false);
         let memory = self.shared.memory();
         let now = memory.statistics();
         let gone = now.held.saturating_sub(now.kept.saturating_add(now.beside));
@@ -521,10 +537,16 @@ impl CoreCache {
         }
     }
 
-    /// Lets go of all that the front still holds although it is gone.
-    pub fn let_go(&self) {
+    /// Lets go of all that the front still holds although it is gone, and says how much that was. Where there was nothing it is
+    /// not looked for again before the next turn of the clock: then others hold it.
+    fn let_go(&self) -> usize {
+        if self.in_vain.get() {
+            return 0;
+        }
         let front = &mut *self.front.borrow_mut();
-        front.sweep(front.places());
+        let dropped = front.sweep(front.places());
+        self.in_vain.set(dropped == 0);
+        dropped
     }
 
     /// Hits and misses of the front.

@@ -11,6 +11,7 @@ use mangrove_http::{Known, UnixMillis};
 use mangrove_store::ObjectId;
 
 use super::disk::Located;
+use super::kept_body::DISK_PIECE_BYTES;
 use super::{is_for_caches, is_told_afresh};
 use crate::answer_head::push_field;
 use crate::body::CHUNK_BYTES;
@@ -291,6 +292,17 @@ impl Object {
             codings: AtomicU8::new(codings),
             located: OnceLock::new(),
         }
+    }
+
+    /// The same with its content on the disk alone, if it is there and more than a piece: an answer then holds a piece at a time.
+    pub fn without_content(self: &Arc<Self>) -> Arc<Self> {
+        let is_a_piece = self.content.length() <= DISK_PIECE_BYTES as u64;
+        let Some(located) = self.located().filter(|_| !is_a_piece) else {
+            return Arc::clone(self);
+        };
+        let content = Content::on_disk(located.clone(), self.content.length());
+        let without = Self::new(self.head.stored.clone(), content, self.born, false);
+        Arc::new(without.kept_as(located.clone()))
     }
 
     /// The same, known to be on the disk.

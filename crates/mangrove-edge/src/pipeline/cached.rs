@@ -27,6 +27,7 @@ use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
 use super::plan::Planned;
 use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
+use crate::cache::disk::WHOLE_BYTES;
 use crate::cache::kept_body::DISK_BEHIND;
 use crate::cache::{
     CacheResult, CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object,
@@ -355,7 +356,8 @@ async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leade
         );
         match brought {
             Some(true) => return Brought::Kept,
-            Some(false) => return Brought::Alone(object),
+            // A visitor who reads slowly must not hold what memory has no room for.
+            Some(false) => return Brought::Alone(object.without_content()),
             None => {
                 if let Some(located) = object.located() {
                     disk.forget(&looked.key, located.id);
@@ -667,7 +669,7 @@ impl Exchange<'_> {
             mangrove_cache::Content::Part { held, .. } => Some(held.length()),
         };
         let credentials = story.head.field(Known::Authorization).is_some();
-        let spool = match self.place_for(story, &leader, &stored, length) {
+        let spool = match self.place_for(story, &leader, &stored, length, credentials) {
             Some(on_its_way) => on_its_way,
             None => return self.pass(story, leader, NotStored::TooLarge, fetched, false),
         };
@@ -711,6 +713,7 @@ impl Exchange<'_> {
         leader: &Leader,
         stored: &Stored,
         length: Option<u64>,
+        credentials: bool,
     ) -> Option<Option<Spool>> {
         let Some(length) = length else {
             return Some(None);
@@ -720,7 +723,10 @@ impl Exchange<'_> {
         let disk = disk.filter(|_| is_whole && length <= self.cache.rules.largest);
         let spool = || {
             let fill = leader.fill();
-            disk.and_then(|disk| disk.spool(&fill.key, stored, fill.born, length, false))
+            // What comes into memory again when it is asked for may be coded then.
+            let codable = length <= WHOLE_BYTES
+                && why_uncoded_after(stored, credentials, &self.cache.compress).is_none();
+            disk.and_then(|disk| disk.spool(&fill.key, stored, fill.born, length, codable))
         };
         let is_large = disk.is_some_and(|disk| length >= disk.spooled_from());
         let first = is_large.then(spool).flatten();
@@ -829,11 +835,11 @@ impl Carrier {
 
     /// Waits for a disk that is behind, as long as that is worth it: no visitor is held up for longer.
     async fn settle(&mut self, mut spooled: Option<Result<Spooled, Refused>>) {
-        let timer = self.core.wheel.timer();
-        let deadline = self.core.wheel.now() + SPOOL_PATIENCE;
-        while spooled == Some(Ok(Spooled::Behind)) && self.core.wheel.now() < deadline {
-            timer.arm_in(DISK_BEHIND);
-            std::future::poll_fn(|cx| timer.poll_expired(cx)).await;
+        let mut waited = Duration::ZERO;
+        while spooled == Some(Ok(Spooled::Behind)) && waited < SPOOL_PATIENCE {
+            // Not by the wheel, whose turns are longer.
+            tokio::time::sleep(DISK_BEHIND).await;
+            waited += DISK_BEHIND;
             spooled = self.spool.as_mut().map(Spool::settle);
         }
         if !matches!(spooled, None | Some(Ok(Spooled::Taken))) {
@@ -868,6 +874,8 @@ impl Carrier {
                 }
                 kept
             });
+            self.leader.finish(None);
+            return;
         }
         let Some(pieces) = self.leader.content() else {
             self.leader.finish(None);
