@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -277,6 +278,11 @@ impl Stage {
     fn restart(&mut self, killed: Killed, row: &mut Row) -> Result<()> {
         let begun = self.watch.millis();
         if killed == Killed::Both {
+            // A process counts as ended once its first thread has; the others may still have its sockets.
+            let doors = [self.subject.http, self.subject.https, self.subject.admin];
+            let free = || doors.iter().all(|door| TcpListener::bind(door).is_ok());
+            clock::poll(PATIENCE, || Ok(free().then_some(())))
+                .context("waiting for the killed ones' sockets")?;
             self.subject.serve()?;
         }
         let there = || {
