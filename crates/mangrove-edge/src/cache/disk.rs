@@ -9,9 +9,10 @@
 //! [`WHOLE_BYTES`] stays on the disk and is read from there by each answer; memory has its head.
 //!
 //! Nothing here waits for the disk on a core: heads and cold content are read by the store's own threads, what is written is
-//! handed over or, where the disk is behind, not kept there. A purge is in the ledger first and then in the store's journal:
+//! handed over or, where the disk is behind, not kept there (a [`Spool`] is tried again for a moment). A purge is in the ledger first and then in the store's journal:
 //! when [`DiskTier::note`]'s word has come, it holds after a power loss as well.
 
+mod spool;
 pub(crate) mod told;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -33,9 +34,9 @@ use twox_hash::XxHash3_64;
 
 use super::object::{Content, Object};
 use super::split_key;
-use crate::body::CHUNK_BYTES;
 use crate::compress::why_uncoded_after;
 
+pub use spool::{Spool, Spooled};
 pub use told::{PlaceOnDisk, SeenOnDisk, Unseen};
 
 /// Content up to this comes into memory whole when it is asked for; what is larger is read from the disk by each answer.
@@ -46,7 +47,7 @@ pub(crate) const QUEUE_SHARE: u64 = 8;
 pub(crate) const QUEUE_LEAST: u64 = 4 << 20;
 /// and at most so much.
 pub(crate) const QUEUE_MOST: u64 = 64 << 20;
-/// Content longer than this goes to the disk as it comes, and is not held in memory.
+/// Content of so many bytes and more goes to the disk as it comes, and is not held in memory.
 pub(crate) const SPOOLED_BYTES: u64 = 16 << 20;
 /// Purges that are remembered while another process, that ends, still has the store. With one more, all of its site counts
 /// as purged.
@@ -296,7 +297,7 @@ impl DiskTier {
         })
     }
 
-    /// Answers longer than this are handed over as they come: all of such a one would not fit into what may wait.
+    /// Answers of so many bytes and more are handed over as they come: all of such a one would not fit into what may wait.
     pub fn spooled_from(&self) -> u64 {
         SPOOLED_BYTES.min(self.queue_bytes / 2)
     }
@@ -616,112 +617,6 @@ impl OnDisk {
     }
 }
 
-/// An answer on its way to the disk alone.
-#[derive(Debug)]
-pub struct Spool {
-    open: Arc<Open>,
-    writing: Writing,
-    head: Head,
-    born: Generation,
-    length: u64,
-    index: u32,
-    /// What has come of the next chunk.
-    chunk: Vec<u8>,
-    /// A chunk that could not be handed over yet.
-    full: Option<Bytes>,
-    /// Bytes of content that were pushed, and bytes of memory that count as gathered.
-    taken: u64,
-    counted: u64,
-}
-
-/// What became of content that was handed to a [`Spool`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spooled {
-    /// More may come.
-    Taken,
-    /// The disk is behind: [`Spool::settle`] before more comes.
-    Behind,
-}
-
-impl Spool {
-    /// Takes content that has come. Refused, the rest need not be handed over: it will not be kept. Where the disk is behind,
-    /// it takes another chunk and no more before it is [settled](Self::settle).
-    pub fn push(&mut self, mut piece: &[u8]) -> Result<Spooled, Refused> {
-        while !piece.is_empty() {
-            if self.chunk.capacity() == 0 {
-                let left = self.length.saturating_sub(self.taken);
-                let left = usize::try_from(left).unwrap_or(usize::MAX);
-                self.chunk.reserve_exact(left.clamp(1, CHUNK_BYTES));
-                self.note(self.chunk.capacity());
-            }
-            let (now, later) = piece.split_at(piece.len().min(CHUNK_BYTES - self.chunk.len()));
-            self.taken += now.len() as u64;
-            self.chunk.extend_from_slice(now);
-            piece = later;
-            if self.chunk.len() == CHUNK_BYTES {
-                self.fill_up()?;
-            }
-        }
-        self.settle()
-    }
-
-    /// All of it has come. It is to be settled, and then to be [finished](Self::finish).
-    pub fn end(&mut self) -> Result<Spooled, Refused> {
-        if !self.chunk.is_empty() {
-            self.fill_up()?;
-        }
-        self.settle()
-    }
-
-    /// What has been gathered is a chunk.
-    fn fill_up(&mut self) -> Result<(), Refused> {
-        if self.settle()? == Spooled::Behind {
-            return Err(Refused::Behind);
-        }
-        self.full = Some(Bytes::from(std::mem::take(&mut self.chunk)));
-        Ok(())
-    }
-
-    /// Hands over a chunk that waits for that.
-    pub fn settle(&mut self) -> Result<Spooled, Refused> {
-        let Some(full) = &self.full else {
-            return Ok(Spooled::Taken);
-        };
-        match self.writing.try_chunk(self.index, full.clone()) {
-            Ok(()) => {
-                self.full = None;
-                self.index = self.index.saturating_add(1);
-                self.note(self.chunk.capacity());
-                Ok(Spooled::Taken)
-            }
-            Err(Refused::Behind) => Ok(Spooled::Behind),
-            Err(why) => Err(why),
-        }
-    }
-
-    /// From when its head is written, it is found.
-    pub fn finish(mut self) -> Result<(), Refused> {
-        let born = mangrove_store::Generation(self.born.0);
-        self.writing.try_head(born, Some(self.length), &self.head)
-    }
-
-    /// Counts what it holds now: the chunk that is gathered, of so many bytes, and one that is full.
-    fn note(&mut self, gathered: usize) {
-        let held = (gathered + self.full.as_ref().map_or(0, Bytes::len)) as u64;
-        let before = std::mem::replace(&mut self.counted, held);
-        let gathering = &self.open.gathering;
-        gathering.fetch_add(held, Ordering::Relaxed);
-        gathering.fetch_sub(before, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        self.full = None;
-        self.note(0);
-    }
-}
-
 /// The last purge about each thing, as a journal is read from its beginning to its end.
 #[derive(Default)]
 struct Last {
@@ -781,6 +676,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::super::fill::tests::stored_of;
     use super::*;
+    use crate::body::CHUNK_BYTES;
 
     fn entry(site: &str, kind: Kind, text: &str, generation: u64) -> Vec<u8> {
         let filter = match kind {

@@ -9,46 +9,38 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::{
     Action, Asked, Decision, Failure, Freshened, NotStored, OriginState, Stored, Times, admit,
     decide, freshen, freshen_by_head, invalidated_keys, on_error,
 };
 use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
-use mangrove_store::{ReadError, Refused};
-use tokio::sync::oneshot;
 
 use super::answer::{Answer, answer_filling, answer_kept};
+use super::carry::Carrier;
 use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
+use super::from_disk::{Brought, answer_alone, bring};
 use super::plan::Planned;
 use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
 use crate::cache::disk::WHOLE_BYTES;
-use crate::cache::kept_body::DISK_BEHIND;
 use crate::cache::{
     CacheResult, CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object,
-    OnDisk, PIECE_BYTES, Resource, SiteCache, Spool, Spooled, Worth, is_uncollapsible,
+    PIECE_BYTES, Resource, SiteCache, Spool, is_uncollapsible,
 };
 use crate::compress::{why_uncoded, why_uncoded_after};
 use crate::core::Core;
 use crate::origin::Upstreams;
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, SiteKind};
-use crate::wheel::Timer;
 
 /// For so long nobody waits for another's fetch of a key whose answer was of no use to those who waited.
 pub(crate) const UNCOLLAPSIBLE: Duration = Duration::from_secs(30);
 /// So long a request waits for the head of another's answer; then it asks for itself.
 pub(crate) const COLLAPSED_WAIT: Duration = Duration::from_secs(10);
-/// So long a request waits for the disk; then it asks the origin.
-pub(crate) const DISK_WAIT: Duration = Duration::from_secs(2);
-/// An answer that goes to the disk as it comes is held up by a disk that is behind, for so long with each chunk: a disk that
-/// is slower does not get it.
-pub(crate) const SPOOL_PATIENCE: Duration = Duration::from_millis(100);
 /// So often a request looks again before it asks for itself.
 pub(crate) const LOOKS: u32 = 3;
 /// So many failures of other requests a request lives through: one, and one more try.
@@ -57,8 +49,8 @@ pub(crate) const TRIES: u32 = 2;
 /// What a look into the cache brought, kept while the origin is asked.
 #[derive(Debug)]
 pub struct Looked {
-    key: Box<[u8]>,
-    hash: KeyHash,
+    pub(super) key: Box<[u8]>,
+    pub(super) hash: KeyHash,
     found: Found,
     decision: Decision,
 }
@@ -272,111 +264,6 @@ fn again(
     }
     story.cache = Some(CacheTale::of(decision));
     Err(Looked::new(&story.core, found, decision))
-}
-
-/// Answers from what the disk has and memory has no room for, where it may serve.
-fn answer_alone(
-    story: &mut Story,
-    site: &Site,
-    cache: &SiteCache,
-    object: Arc<Object>,
-) -> Option<Outcome> {
-    let is_down = match &site.kind {
-        SiteKind::Origins(upstreams) => upstreams.is_down(story.core.clock.now()),
-        _ => false,
-    };
-    let origin = match is_down {
-        true => OriginState::Down,
-        false => OriginState::Reachable,
-    };
-    let now = story.judge_now();
-    let asked = Asked::read(&story.head, story.path(), &cache.rules);
-    let found = mangrove_cache::Found::This(&object.head.stored);
-    let decision = decide(&asked, found, now, origin, &cache.rules);
-    if !matches!(decision.action, Action::Serve | Action::ServeStale { .. }) {
-        return None;
-    }
-    let mut tale = CacheTale::of(decision);
-    tale.from_disk = true;
-    story.cache = Some(tale);
-    let kept = Hold::Alone(object).into();
-    Some(Outcome::Answered(Box::new(answer_kept(
-        story, cache, &kept,
-    ))))
-}
-
-/// What the disk tier has for a request.
-enum Brought {
-    /// Nothing, or nothing that could be had.
-    Nothing,
-    /// It, or something newer, is in memory now.
-    Kept,
-    /// This, and memory has no room for it.
-    Alone(Arc<Object>),
-}
-
-/// Brings what the disk tier has for the request into memory.
-async fn bring(story: &Story, cache: &SiteCache, looked: &Looked, leader: &Leader) -> Brought {
-    let shared = &story.core.cache.shared;
-    let Some(disk) = shared.disk() else {
-        return Brought::Nothing;
-    };
-    let patience = story.core.wheel.timer();
-    patience.arm_in(DISK_WAIT);
-    let mut scratch = Vec::new();
-    let Some((open, found)) = disk.lookup(&looked.key) else {
-        return Brought::Nothing;
-    };
-    for handle in found {
-        let head = read_from(&patience, |done| handle.read_head_then(done)).await;
-        let Some(found) = head.and_then(|head| OnDisk::read(handle, &head, &looked.key)) else {
-            continue;
-        };
-        let stored = [&found.stored];
-        if mangrove_cache::select(stored, &story.head, &cache.rules, &mut scratch).is_none() {
-            continue; // another variant
-        }
-        let content = match found.is_small() {
-            true => {
-                match read_from(&patience, |done| found.handle.read_chunk_then(0, done)).await {
-                    Some(content) => Some(content),
-                    None if found.handle.total() == Some(0) => Some(Bytes::new()),
-                    None => continue,
-                }
-            }
-            false => None,
-        };
-        let object = Arc::new(found.into_object(content, &open, &cache.compress));
-        let brought = leader.keep(
-            || cache.is_alive(&looked.key, &object),
-            || {
-                let cores = &story.core.cache;
-                Some(cores.bring(looked.hash, &looked.key, &object, cache))
-            },
-        );
-        match brought {
-            Some(true) => return Brought::Kept,
-            // A visitor who reads slowly must not hold what memory has no room for.
-            Some(false) => return Brought::Alone(object.without_content()),
-            None => {
-                if let Some(located) = object.located() {
-                    disk.forget(&looked.key, located.id);
-                }
-            }
-        }
-    }
-    Brought::Nothing
-}
-
-/// What a reader's thread of the store reads; `None` if the disk has not got it, fails, is behind, or takes too long.
-async fn read_from<T: Send + 'static>(
-    patience: &Timer,
-    ask: impl FnOnce(Box<dyn FnOnce(Result<T, ReadError>) + Send>) -> Result<(), Refused>,
-) -> Option<T> {
-    let (word, told) = oneshot::channel();
-    let done = move |read: Result<T, ReadError>| drop(word.send(read.ok()));
-    ask(Box::new(done)).ok()?;
-    patience.bound(told).await?.ok()?
 }
 
 enum Followed {
@@ -765,154 +652,6 @@ fn exchange(
     let slot = shared.peek(&looked.key)?;
     let at = slot.value().place_of(new)?;
     Some(Hold::Shared(slot, at).into())
-}
-
-/// Carries an answer's content from the origin into its fill, at the origin's pace, whoever reads it.
-struct Carrier {
-    core: Rc<Core>,
-    site: Rc<Site>,
-    leader: Leader,
-    head: Arc<KeptHead>,
-    /// Whether the request carried any.
-    credentials: bool,
-    body: ResponseBody,
-    length: Option<u64>,
-    /// Where it goes instead of into memory.
-    spool: Option<Spool>,
-}
-
-impl Carrier {
-    fn largest(&self) -> u64 {
-        if self.spool.is_some() {
-            return 0; // nothing of it stays in memory longer than somebody reads it
-        }
-        self.site
-            .cache
-            .as_ref()
-            .map_or(0, |cache| cache.rules.largest)
-    }
-
-    async fn carry(mut self) {
-        let largest = self.largest();
-        let mut arrived = 0u64;
-        loop {
-            let missing = self.length.map(|length| length.saturating_sub(arrived));
-            let event = std::future::poll_fn(|cx| {
-                match self.leader.poll_worth(cx, missing) {
-                    Poll::Ready(Worth::Yes) => {}
-                    Poll::Ready(Worth::No) => return Poll::Ready(None),
-                    Poll::Pending => return Poll::Pending,
-                }
-                self.body.poll_fill(cx).map(Some)
-            })
-            .await;
-            match event {
-                None => {
-                    self.leader.cut(EdgeReason::ClientClosed.into());
-                    return;
-                }
-                Some(Ok(Filled::Data)) => {
-                    let piece = self.body.take(PIECE_BYTES);
-                    arrived += piece.len() as u64;
-                    self.core.cache.shared.note_brought(piece.len() as u64);
-                    let spooled = self.spool.as_mut().map(|spool| spool.push(&piece));
-                    self.leader.push(piece, largest);
-                    self.settle(spooled).await;
-                }
-                Some(Ok(Filled::End)) => {
-                    let spooled = self.spool.as_mut().map(Spool::end);
-                    self.settle(spooled).await;
-                    break;
-                }
-                Some(Err(reason)) => {
-                    self.leader.cut(reason);
-                    return;
-                }
-            }
-        }
-        self.finish();
-    }
-
-    /// Waits for a disk that is behind, as long as that is worth it: no visitor is held up for longer.
-    async fn settle(&mut self, mut spooled: Option<Result<Spooled, Refused>>) {
-        let mut waited = Duration::ZERO;
-        while spooled == Some(Ok(Spooled::Behind)) && waited < SPOOL_PATIENCE {
-            // Not by the wheel, whose turns are longer.
-            tokio::time::sleep(DISK_BEHIND).await;
-            waited += DISK_BEHIND;
-            spooled = self.spool.as_mut().map(Spool::settle);
-        }
-        if !matches!(spooled, None | Some(Ok(Spooled::Taken))) {
-            self.give_up_spool();
-        }
-    }
-
-    /// What it would have taken the place of is outdated all the same.
-    fn give_up_spool(&mut self) {
-        self.spool = None;
-        if let Some(disk) = self.core.cache.shared.disk() {
-            disk.gave_up(&self.leader.fill().key, &self.head.stored);
-        }
-    }
-
-    fn finish(mut self) {
-        if let Some(spool) = self.spool.take() {
-            let fill = self.leader.fill();
-            let (key, born, fields) = (&fill.key, fill.born, &self.head.stored.fields);
-            let cache = self.site.cache.as_ref();
-            let is_alive = || cache.is_some_and(|cache| cache.is_current(key, born, Some(fields)));
-            let shared = &self.core.cache.shared;
-            self.leader.keep(is_alive, || {
-                let cache = cache?;
-                // Memory still has what it takes the place of, which would be found before it.
-                shared.supersede(fill.hash, key, &self.head.stored, cache);
-                let kept = spool.finish().ok();
-                if kept.is_none()
-                    && let Some(disk) = shared.disk()
-                {
-                    disk.gave_up(key, &self.head.stored);
-                }
-                kept
-            });
-            self.leader.finish(None);
-            return;
-        }
-        let Some(pieces) = self.leader.content() else {
-            self.leader.finish(None);
-            return;
-        };
-        let mut stored = self.head.stored.clone();
-        let content = crate::cache::Content::gather(pieces);
-        let fits = match &mut stored.content {
-            mangrove_cache::Content::Whole { length } => {
-                *length = Some(content.length());
-                true
-            }
-            // In chunks it may end before it holds what its Content-Range says: not a part of anything then.
-            mangrove_cache::Content::Part { held, .. } => held.length() == content.length(),
-        };
-        let codable = self.site.cache.as_ref().is_some_and(|cache| {
-            why_uncoded_after(&stored, self.credentials, &cache.compress).is_none()
-        });
-        let born = self.leader.fill().born;
-        let object = Arc::new(Object::new(stored, content, born, codable));
-        let shared = &self.core.cache.shared;
-        let fill = self.leader.fill();
-        let kept = self.site.cache.as_ref().filter(|_| fits).and_then(|cache| {
-            let is_alive = || cache.is_alive(&fill.key, &object);
-            self.leader.keep(is_alive, || {
-                // Also where memory has no room for it.
-                let disk = shared.disk();
-                object.is_kept_as(disk.and_then(|disk| disk.write(&fill.key, &object)));
-                self.core.cache.keep(fill.hash, &fill.key, &object, cache)
-            })
-        });
-        // A part that was put together with another is kept so, and read as it came.
-        let as_it_came = |kept: &Kept| kept.object().is_some_and(|kept| Arc::ptr_eq(kept, &object));
-        let kept = kept.filter(as_it_came);
-        self.leader
-            .finish(Some(kept.unwrap_or(Hold::Alone(object).into())));
-    }
 }
 
 /// What the origin's answer to a request that does not look into the cache means for it: a change makes what is kept

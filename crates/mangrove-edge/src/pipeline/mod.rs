@@ -11,7 +11,9 @@
 mod admit;
 mod answer;
 pub(crate) mod cached;
+pub(crate) mod carry;
 mod fetch;
+pub(crate) mod from_disk;
 mod inspect;
 mod plan;
 mod purged;
