@@ -175,12 +175,8 @@ pub(crate) struct Upgrade {
 
 #[derive(Debug, Args)]
 pub(crate) struct Modules {
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 #[derive(Debug, Subcommand)]
@@ -222,12 +218,8 @@ pub(crate) enum CacheCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct CacheStats {
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 #[derive(Debug, Args)]
@@ -240,12 +232,8 @@ pub(crate) struct CacheChart {
     #[arg(long)]
     pub(crate) ascii: bool,
 
-    /// Print JSON, for a program to read: each minute's numbers
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 #[derive(Debug, Args)]
@@ -262,12 +250,8 @@ pub(crate) struct CacheList {
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) most: usize,
 
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 /// Where something is kept.
@@ -287,12 +271,8 @@ pub(crate) struct CacheShow {
     #[arg(long, value_name = "NAME")]
     pub(crate) site: Option<String>,
 
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 #[derive(Debug, Subcommand)]
@@ -338,12 +318,8 @@ const ORDER_HELP: &str = "Examples:\n  \
 
 #[derive(Debug, Args)]
 pub(crate) struct ShieldStatus {
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 #[derive(Debug, Args)]
@@ -352,12 +328,8 @@ pub(crate) struct ShieldExplain {
     #[arg(value_name = "ID")]
     pub(crate) id: u64,
 
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 #[derive(Debug, Args)]
@@ -382,12 +354,8 @@ pub(crate) struct ShieldOrder {
     #[arg(long, value_name = "NAME")]
     pub(crate) owner: Option<String>,
 
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 impl ShieldOrder {
@@ -413,12 +381,8 @@ pub(crate) struct ShieldChange {
     #[arg(long, value_name = "NAME")]
     pub(crate) owner: Option<String>,
 
-    /// Print JSON, for a program to read
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 #[derive(Debug, Args)]
@@ -452,12 +416,8 @@ pub(crate) struct Purge {
     #[arg(long)]
     soft: bool,
 
-    /// Print JSON, for a program to read: what each edge did
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) running: Running,
+    pub(crate) told: Told,
 }
 
 impl Purge {
@@ -477,6 +437,17 @@ impl Purge {
             soft: self.soft,
         }
     }
+}
+
+/// Who is asked, and how what he tells is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Told {
+    /// Print JSON, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) running: Running,
 }
 
 /// Which running Mangrove is meant.

@@ -78,15 +78,16 @@ pub fn run(edge: EdgeEntry) -> ExitCode {
             control::ask(&state, &Request::Upgrade { program })
         }),
         Command::Modules(arguments) => arguments
+            .told
             .running
             .folder()
-            .and_then(|state| modules::run(&state, arguments.json)),
+            .and_then(|state| modules::run(&state, arguments.told.json)),
         Command::Cache(asked) => run_cache(asked),
         Command::Shield(asked) => run_shield(asked),
         Command::Purge(asked) => {
             let wanted = asked.wanted();
-            let state = asked.running.folder();
-            state.and_then(|state| purge::run(&state, &asked.site, &wanted, asked.json))
+            let state = asked.told.running.folder();
+            state.and_then(|state| purge::run(&state, &asked.site, &wanted, asked.told.json))
         }
     };
     outcome.unwrap_or_else(|error| {
@@ -97,46 +98,73 @@ pub fn run(edge: EdgeEntry) -> ExitCode {
 
 fn run_shield(asked: ShieldCommand) -> anyhow::Result<ExitCode> {
     match asked {
-        ShieldCommand::Status(asked) => shield::status(&asked.running.folder()?, asked.json),
+        ShieldCommand::Status(asked) => {
+            shield::status(&asked.told.running.folder()?, asked.told.json)
+        }
         ShieldCommand::Explain(asked) => {
-            shield::explain(&asked.running.folder()?, asked.id, asked.json)
+            shield::explain(&asked.told.running.folder()?, asked.id, asked.told.json)
         }
         ShieldCommand::Allow(asked) => {
             let wanted = asked.wanted(true);
-            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+            shield::run(
+                &asked.told.running.folder()?,
+                &wanted,
+                asked.owner,
+                asked.told.json,
+            )
         }
         ShieldCommand::Block(asked) => {
             let wanted = asked.wanted(false);
-            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+            shield::run(
+                &asked.told.running.folder()?,
+                &wanted,
+                asked.owner,
+                asked.told.json,
+            )
         }
         ShieldCommand::Approve(asked) => {
             let wanted = shield::Wanted::Approve(asked.id);
-            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+            shield::run(
+                &asked.told.running.folder()?,
+                &wanted,
+                asked.owner,
+                asked.told.json,
+            )
         }
         ShieldCommand::Remove(asked) => {
             let wanted = shield::Wanted::Remove(asked.id);
-            shield::run(&asked.running.folder()?, &wanted, asked.owner, asked.json)
+            shield::run(
+                &asked.told.running.folder()?,
+                &wanted,
+                asked.owner,
+                asked.told.json,
+            )
         }
     }
 }
 
 fn run_cache(asked: CacheCommand) -> anyhow::Result<ExitCode> {
     match asked {
-        CacheCommand::Stats(asked) => cache::stats(&asked.running.folder()?, asked.json),
+        CacheCommand::Stats(asked) => cache::stats(&asked.told.running.folder()?, asked.told.json),
         CacheCommand::Chart(asked) => {
             let back = match asked.day {
                 true => cache::Back::Day,
                 false => cache::Back::Hour,
             };
-            cache::chart(&asked.running.folder()?, back, asked.ascii, asked.json)
+            cache::chart(
+                &asked.told.running.folder()?,
+                back,
+                asked.ascii,
+                asked.told.json,
+            )
         }
         CacheCommand::List(asked) => {
-            let (site, state) = (asked.site.as_deref(), asked.running.folder()?);
-            cache::list(&state, site, asked.tier, asked.most, asked.json)
+            let (site, state) = (asked.site.as_deref(), asked.told.running.folder()?);
+            cache::list(&state, site, asked.tier, asked.most, asked.told.json)
         }
         CacheCommand::Show(asked) => {
-            let state = asked.running.folder()?;
-            cache::show(&state, &asked.url, asked.site.as_deref(), asked.json)
+            let state = asked.told.running.folder()?;
+            cache::show(&state, &asked.url, asked.site.as_deref(), asked.told.json)
         }
     }
 }
