@@ -478,9 +478,15 @@ impl CoreCache {
         }
     }
 
-    /// Puts an object that was found on the disk under its key, unless something newer has taken its place; whether it, or
-    /// that, can be found now.
-    pub fn bring(&self, hash: KeyHash, key: &[u8], object: &Arc<Object>, site: &SiteCache) -> bool {
+    /// Puts an object that was found on the disk under its key, unless something newer has taken its place: then nothing is
+    /// changed.
+    pub fn bring(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        object: &Arc<Object>,
+        site: &SiteCache,
+    ) -> Updated {
         let is_alive = |known: &Object| site.is_alive(key, known);
         let updated = self.update(hash, key, |there| {
             let there = there.map(|slot| slot.value());
@@ -494,7 +500,7 @@ impl CoreCache {
         if matches!(updated, Updated::Kept) {
             self.shared.note_brought(object.weight());
         }
-        !matches!(updated, Updated::Refused(_))
+        updated
     }
 
     /// Changes what is kept under a key. Where what is gone has the room still, and this core's front holds it, it lets go first.

@@ -149,16 +149,23 @@ pub(super) async fn fetch_through(
                 if !std::mem::replace(&mut sought, true) && looked.found.at.is_none() {
                     match bring(story, cache, &looked, &leader).await {
                         Brought::Nothing => {}
-                        Brought::Kept => {
+                        brought @ (Brought::Kept(_) | Brought::Outdated) => {
                             leader.changed();
                             match again(story, &site, cache, Waited::ForTheDisk) {
                                 Ok(answer) => return answer,
                                 Err(newer) => looked = newer,
                             }
+                            // It may have left again before it was looked for.
+                            if let Brought::Kept(object) = brought
+                                && looked.found.at.is_none()
+                                && let Some(answer) = answer_alone(story, &site, cache, &object)
+                            {
+                                return answer;
+                            }
                             continue;
                         }
                         Brought::Alone(object) => {
-                            if let Some(answer) = answer_alone(story, &site, cache, object) {
+                            if let Some(answer) = answer_alone(story, &site, cache, &object) {
                                 leader.changed();
                                 return answer;
                             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mangrove_cache::memory::Updated;
 use mangrove_cache::{Action, Asked, OriginState, decide};
 use mangrove_store::{ReadError, Refused};
 use tokio::sync::oneshot;
@@ -24,7 +25,7 @@ pub(super) fn answer_alone(
     story: &mut Story,
     site: &Site,
     cache: &SiteCache,
-    object: Arc<Object>,
+    object: &Arc<Object>,
 ) -> Option<Outcome> {
     let is_down = match &site.kind {
         SiteKind::Origins(upstreams) => upstreams.is_down(story.core.clock.now()),
@@ -44,7 +45,8 @@ pub(super) fn answer_alone(
     let mut tale = CacheTale::of(decision);
     tale.from_disk = true;
     story.cache = Some(tale);
-    let kept = Hold::Alone(object).into();
+    // A visitor who reads slowly must not hold what memory has no room for.
+    let kept = Hold::Alone(object.without_content()).into();
     Some(Outcome::Answered(Box::new(answer_kept(
         story, cache, &kept,
     ))))
@@ -54,8 +56,10 @@ pub(super) fn answer_alone(
 pub(super) enum Brought {
     /// Nothing, or nothing that could be had.
     Nothing,
-    /// It, or something newer, is in memory now.
-    Kept,
+    /// This is in memory now, and may have made room for others at once.
+    Kept(Arc<Object>),
+    /// Something newer is in memory.
+    Outdated,
     /// This, and memory has no room for it.
     Alone(Arc<Object>),
 }
@@ -100,14 +104,14 @@ pub(super) async fn bring(
         let brought = leader.keep(
             || cache.is_alive(&looked.key, &object),
             || {
-                let cores = &story.core.cache;
-                Some(cores.bring(looked.hash, &looked.key, &object, cache))
+                let core = &story.core.cache;
+                Some(core.bring(looked.hash, &looked.key, &object, cache))
             },
         );
         match brought {
-            Some(true) => return Brought::Kept,
-            // A visitor who reads slowly must not hold what memory has no room for.
-            Some(false) => return Brought::Alone(object.without_content()),
+            Some(Updated::Kept) => return Brought::Kept(object),
+            Some(Updated::Unchanged) => return Brought::Outdated,
+            Some(Updated::Refused(_)) => return Brought::Alone(object),
             None => {
                 if let Some(located) = object.located() {
                     disk.forget(&looked.key, located.id);
