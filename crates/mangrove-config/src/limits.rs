@@ -52,7 +52,7 @@ settings! {
         connection_buffer_bytes: u32 = 262_144, Bytes 65_536 ..= 16_777_216,
             "What one HTTP/2 connection may hold in buffers, each way, every stream of it together; an HTTP/1 connection never holds more than two reads of 64 KiB.";
         connections: u32 = 20_000, Count 16 ..= 1_000_000,
-            "Client connections of one edge process. At the ceiling idle ones are closed, so that newcomers are served: first those of the address or network that holds most, and of these the idlest. Keep LimitNOFILE above twice this.";
+            "Client connections of one edge process. At the ceiling idle ones are closed, so that newcomers are served: first those of the address or network that holds most, and of these the idlest; where nobody is idle, the slowest. Keep LimitNOFILE above twice this.";
         h2_streams: u32 = 100, Count 1 ..= 1_000,
             "Concurrent streams per HTTP/2 connection; RFC 9113 section 6.5.2 recommends no fewer than 100.";
     }

@@ -1,6 +1,8 @@
 //! From a listening socket to a connection that speaks HTTP: ceilings, PROXY header, TLS, sniffing.
 //! Every step has a deadline and every "no" a name.
 
+mod handshake;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
@@ -12,19 +14,18 @@ use std::time::Duration;
 use mangrove_config::Server;
 use mangrove_http::{Moment, Refusal, proxy_protocol};
 use mangrove_shield::connections::{Footprint, Rank};
-use mangrove_shield::ja4::Fingerprint;
+use mangrove_shield::gait::{self, Gait};
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 
-use crate::core::{Connection, Core, Place, TlsFacts};
+use self::handshake::Shaken;
+use crate::core::{Connection, Core, Place};
 use crate::handover::ListenerKind;
 use crate::incoming::Incoming;
 use crate::io::Stream;
-use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
 use crate::tcp::{Account, Tcp};
 use crate::{http1, http2};
@@ -39,6 +40,10 @@ pub(crate) const UNSENT_BYTES: u32 = 128 * 1024;
 /// How many connections are looked at to find who goes first when there is no room: near enough to the first of all, at a cost
 /// that a flood cannot raise. A kind that holds half of all is missed once in 65,536 times.
 pub(crate) const SAMPLE: usize = 16;
+/// A client that was waited for so long may be called slow.
+pub(crate) const SLOW_AFTER: Duration = Duration::from_millis(gait::JUDGED_AFTER_MS);
+/// Bytes a second from which on it is not.
+pub(crate) const MOVES_WELL: u64 = gait::MOVES_WELL;
 /// Connections of exempt clients that may be open beyond the ceiling, where nobody may go: an operator gets in also when all others
 /// are busy.
 pub(crate) const EXEMPT_BEYOND: usize = 64;
@@ -57,11 +62,8 @@ impl TlsSlot {
         *self.config.borrow_mut() = Some(config);
     }
 
-    fn acceptor(&self) -> Option<TlsAcceptor> {
-        self.config
-            .borrow()
-            .as_ref()
-            .map(|config| TlsAcceptor::from(Arc::clone(config)))
+    fn config(&self) -> Option<Arc<ServerConfig>> {
+        self.config.borrow().clone()
     }
 }
 
@@ -81,8 +83,23 @@ pub struct Presence {
     footprint: RefCell<Option<Footprint>>,
     /// Whose it is makes room for nobody.
     exempt: Cell<bool>,
-    evicted: Cell<bool>,
+    /// How its client moves while a request is under way.
+    gait: Cell<Gait>,
+    /// Of all that it was given, what it had taken when that was last looked at.
+    taken: Cell<Option<u64>>,
+    asked: Cell<AskedToGo>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// Whether a connection was asked to make room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum AskedToGo {
+    #[default]
+    No,
+    /// Unless a request has come meanwhile.
+    Idle,
+    /// In the middle of a request: it is too slow.
+    Slow,
 }
 
 impl Register {
@@ -132,11 +149,14 @@ impl Register {
     }
 
     /// Asks the first of a sample to go; false when none of it may.
-    pub fn make_room(&self, random: impl FnMut() -> u64) -> bool {
-        let Some((_, first)) = self.first(random) else {
+    pub fn make_room(&self, now: Moment, random: impl FnMut() -> u64) -> bool {
+        let Some((rank, first)) = self.first(now, random) else {
             return false;
         };
-        first.evicted.set(true);
+        first.asked.set(match rank.is_slow() {
+            true => AskedToGo::Slow,
+            false => AskedToGo::Idle,
+        });
         // At once, and not when it has gone: in a burst the sample would be of those who have been asked already.
         self.leave(&first);
         if let Some(waker) = first.waker.borrow_mut().take() {
@@ -146,11 +166,11 @@ impl Register {
     }
 
     /// The rank of the first of a sample.
-    pub fn first_to_go(&self, random: impl FnMut() -> u64) -> Option<Rank> {
-        self.first(random).map(|(rank, _)| rank)
+    pub fn first_to_go(&self, now: Moment, random: impl FnMut() -> u64) -> Option<Rank> {
+        self.first(now, random).map(|(rank, _)| rank)
     }
 
-    fn first(&self, mut random: impl FnMut() -> u64) -> Option<(Rank, Rc<Presence>)> {
+    fn first(&self, now: Moment, mut random: impl FnMut() -> u64) -> Option<(Rank, Rc<Presence>)> {
         let entries = self.entries.borrow();
         let count = entries.len() as u64;
         if count == 0 {
@@ -158,7 +178,7 @@ impl Register {
         }
         let sample =
             (0..SAMPLE).filter_map(|_| entries.get(usize::try_from(random() % count).unwrap_or(0)));
-        let may_go = sample.filter_map(|presence| Some((presence.rank()?, presence)));
+        let may_go = sample.filter_map(|presence| Some((presence.rank(now)?, presence)));
         let (rank, first) = may_go.min_by_key(|(rank, _)| *rank)?;
         Some((rank, Rc::clone(first)))
     }
@@ -170,15 +190,23 @@ impl Presence {
         self.idle_since.set(now.0);
     }
 
-    /// Where it stands among those who may go to make room; none while it has a request, or where its client is exempt.
-    pub fn rank(&self) -> Option<Rank> {
-        let since = self.idle_since.get();
-        if since == u64::MAX || self.exempt.get() {
+    /// Where it stands among those who may go to make room; none while it has a request and its client is not slow, or where its
+    /// client is exempt.
+    pub fn rank(&self, now: Moment) -> Option<Rank> {
+        if self.exempt.get() {
             return None;
         }
-        let footprint = self.footprint.borrow();
-        let weight = footprint.as_ref().map_or(0, Footprint::weight);
-        Some(Rank::new(weight, since))
+        let weight = || {
+            let footprint = self.footprint.borrow();
+            footprint.as_ref().map_or(0, Footprint::weight)
+        };
+        match self.idle_since.get() {
+            u64::MAX => {
+                let rate = self.gait.get().slow(now.0)?;
+                Some(Rank::of_slow(weight(), rate))
+            }
+            since => Some(Rank::new(weight(), since)),
+        }
     }
 
     /// It turned out whose it is.
@@ -187,16 +215,78 @@ impl Presence {
         self.exempt.set(exempt);
     }
 
+    /// Whose it is has been named by the operator.
+    fn is_exempt(&self) -> bool {
+        self.exempt.get()
+    }
+
+    /// It comes from a listed proxy.
+    fn speaks_for_many(&self) -> bool {
+        self.footprint.borrow().is_none()
+    }
+
     /// It has a request.
     pub fn busy(&self) {
         self.idle_since.set(u64::MAX);
+        self.gait.set(Gait::default());
+        self.taken.set(None);
+    }
+
+    /// Nothing goes on before its client has sent or taken more.
+    pub fn waits(&self, now: Moment) {
+        self.walk(|gait| gait.waits(now.0));
+    }
+
+    /// Its client has sent so much.
+    pub fn moved(&self, bytes: usize, now: Moment) {
+        self.walk(|gait| gait.moved(bytes as u64, now.0));
+    }
+
+    /// Its client is not waited for any more, or has taken something that nobody has counted yet.
+    #[inline]
+    pub fn goes_on(&self, now: Moment) {
+        if self.gait.get().is_waited_for() {
+            self.moved(0, now);
+        }
+    }
+
+    /// Of all that the connection was given, its client has taken so much, where the kernel tells.
+    pub fn took(&self, taken: Option<u64>, now: Moment) {
+        match (self.taken.replace(taken), taken) {
+            (Some(known), Some(taken)) => {
+                self.walk(|gait| gait.moved(taken.saturating_sub(known), now.0));
+            }
+            _ => self.gait.set(Gait::default()), // what was before nobody knows
+        }
+    }
+
+    fn walk(&self, step: impl FnOnce(&mut Gait)) {
+        let mut gait = self.gait.get();
+        step(&mut gait);
+        self.gait.set(gait);
+    }
+
+    /// Ready when it has been asked to go in the middle of a request.
+    pub fn poll_must_go(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        match self.asked.get() {
+            AskedToGo::Slow => Poll::Ready(()),
+            _ => {
+                self.note(cx);
+                Poll::Pending
+            }
+        }
     }
 
     /// Ready when it has been asked to go.
     pub fn poll_evicted(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        if self.evicted.get() {
+        if self.asked.get() != AskedToGo::No {
             return Poll::Ready(());
         }
+        self.note(cx);
+        Poll::Pending
+    }
+
+    fn note(&self, cx: &std::task::Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         if !waker
             .as_ref()
@@ -204,7 +294,6 @@ impl Presence {
         {
             *waker = Some(cx.waker().clone());
         }
-        Poll::Pending
     }
 }
 
@@ -302,7 +391,7 @@ fn take(
         presence,
         _place: place,
     };
-    if let Some(rank) = present.presence.rank() {
+    if let Some(rank) = present.presence.rank(core.wheel.now()) {
         core.ceiling.came(core.id, rank);
     }
     core.metrics.connections_open.add(1);
@@ -373,37 +462,23 @@ async fn begin(
     }
     let mut stream = Tcp::of_client(stream, account);
     if kind == ListenerKind::Https {
-        let timer = core.wheel.timer();
-        timer.arm_in(server.limits.tls_handshake);
+        let deadline = server.limits.tls_handshake;
         drop(snapshot);
-        let Some(acceptor) = tls.acceptor() else {
+        let Some(config) = tls.config() else {
             return;
         };
         stream.overhear();
-        let shaken = Box::pin(timer.bound(acceptor.accept(stream)));
+        let shaken = Box::pin(handshake::shake(
+            core, stream, config, peer, presence, deadline,
+        ));
         let Some(shaken) = unless_evicted(presence, shaken).await else {
             return;
         };
-        let mut stream = match shaken {
-            Some(Ok(stream)) => stream,
-            Some(Err(_)) => return core.metrics.reason(EdgeReason::TlsHandshakeFailed.into()),
-            None => return core.metrics.reason(EdgeReason::TlsHandshakeTimeout.into()),
+        let Shaken { stream, facts } = match shaken {
+            Ok(shaken) => shaken,
+            Err(failed) => return handshake::refuse(core, peer, local, failed),
         };
-        let (tcp, session) = stream.get_mut();
-        let fingerprint = named(core, &tcp.overheard());
-        let facts = TlsFacts {
-            version: if session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
-                "1.2"
-            } else {
-                "1.3"
-            },
-            server_name: session.server_name().map(Into::into),
-            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            fingerprint,
-        };
-        core.metrics.tls_handshakes.add(1);
-        core.metrics.tls_resumed.add(u64::from(facts.resumed));
-        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let connection = Rc::new(Connection::new(peer, local, Some(facts)));
         return serve(core, connection, stream.into(), is_http2, presence).await;
     }
@@ -415,19 +490,6 @@ async fn begin(
         return;
     };
     serve(core, connection, stream, is_http2, presence).await;
-}
-
-/// Who a client is by the way it greeted, once its handshake is through.
-fn named(core: &Core, heard: &[u8]) -> Option<Fingerprint> {
-    // Fail mode open: without a name it is served like any other.
-    let read = guard(&core.metrics, Module::Fingerprint, || {
-        Fingerprint::of(heard)
-    });
-    let fingerprint = read.ok().and_then(Result::ok);
-    core.metrics
-        .tls_unnamed
-        .add(u64::from(fingerprint.is_none()));
-    fingerprint
 }
 
 /// Runs `work` unless the connection is asked to make room before it is done. One that has not come
@@ -535,21 +597,21 @@ mod tests {
             .collect();
         connections[0].busy();
         let mut at = 0;
-        assert!(register.make_room(|| {
+        assert!(register.make_room(Moment(0), || {
             at += 1;
             at
         }));
         assert_eq!(
             connections
                 .iter()
-                .map(|c| c.evicted.get())
+                .map(|c| c.asked.get() != AskedToGo::No)
                 .collect::<Vec<_>>(),
             [false, true, false, false]
         );
         for connection in &connections {
             connection.busy();
         }
-        assert!(!register.make_room(|| 2));
+        assert!(!register.make_room(Moment(0), || 2));
     }
 
     #[test]
@@ -565,16 +627,87 @@ mod tests {
         let mut at = 0;
         // One goes each time, until what is left is no more than anybody else.
         for _ in 0..39 {
-            assert!(register.make_room(|| {
+            assert!(register.make_room(Moment(0), || {
                 at += 1;
                 at
             }));
-            let gone = flood.iter().position(|one| one.evicted.get()).unwrap();
+            let gone = flood
+                .iter()
+                .position(|one| one.asked.get() != AskedToGo::No)
+                .unwrap();
             register.leave(&flood.swap_remove(gone)); // a second time, which strikes out nobody else
         }
-        assert!(visitors.iter().all(|one| !one.evicted.get()));
-        assert!(!proxy.evicted.get());
+        assert!(visitors.iter().all(|one| one.asked.get() == AskedToGo::No));
+        assert!(proxy.asked.get() == AskedToGo::No);
         assert_eq!(register.len(), 4);
+    }
+
+    #[test]
+    fn where_nobody_is_idle_the_slowest_makes_room_and_never_who_moves_well_or_waits_for_us() {
+        let (register, crowd) = (Register::default(), Arc::new(Crowd::new([1, 2])));
+        let busy = |address: &str| {
+            let footprint = crowd.enter(address.parse().unwrap());
+            let one = register.enter(Moment(0), Some(footprint));
+            one.busy();
+            one
+        };
+        let waits_for_us = busy("198.51.100.1");
+        let uploads_well = busy("198.51.100.1");
+        let reads_well = busy("198.51.100.1");
+        let [slow, slower] = [busy("198.51.100.1"), busy("198.51.100.1")];
+        let light = busy("203.0.113.9");
+        reads_well.took(Some(1_000_000), Moment(0));
+        for second in 0..10 {
+            let (now, later) = (Moment(second * 1_000), Moment((second + 1) * 1_000));
+            for (one, bytes) in [(&uploads_well, 5_000), (&slow, 100), (&slower, 1)] {
+                one.waits(now);
+                one.moved(bytes, later);
+            }
+            reads_well.waits(now);
+            reads_well.took(Some(1_000_000 + (second + 1) * 5_000), later);
+            light.waits(now);
+        }
+        let now = Moment(10_000);
+        for one in [&uploads_well, &reads_well, &slow, &slower] {
+            one.waits(now);
+        }
+        let mut at = 0;
+        let mut first = || {
+            register.make_room(now, || {
+                at += 1;
+                at
+            })
+        };
+        for gone in [&slower, &slow, &light] {
+            assert!(first());
+            assert_eq!(gone.asked.get(), AskedToGo::Slow);
+        }
+        assert!(!first());
+        for stays in [&waits_for_us, &uploads_well, &reads_well] {
+            assert_eq!(stays.asked.get(), AskedToGo::No);
+        }
+    }
+
+    #[test]
+    fn who_asks_for_something_while_asked_to_go_as_idle_is_not_disturbed() {
+        let register = Register::default();
+        let visitor = register.enter(Moment(0), None);
+        assert!(register.make_room(Moment(0), || 0));
+        visitor.busy();
+        let cx = &mut std::task::Context::from_waker(Waker::noop());
+        assert!(visitor.poll_must_go(cx).is_pending());
+        assert!(visitor.poll_evicted(cx).is_ready());
+    }
+
+    #[test]
+    fn where_the_kernel_does_not_tell_what_was_taken_nobody_is_slow() {
+        let presence = Presence::default();
+        presence.busy();
+        for second in 0..100 {
+            presence.waits(Moment(second * 1_000));
+            presence.took(None, Moment(second * 1_000));
+        }
+        assert_eq!(presence.rank(Moment(100_000)), None);
     }
 
     #[test]
@@ -582,14 +715,14 @@ mod tests {
         let register = Register::default();
         let exempt = register.enter(Moment(0), None);
         exempt.exempt.set(true);
-        assert!(!register.make_room(|| 0));
+        assert!(!register.make_room(Moment(0), || 0));
         let visitor = register.enter(Moment(9), None);
         let mut at = 0;
-        assert!(register.make_room(|| {
+        assert!(register.make_room(Moment(0), || {
             at += 1;
             at
         }));
-        assert!(visitor.evicted.get() && !exempt.evicted.get());
+        assert!(visitor.asked.get() != AskedToGo::No && exempt.asked.get() == AskedToGo::No);
     }
 
     #[test]

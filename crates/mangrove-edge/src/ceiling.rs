@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mangrove_shield::connections::{Crowd, Rank};
+use mangrove_shield::handshakes::Shares;
 
 use crate::http2::HeldByAll;
 
@@ -26,6 +27,8 @@ pub struct Ceiling {
     rooms: Box<[Room]>,
     /// Whose they are.
     pub crowd: Arc<Crowd>,
+    /// What they have had of TLS handshakes.
+    pub handshakes: Shares,
     /// What answers hold for their HTTP/2 clients.
     pub held_by_all: HeldByAll,
 }
@@ -71,6 +74,7 @@ impl Ceiling {
             open: AtomicUsize::new(0),
             rooms: (0..cores).map(room).collect(),
             crowd: Arc::new(Crowd::new(seed)),
+            handshakes: Shares::new(seed),
             held_by_all: HeldByAll::default(),
         }
     }

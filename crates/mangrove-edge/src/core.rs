@@ -18,6 +18,7 @@ use crate::pages::Pages;
 use crate::snapshot::Snapshot;
 use crate::sock_diag::SockDiag;
 use crate::standing::{Standing, Standings};
+use crate::tls::HandshakeLine;
 use crate::wheel::Wheel;
 
 /// How many spare heads and buffers a core keeps of each kind.
@@ -47,6 +48,8 @@ pub struct Core {
     pub ceiling: Arc<Ceiling>,
     /// This core's connections.
     pub register: Register,
+    /// TLS handshakes that wait for their turn.
+    pub handshakes: HandshakeLine,
     /// Asks the kernel about its connections.
     pub sock_diag: SockDiag,
     /// Its way into the cache.
@@ -87,6 +90,7 @@ impl Core {
             pages,
             ceiling,
             register: Register::default(),
+            handshakes: HandshakeLine::default(),
             sock_diag: SockDiag::default(),
             cache: CoreCache::new(cache),
             standings,
@@ -125,20 +129,24 @@ impl Core {
     /// Makes room for one more connection by whoever goes first of the process, here or on another core; false when none may go.
     pub fn make_room(&self) -> bool {
         self.tell_first();
-        let itself = || self.register.make_room(|| self.random());
+        let now = self.wheel.now();
+        let itself = || self.register.make_room(now, || self.random());
         self.ceiling.make_room(self.id, itself)
     }
 
     /// At each turn of the clock: sends away whom other cores need the room of, and tells who would go next.
     pub fn keep_room(&self) {
         let most = self.snapshot.borrow().settled.server.limits.connections as usize;
-        let evict = || self.register.make_room(|| self.random());
+        let now = self.wheel.now();
+        let evict = || self.register.make_room(now, || self.random());
         self.ceiling.pay(self.id, most, evict);
         self.tell_first();
     }
 
     fn tell_first(&self) {
-        let first = self.register.first_to_go(|| self.random());
+        let first = self
+            .register
+            .first_to_go(self.wheel.now(), || self.random());
         self.ceiling.tell(self.id, first);
     }
 
@@ -246,13 +254,15 @@ pub struct Connection {
     pub peer_text: (Box<str>, Box<str>),
     /// How the peer stands with the operator.
     pub standing: Standing,
+    /// Set once it is cut in the middle of a request, to make room.
+    pub makes_room: Cell<bool>,
 }
 
 /// What a TLS handshake settled.
 #[derive(Clone, Debug)]
 pub struct TlsFacts {
-    /// `1.2` or `1.3`.
-    pub version: &'static str,
+    /// `1.2` or `1.3`; none where the handshake did not come so far.
+    pub version: Option<&'static str>,
     /// The name the client asked for.
     pub server_name: Option<Box<str>>,
     /// True when a ticket was used.
@@ -271,6 +281,7 @@ impl Connection {
             tls,
             peer_text: (text(false), text(true)),
             standing: Standing::default(),
+            makes_room: Cell::new(false),
         }
     }
 

@@ -54,12 +54,20 @@ fixed! {
     // Before the first byte of HTTP.
     time accept::BREATH: "How long a core that ran out of descriptors leaves its queue alone: trying again at once would burn it for nothing.";
     count accept::SAMPLE: "Connections looked at to find who goes first when there is no room: near enough to the first of all, at a cost that a flood cannot raise. An address that holds half of all is missed once in 65,536 times.";
+    time accept::SLOW_AFTER: "Where there is no room and nobody is idle, a connection may be cut in the middle of a request whose client was waited for so long in all,";
+    bytes accept::MOVES_WELL: "and has moved less than this each second meanwhile: less than the slowest mobile network carries.";
     count accept::EXEMPT_BEYOND: "Connections of exempt clients beyond `connections` where nobody may make room: an operator gets in also when all others are busy.";
     count ceiling::OWED_BY_A_CORE: "Connections that other cores may have asked one core to close, at a time: so many beyond `connections` the process may hold per core, for a turn of the clock.";
     bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
     bytes tcp::TAKES_MUCH_BYTES: "A client that was given so much on one connection takes what it is given: more than all buffers hold of one that reads nothing.";
     bytes tcp::MUCH_UNSENT_BYTES: "What the kernel takes from then on beyond what is under way: a large answer takes few calls.";
     bytes tcp::OVERHEARD_BYTES: "Of what a client sends while it shakes hands, what is kept for its fingerprint. One that greets with more has none.";
+    count tls::line::EACH_TURN: "TLS handshakes that a core begins before everything else that is ready has had its turn: about a millisecond's work.";
+    count tls::line::ROW: "TLS handshakes that wait for their turn on one core: so many of networks that have had no more than their share, and as many others. One more is refused.";
+    count tls::line::SHARE_A_SECOND: "Handshakes of one address, each second, that are its share; a /24 has four times as many, a /16 sixteen times. While there is room it is only counted.";
+    count tls::line::SHARE_AT_ONCE: "And so many at once: a browser opens six connections to each host of a page, and an office comes back from lunch.";
+    count tls::line::LAST_EVERY: "Where handshakes wait, one in so many turns is of those who have had more than their share: they are late, and not shut out.";
+    time tls::line::TOLD_EVERY: "How often a core writes a line about TLS handshakes that it refuses; all of them are counted.";
     bytes core::HEAD_READ_BYTES: "One read of a head, and of the bytes that show which protocol is spoken: nearly every head fits in.";
     bytes core::READ_BYTES: "One read of a body: a body of 1 MiB takes few calls.";
     bytes body::CHUNK_BYTES: "The largest piece of a body that is handed on at once.";

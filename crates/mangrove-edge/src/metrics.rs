@@ -140,6 +140,10 @@ pub struct CoreMetrics {
     pub tls_resumed: Count,
     /// Of these, with a client that has no fingerprint.
     pub tls_unnamed: Count,
+    /// Those that waited for their turn, completed or not.
+    pub tls_waited: Count,
+    /// Those that wait for it now.
+    pub tls_waiting: Count,
     /// Connections opened to origins.
     pub origin_connects: Count,
     /// Requests sent on a kept origin connection.
@@ -180,6 +184,8 @@ impl CoreMetrics {
             tls_handshakes: Count::default(),
             tls_resumed: Count::default(),
             tls_unnamed: Count::default(),
+            tls_waited: Count::default(),
+            tls_waiting: Count::default(),
             origin_connects: Count::default(),
             origin_reuses: Count::default(),
             origin_retries: Count::default(),
@@ -585,7 +591,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 39] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 41] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         let store = &self.facts.store;
@@ -775,6 +781,18 @@ impl Page {
                 "TLS handshakes with a client that has no fingerprint",
                 Counter,
                 self.sum(|c| c.tls_unnamed.value()),
+            ),
+            (
+                "mangrove_tls_handshakes_waited",
+                "TLS handshakes that had to wait for their turn, because more were wanted than a core can make at once",
+                Counter,
+                self.sum(|c| c.tls_waited.value()),
+            ),
+            (
+                "mangrove_tls_handshakes_waiting",
+                "TLS handshakes that wait for their turn now",
+                Gauge,
+                self.sum(|c| c.tls_waiting.value()),
             ),
             (
                 "mangrove_origin_connects",

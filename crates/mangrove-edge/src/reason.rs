@@ -55,8 +55,12 @@ edge_reasons! {
     TlsHandshakeTimeout = "tls-handshake-timeout", 408, Visitor, "The TLS handshake took too long.";
     /// TLS failed.
     TlsHandshakeFailed = "tls-handshake-failed", 400, Visitor, "The TLS handshake failed.";
+    /// More handshakes are wanted than can be made.
+    TooManyHandshakes = "too-many-handshakes", 503, Edge, "More TLS handshakes were asked for at one time than this edge can make. Those of networks that ask for most go last.";
     /// The process holds as many connections as it may.
     TooManyConnections = "too-many-connections", 503, Edge, "This edge holds as many connections as it may.";
+    /// The process holds as many connections as it may, and this one was slowest.
+    MadeRoom = "made-room", 503, Edge, "This edge held as many connections as it may. Of those that hold most of them, this one moved most slowly, and made room.";
     /// Upgraded connection, nothing either way.
     UpgradeIdle = "upgrade-idle", 408, Visitor, "The upgraded connection was silent for too long.";
     /// The edge stopped while the exchange was under way.

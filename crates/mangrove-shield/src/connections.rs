@@ -3,7 +3,8 @@
 //! While there is room, nobody goes: a school behind one address may hold ten thousand connections, and so may a test on loopback.
 //! When there is none, those go first of whose kind there are most. Connections are counted by address, and by the two networks
 //! around it; a network that holds many customers may hold more before it weighs as much as one address ([`SHARES`]). Of those who
-//! weigh about the same, the idlest goes first.
+//! weigh about the same, the idlest goes first. Where nobody idle is left, those go who have a request under way and are slow
+//! ([`crate::gait`]), again of whose kind there are most, the slowest first; who moves well, or waits for us, never goes.
 //!
 //! The counts are two rows of cells ([`CELLS`]), found by a seeded hash that nobody outside can aim at, and the smaller of the two
 //! is believed: half a megabyte, however many addresses come, and six cells to touch for each connection that comes or leaves. The
@@ -28,17 +29,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::limits::KeyHash;
+pub use crate::network::SHARES;
+use crate::network::{Prefix, around};
 
 /// Cells of each of the two rows: as many as a number of 16 bits names.
 pub const CELLS: usize = 1 << 16;
-/// How many connections of an address weigh as much as one, and of the networks around it: /24 and /16 of IPv4. Of IPv6 an address
-/// is the first 64 bits, since one customer has at least so many, and the networks are /48 and /32.
-pub const SHARES: [u32; 3] = [1, 4, 16];
-
 const ROWS: usize = 2;
-/// Bytes of an address that make its networks, narrowest first.
-const V4_BYTES: [usize; SHARES.len()] = [4, 3, 2];
-const V6_BYTES: [usize; SHARES.len()] = [8, 6, 4];
 
 /// How many connections there are of each kind, in one process.
 #[derive(Debug)]
@@ -66,10 +62,7 @@ impl Crowd {
 
     /// One more, from `address`.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Footprint {
-        let cells = match address.to_canonical() {
-            IpAddr::V4(v4) => self.cells_of(&v4.octets(), V4_BYTES),
-            IpAddr::V6(v6) => self.cells_of(&v6.octets(), V6_BYTES),
-        };
+        let cells = around(address).map(|network| self.cells_of(network));
         let footprint = Footprint {
             crowd: Arc::clone(self),
             cells,
@@ -80,20 +73,13 @@ impl Crowd {
         footprint
     }
 
-    fn cells_of(
-        &self,
-        address: &[u8],
-        bytes: [usize; SHARES.len()],
-    ) -> [[u16; ROWS]; SHARES.len()] {
-        bytes.map(|bytes| {
-            let network = address.get(..bytes).unwrap_or_default();
-            let hash = KeyHash::new(self.seed).part(network).finish();
-            let [first, second, third, fourth, ..] = hash.to_le_bytes();
-            [
-                u16::from_le_bytes([first, second]),
-                u16::from_le_bytes([third, fourth]),
-            ]
-        })
+    fn cells_of(&self, network: Prefix) -> [u16; ROWS] {
+        let hash = KeyHash::new(self.seed).part(network.bytes()).finish();
+        let [first, second, third, fourth, ..] = hash.to_le_bytes();
+        [
+            u16::from_le_bytes([first, second]),
+            u16::from_le_bytes([third, fourth]),
+        ]
     }
 
     fn cell(&self, row: usize, at: u16) -> Option<&AtomicU32> {
@@ -145,20 +131,36 @@ impl Drop for Footprint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(u64);
 
-/// Bits of a rank that tell since when; in milliseconds that is nine million years.
-const SINCE_BITS: u32 = 58;
+/// Bits of a rank that tell since when; in milliseconds that is four million years.
+const SINCE_BITS: u32 = 57;
+/// The bit of those who have a request under way.
+const SLOW: u64 = 1 << 63;
 
 impl Rank {
     /// Of a connection that weighs so much and has been idle since then, in milliseconds. Weights of one magnitude (from a power of
     /// two to the next) are the same: no visitor goes before another because his browser opened one connection more.
     pub fn new(weight: u32, idle_since: u64) -> Self {
-        let magnitude = u64::from(u32::BITS - weight.leading_zeros());
-        let lightness = 63 - magnitude; // at most 32 is taken from it
-        let latest = (1 << SINCE_BITS) - 1;
-        Self(lightness << SINCE_BITS | idle_since.min(latest))
+        Self::within_its_kind(weight, idle_since)
     }
 
-    /// As a number for others to read, which is never `u64::MAX` this side of the year nine million.
+    /// Of a connection with a request under way whose client moves so many bytes a second: behind all that are idle.
+    pub fn of_slow(weight: u32, rate: u64) -> Self {
+        Self(SLOW | Self::within_its_kind(weight, rate).0)
+    }
+
+    /// Whether it is one with a request under way.
+    pub fn is_slow(self) -> bool {
+        self.0 & SLOW != 0
+    }
+
+    fn within_its_kind(weight: u32, first: u64) -> Self {
+        let magnitude = u64::from(u32::BITS - weight.leading_zeros());
+        let lightness = 63 - magnitude; // at most 32 is taken from it
+        let last = (1 << SINCE_BITS) - 2; // so that no rank is all ones
+        Self(lightness << SINCE_BITS | first.min(last))
+    }
+
+    /// As a number for others to read, which is never `u64::MAX`.
     pub fn to_bits(self) -> u64 {
         self.0
     }
@@ -267,6 +269,22 @@ mod tests {
         let wanted = [4, 5, 2, 3, 1, 0].map(|at| queue[at]);
         queue.sort();
         assert_eq!(queue, wanted);
+    }
+
+    #[test]
+    fn the_slow_go_behind_all_that_are_idle_the_heaviest_and_of_those_the_slowest_first() {
+        let mut queue = [
+            Rank::of_slow(1, 0),
+            Rank::new(0, u64::MAX),
+            Rank::of_slow(1_000, 300),
+            Rank::of_slow(600, 2),
+            Rank::of_slow(0, u64::MAX),
+            Rank::new(1, 7),
+        ];
+        let wanted = [5, 1, 3, 2, 0, 4].map(|at| queue[at]);
+        queue.sort();
+        assert_eq!(queue, wanted);
+        assert_ne!(queue[5].to_bits(), u64::MAX);
     }
 
     proptest! {

@@ -14,7 +14,9 @@
 //! [`protocol`] knows what an HTTP/2 client may make a server do on one connection besides answering requests, and says when
 //! that is spent.
 //!
-//! [`connections`] says who goes first when there is no room for one more connection.
+//! [`connections`] says who goes first when there is no room for one more connection, [`gait`] who is slow.
+//!
+//! [`handshakes`] says whose turn it is when more TLS handshakes are wanted than can be made at once.
 //!
 //! [`limits`] says how much one key, such as an address, may ask for, in memory that does not grow with the number of keys.
 //!
@@ -24,6 +26,8 @@
 //! of a site's clients that would touch.
 
 pub mod connections;
+pub mod gait;
+pub mod handshakes;
 pub mod held_back;
 pub mod ja4;
 pub mod limits;

@@ -76,6 +76,46 @@ impl Network {
     }
 }
 
+/// An address, or a network around it, by the bytes that all its addresses begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    octets: [u8; 8],
+    length: usize,
+}
+
+impl Prefix {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// How much an address may have of what is shared, and the networks around it: a /24 and a /16 of IPv4. Of IPv6 an address is
+/// the first 64 bits, and the networks are /48 and /32.
+pub const SHARES: [u32; 3] = [1, 4, 16];
+
+/// Bytes of an address that make it and its networks, narrowest first.
+const V4_BYTES: [usize; SHARES.len()] = [4, 3, 2];
+const V6_BYTES: [usize; SHARES.len()] = [8, 6, 4];
+
+/// An address and the networks around it, as [`SHARES`] tells of them.
+pub(crate) fn around(address: IpAddr) -> [Prefix; SHARES.len()] {
+    let mut octets = [0; 8];
+    let lengths = match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            octets = [a, b, c, d, 0, 0, 0, 0];
+            V4_BYTES
+        }
+        IpAddr::V6(v6) => {
+            for (into, octet) in octets.iter_mut().zip(v6.octets()) {
+                *into = octet;
+            }
+            V6_BYTES
+        }
+    };
+    lengths.map(|length| Prefix { octets, length })
+}
+
 impl FromStr for Network {
     type Err = String;
 
@@ -190,6 +230,19 @@ mod tests {
         let client = |address: &str| Network::of_client(address.parse().unwrap()).to_string();
         assert_eq!(client("::ffff:203.0.113.9"), "203.0.113.9/32");
         assert_eq!(client("2001:db8:0:7:a:b:c:d"), "2001:db8:0:7::/64");
+    }
+
+    #[test]
+    fn around_an_address_are_two_networks() {
+        let around =
+            |address: &str| around(address.parse().unwrap()).map(|prefix| prefix.bytes().to_vec());
+        let v4 = [vec![203, 0, 113, 9], vec![203, 0, 113], vec![203, 0]];
+        assert_eq!(around("203.0.113.9"), v4);
+        assert_eq!(around("::ffff:203.0.113.9"), v4);
+        let [client, site, provider] = around("2001:db8:a:7:1:2:3:4");
+        assert_eq!(client, [0x20, 1, 0xd, 0xb8, 0, 0xa, 0, 7]);
+        assert_eq!(site, client[..6]);
+        assert_eq!(provider, client[..4]);
     }
 
     #[test]

@@ -122,6 +122,8 @@ async fn serve_core(
     // What is known of names, kept for sites that a later request or snapshot brings in.
     let mut known: HashMap<Arc<str>, Arc<[IpAddr]>> = HashMap::new();
     tokio::task::spawn_local(turn(Rc::clone(&core), seed.probes, seed.core_count));
+    let keeps_line = Rc::clone(&core);
+    tokio::task::spawn_local(async move { keeps_line.handshakes.keep().await });
     let _ = up.send(());
     while let Some(order) = orders.recv().await {
         match order {
@@ -217,6 +219,7 @@ async fn turn(
         core.metrics.heartbeat.set(now.0);
         core.log.hand_over(&core.metrics);
         core.keep_room();
+        core.metrics.tls_waiting.set(core.handshakes.len() as u64);
         core.cache.sweep();
         let front = core.cache.front_statistics();
         core.metrics.cache_front_hits.set(front.hits);

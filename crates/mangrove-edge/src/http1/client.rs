@@ -298,6 +298,7 @@ impl ClientSide {
             return Poll::Ready(Err(reason));
         }
         let now = self.core.wheel.now();
+        let presence = &self.presence;
         let Body { decoder, pace, .. } = body;
         let filled = inner.input.poll_fill(
             cx,
@@ -305,8 +306,15 @@ impl ClientSide {
             &mut inner.stream,
             decoder,
             READ_BYTES,
-            |n| pace.moved(n as u64, now),
+            |n| {
+                pace.moved(n as u64, now);
+                presence.moved(n, now);
+            },
         );
+        match filled {
+            Poll::Pending => presence.waits(now),
+            Poll::Ready(_) => presence.goes_on(now),
+        }
         match filled {
             Poll::Ready(Ok(Filled::Data)) => {
                 let new = body.take_note_of(inner.input.data().len());
@@ -548,7 +556,9 @@ impl ClientSide {
     ) -> Poll<Result<usize, Reason>> {
         match gave {
             Poll::Ready(Ok(n)) if n > 0 => {
-                uptake.moved(n, self.core.wheel.now());
+                let now = self.core.wheel.now();
+                uptake.moved(n, now);
+                self.presence.goes_on(now);
                 if inner.read_ended {
                     inner.read_timer.arm_in(HALF_CLOSED);
                 }
@@ -579,16 +589,19 @@ impl ClientSide {
         cx: &mut Context<'_>,
         uptake: &mut Uptake,
     ) -> Poll<Result<usize, Reason>> {
-        inner.write_timer.arm(uptake.waiting(self.core.wheel.now()));
+        let now = self.core.wheel.now();
+        inner.write_timer.arm(uptake.waiting(now));
         while inner.write_timer.poll_expired(cx).is_ready() {
             let account = inner.stream.account();
             let taken = account.and_then(|account| account.taken(&self.core.sock_diag));
             let given = account.map_or(0, |account| account.given());
-            match uptake.look(taken, given, self.core.wheel.now()) {
+            self.presence.took(taken, now);
+            match uptake.look(taken, given, now) {
                 Ok(next) => inner.write_timer.arm(next),
                 Err(slow) => return Poll::Ready(Err(reason_of(slow))),
             }
         }
+        self.presence.waits(now);
         Poll::Pending
     }
 
@@ -599,6 +612,14 @@ impl ClientSide {
         let mut closing = Closing::default();
         let work = std::future::poll_fn(|cx| closing.poll(cx, &mut self.inner.borrow_mut().stream));
         deadline.bound(work).await;
+    }
+
+    /// Ready when its client is so slow that it is cut in the middle of a request, to make room.
+    pub fn poll_must_go(&self, cx: &mut Context<'_>) -> Poll<()> {
+        std::task::ready!(self.presence.poll_must_go(cx));
+        self.connection.makes_room.set(true);
+        self.end_by_reset();
+        Poll::Ready(())
     }
 
     /// Lets the connection end by a reset: the body just written ends with it, and was cut.

@@ -62,9 +62,14 @@ pub async fn serve(
             }
         };
         let next = match begun {
-            Begun::Answered(story, answer) => respond(&client, story, answer, readable).await,
+            Begun::Answered(story, answer) => {
+                unless_in_the_way(&client, respond(&client, story, answer, readable)).await
+            }
             // Boxed so that an idle connection does not hold room for a fetch.
-            Begun::Fetch(planned) => Box::pin(fetch_and_respond(&client, planned)).await,
+            Begun::Fetch(planned) => {
+                let work = Box::pin(fetch_and_respond(&client, planned));
+                unless_in_the_way(&client, work).await
+            }
             Begun::Cut(story) => {
                 client.end_by_reset();
                 story.finish();
@@ -92,6 +97,18 @@ enum Next {
     Close,
     /// It is dropped where it stands, so that the visitor sees a cut answer as cut.
     Cut,
+}
+
+/// Does the work of a request unless its client is so slow that its connection is asked to make room.
+async fn unless_in_the_way(client: &ClientSide, work: impl Future<Output = Next>) -> Next {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(next) = work.as_mut().poll(cx) {
+            return Poll::Ready(next);
+        }
+        client.poll_must_go(cx).map(|()| Next::Cut)
+    })
+    .await
 }
 
 async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Next {

@@ -60,7 +60,7 @@ pub async fn serve(
     core: Rc<Core>,
     connection: Rc<Connection>,
     stream: Stream,
-    presence: &Presence,
+    presence: &Rc<Presence>,
 ) {
     let snapshot = core.snapshot();
     let limits = snapshot.settled.server.limits.clone();
@@ -71,6 +71,7 @@ pub async fn serve(
         stream,
         Rc::clone(&account),
         &core,
+        presence,
         u64::from(limits.connection_buffer_bytes),
     );
     let mut leftover = Leftover::new(&limits);
@@ -110,6 +111,10 @@ pub async fn serve(
             if account.poll_ends_by_reset(cx).is_ready() {
                 return Poll::Ready(Event::Cut); // one of its streams found that the client takes nothing
             }
+            if open.get() > 0 && presence.poll_must_go(cx).is_ready() {
+                wire.make_room();
+                return Poll::Ready(Event::Cut);
+            }
             let mut event = Poll::Pending;
             if wire.spent().is_none() {
                 event = poll_event(cx, &core, &mut http2, &idle, presence, &open, closing);
@@ -134,6 +139,8 @@ pub async fn serve(
                 let wire = wire.clone();
                 let guard = OpenStream {
                     open: Rc::clone(&open),
+                    core: Rc::clone(&core),
+                    presence: Rc::clone(presence),
                 };
                 tokio::task::spawn_local(async move {
                     exchange(core, connection, wire, *request, *respond, started).await;
@@ -237,11 +244,15 @@ fn end_unanswered(mut story: Box<Story>, reason: Reason) {
 
 struct OpenStream {
     open: Rc<std::cell::Cell<usize>>,
+    core: Rc<Core>,
+    presence: Rc<Presence>,
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.open.set(self.open.get().saturating_sub(1));
+        // It is not waited for any more; if another is, that is told when it is next looked at.
+        self.presence.goes_on(self.core.wheel.now());
     }
 }
 
@@ -648,13 +659,15 @@ async fn send(
                 return Poll::Ready(Err(respond.why_over()));
             }
             body.poll_upload(cx);
-            timer.arm(turn.uptake.waiting(story.core.wheel.now()));
+            let now = story.core.wheel.now();
+            timer.arm(turn.uptake.waiting(now));
             while timer.poll_expired(cx).is_ready() {
-                match turn.look(&story.core) {
+                match turn.look(&story.core, respond.wire.presence()) {
                     Ok(next) => timer.arm(next),
                     Err(reason) => return Poll::Ready(Err(reason)),
                 }
             }
+            respond.wire.presence().waits(now);
             Poll::Pending
         })
         .await;
@@ -663,7 +676,9 @@ async fn send(
                 let chunk = body.take(n.min(wanted));
                 respond.wire.queued(respond.stream, chunk.len());
                 hand.holds(body.held());
-                turn.granted(chunk.len(), story.core.wheel.now());
+                let now = story.core.wheel.now();
+                turn.granted(chunk.len(), now);
+                respond.wire.presence().goes_on(now);
                 timer.disarm();
                 story.sent = story.sent.saturating_add(chunk.len() as u64);
                 if out.send_data(chunk, false).is_err() {
@@ -711,9 +726,10 @@ impl Turn<'_> {
     }
 
     /// When to look again, or the name of being too slow.
-    fn look(&mut self, core: &Core) -> Result<Moment, Reason> {
+    fn look(&mut self, core: &Core, presence: &Presence) -> Result<Moment, Reason> {
         let queued = self.account.queued(&core.sock_diag);
         let taken = queued.map(|queued| self.account.given().saturating_sub(queued));
+        presence.took(taken, core.wheel.now()); // of all streams: a connection that moves is not slow
         let own = taken.map(|taken| taken.min(self.ahead));
         let given = self.account.given();
         let looked = self.uptake.look(own, given, core.wheel.now());

@@ -115,7 +115,9 @@ impl RequestStream {
             }
             match self.recv.poll_data(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.pace.moved(chunk.len() as u64, self.core.wheel.now());
+                    let now = self.core.wheel.now();
+                    self.pace.moved(chunk.len() as u64, now);
+                    self.wire.presence().moved(chunk.len(), now);
                     let received = self.progress.received().saturating_add(chunk.len() as u64);
                     self.progress.received.set(received);
                     if received > self.limit {
@@ -150,7 +152,9 @@ impl RequestStream {
                     self.progress.ended.set(true);
                 }
                 Poll::Pending => {
-                    self.timer.arm(self.pace.waiting(self.core.wheel.now()));
+                    let now = self.core.wheel.now();
+                    self.wire.presence().waits(now);
+                    self.timer.arm(self.pace.waiting(now));
                     ready!(self.timer.poll_expired(cx));
                     return Poll::Ready(Err(match self.pace.verdict(self.core.wheel.now()) {
                         TooSlow::Silent => Refusal::BodyTimeout.into(),

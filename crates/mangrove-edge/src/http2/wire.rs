@@ -15,7 +15,7 @@ use crate::ceiling::Ceiling;
 use crate::closing::{Closing, LINGER};
 use crate::core::Core;
 use crate::io::Stream;
-use crate::reason::Reason;
+use crate::reason::{EdgeReason, Reason};
 use crate::tcp::Account;
 use crate::wheel::Wheel;
 
@@ -37,6 +37,9 @@ struct Shared {
     ceiling: Arc<Ceiling>,
     /// What its answers may hold before they go on in small pieces.
     most_ahead: u64,
+    presence: Rc<Presence>,
+    /// It is cut, to make room.
+    makes_room: Cell<bool>,
     /// What the process was told that they hold.
     told_ahead: Cell<u64>,
 }
@@ -63,7 +66,13 @@ impl Drop for Shared {
 
 impl Wire {
     /// `most_ahead` is what answers may hold on it before they go on in small pieces.
-    pub(super) fn new(stream: Stream, account: Rc<Account>, core: &Core, most_ahead: u64) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        account: Rc<Account>,
+        core: &Core,
+        presence: &Rc<Presence>,
+        most_ahead: u64,
+    ) -> Self {
         Self {
             shared: Rc::new(Shared {
                 account,
@@ -72,6 +81,8 @@ impl Wire {
                 tap: RefCell::new(Tap::new(core.wheel.now())),
                 ceiling: Arc::clone(&core.ceiling),
                 most_ahead,
+                presence: Rc::clone(presence),
+                makes_room: Cell::new(false),
                 told_ahead: Cell::new(0),
             }),
         }
@@ -80,6 +91,17 @@ impl Wire {
     /// What the client was given.
     pub(super) fn account(&self) -> &Account {
         &self.shared.account
+    }
+
+    /// The connection as those know it who look for room.
+    pub(super) fn presence(&self) -> &Presence {
+        &self.shared.presence
+    }
+
+    /// From now on its streams are over because it had to make room.
+    pub(super) fn make_room(&self) {
+        self.shared.makes_room.set(true);
+        self.shared.account.end_by_reset();
     }
 
     /// A request was made of the stream.
@@ -99,7 +121,10 @@ impl Wire {
 
     /// Why a stream is over that we have not ended.
     pub(super) fn why_over(&self, stream: h2::StreamId) -> Reason {
-        self.shared.tap.borrow().why_over(stream.into()).into()
+        match self.shared.makes_room.get() {
+            true => EdgeReason::MadeRoom.into(),
+            false => self.shared.tap.borrow().why_over(stream.into()).into(),
+        }
     }
 
     /// Whether the stream's trailers were longer than is read.

@@ -194,8 +194,11 @@ impl Story {
             return;
         }
         if !self.over {
-            self.reason
-                .get_or_insert(Reason::Edge(EdgeReason::ClientClosed));
+            let cut = match self.connection.makes_room.get() {
+                true => EdgeReason::MadeRoom,
+                false => EdgeReason::ClientClosed,
+            };
+            self.blame(cut.into());
         }
         let core = Rc::clone(&self.core);
         let ended = core.clock.nanos();
@@ -319,7 +322,9 @@ impl Story {
             push_text(out, member!("http.request.header.referer"), referer);
         }
         if let Some(tls) = &self.connection.tls {
-            push_text(out, member!("tls.protocol.version"), tls.version.as_bytes());
+            if let Some(version) = tls.version {
+                push_text(out, member!("tls.protocol.version"), version.as_bytes());
+            }
             if let Some(client) = &tls.fingerprint {
                 push_text(out, member!("tls.client.ja4"), client.ja4.as_bytes());
                 push_text(

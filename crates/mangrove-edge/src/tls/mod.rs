@@ -4,6 +4,7 @@
 //!   swapped in a [`CertResolver`]. A bad pair keeps the old one, and a [`TlsProblem`] says why.
 //! * [`self_signed`] makes the pair of the first run.
 //! * [`TicketKeys`] seals session tickets with keys that all processes of an edge share.
+//! * [`HandshakeLine`] is where handshakes wait when more are wanted than a core can make.
 //! * [`server_config`] and [`client_config`] put them into rustls.
 //!
 //! At start and at each reload, off the request path:
@@ -21,6 +22,7 @@
 mod certificate;
 mod clock;
 mod der;
+pub(crate) mod line;
 pub(crate) mod origin;
 pub(crate) mod pair;
 pub(crate) mod private_file;
@@ -40,6 +42,7 @@ mod testing;
 use std::path::{Path, PathBuf};
 
 pub use clock::unix_time;
+pub use line::HandshakeLine;
 pub use origin::{OriginProtocol, OriginTrust, client_config};
 pub use pair::CertFiles;
 pub use problem::{TlsFault, TlsProblem};

@@ -355,7 +355,7 @@ pub(crate) fn post<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     fields
 }
 
-fn block_of(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block_of(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0); // a literal that is not indexed, with a name of its own (RFC 7541 section 6.2.2)

@@ -20,12 +20,15 @@
 //! | `disk` | what outlives the edge, and what is larger than its memory |
 //! | `told` | what an operator is told of the disk, and of what was asked over time |
 //! | `tls` | who a client is by the way it greets |
+//! | `handshakes` | who waits when more TLS handshakes are wanted than can be made |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `connections` | who makes room where there is none, and that nobody is refused while there is |
+//! | `making_room` | that who is slow in the middle of a request makes room where nobody is idle |
 //! | `limits` | how much one client may ask for |
 //! | `standing` | whom the operator has named: whoever the shield leaves alone |
 //! | `orders` | whom the operator keeps out or lets through by hand |
 //! | `floods` | clients that make the edge work and ask for nothing |
+//! | `attacks` | every family of attack, and the story that shows what becomes of it |
 //! | `http2`, `downgrade`, `streams` | the same distrust in HTTP/2, and on its way to an HTTP/1 origin |
 
 #![allow(
@@ -39,6 +42,7 @@
 )]
 
 mod addresses;
+mod attacks;
 mod cached;
 mod chunks;
 mod connections;
@@ -48,10 +52,12 @@ mod expect;
 mod floods;
 mod forwarding;
 mod frames;
+mod handshakes;
 mod heads;
 mod http2;
 mod lengths;
 mod limits;
+mod making_room;
 mod operator;
 mod orders;
 mod origin;

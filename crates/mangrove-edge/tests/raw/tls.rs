@@ -13,13 +13,13 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, Signa
 use crate::wire::{Head, PATIENCE};
 use crate::world::World;
 
-/// A client that remembers what it was given to resume with, and which bytes it greeted with last.
-struct Client {
+/// A client that remembers what it was given to resume with.
+pub(crate) struct Client {
     config: Arc<ClientConfig>,
 }
 
 impl Client {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -42,18 +42,24 @@ impl Client {
         self.get_with(world, path, || {})
     }
 
+    /// A handshake that has begun, and the bytes that it begins with.
+    pub(crate) fn greeting(&self) -> (ClientConnection, Vec<u8>) {
+        let name = ServerName::try_from("a.example").unwrap();
+        let mut tls = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let mut hello = Vec::new();
+        tls.write_tls(&mut hello).unwrap();
+        (tls, hello)
+    }
+
     fn get_with(
         &self,
         world: &World,
         path: &str,
         meanwhile: impl FnOnce(),
     ) -> (Fingerprint, serde_json::Value) {
-        let name = ServerName::try_from("a.example").unwrap();
-        let mut tls = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let (tls, hello) = self.greeting();
         let mut socket = TcpStream::connect(world.address_v6()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut hello = Vec::new();
-        tls.write_tls(&mut hello).unwrap();
         socket.write_all(&hello).unwrap();
         let mut stream = rustls::StreamOwned::new(tls, socket);
         let request =

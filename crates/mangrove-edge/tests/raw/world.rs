@@ -40,8 +40,30 @@ pub(crate) struct World {
     edge: Option<JoinHandle<ExitCode>>,
     state: TempDir,
     second_core: u16,
-    tls: bool,
+    tls: Tls,
 }
+
+/// Which of its two listeners speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tls {
+    None,
+    Ipv4,
+    Ipv6,
+}
+
+impl Tls {
+    /// As the lines of its `[server]` block say first.
+    fn of(server: &str) -> Self {
+        match server {
+            _ if server.starts_with(HTTPS_V4) => Self::Ipv4,
+            _ if server.starts_with(HTTPS_V6) => Self::Ipv6,
+            _ => Self::None,
+        }
+    }
+}
+
+const HTTPS_V4: &str = "https = ['127.0.0.1:0']";
+const HTTPS_V6: &str = "https = ['[::1]:0']";
 
 impl World {
     pub(crate) fn new() -> Self {
@@ -70,13 +92,28 @@ impl World {
 
     /// Whose listener over IPv6 speaks TLS, with a certificate that it made for itself.
     pub(crate) fn with_tls(site: &str) -> Self {
-        Self::made("https = ['[::1]:0']", site, 0)
+        Self::made(HTTPS_V6, site, 0)
+    }
+
+    /// Whose listener over IPv4 does, with further lines in the `[server]` block; it begins to accept when `before` has done its
+    /// work with the address.
+    pub(crate) fn with_tls_over_ipv4(server: &str, before: impl FnOnce(SocketAddr)) -> Self {
+        Self::made_after(&format!("{HTTPS_V4}\n{server}"), "", 0, before)
     }
 
     fn made(server: &str, site: &str, second_core: u16) -> Self {
+        Self::made_after(server, site, second_core, |_| {})
+    }
+
+    fn made_after(
+        server: &str,
+        site: &str,
+        second_core: u16,
+        before: impl FnOnce(SocketAddr),
+    ) -> Self {
         let origin = Origin::new();
         let state = tempfile::tempdir().unwrap();
-        let tls = server.starts_with("https = ");
+        let tls = Tls::of(server);
         for folder in ["edge", "log", "store"] {
             std::fs::create_dir(state.path().join(folder)).unwrap();
         }
@@ -88,7 +125,7 @@ impl World {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         std::fs::write(state.path().join("edge/admin.token.sha256"), token).unwrap();
-        let ([ipv4, ipv6, admin], edge) = start(state.path(), second_core, tls);
+        let ([ipv4, ipv6, admin], edge) = start(state.path(), second_core, tls, before);
         Self {
             origin,
             ipv4,
@@ -107,7 +144,7 @@ impl World {
         if let Some(edge) = self.edge.take() {
             edge.join().unwrap();
         }
-        let (addresses, edge) = start(self.state.path(), self.second_core, self.tls);
+        let (addresses, edge) = start(self.state.path(), self.second_core, self.tls, |_| {});
         [self.ipv4, self.ipv6, self.admin] = addresses;
         self.edge = Some(edge);
     }
@@ -117,7 +154,7 @@ impl World {
         self.state.path().join(name)
     }
 
-    /// Where the edge listens over IPv4.
+    /// Where the edge listens over IPv4, with TLS where there is TLS there.
     pub(crate) fn address(&self) -> SocketAddr {
         self.ipv4
     }
@@ -140,6 +177,11 @@ impl World {
     /// One whose side takes little that it does not read.
     pub(crate) fn client_with_little_room(&self) -> Client {
         self.client_with(Ipv4Addr::LOCALHOST.into(), Some(4 * 1024))
+    }
+
+    /// The same, from another address.
+    pub(crate) fn client_with_little_room_from(&self, address: IpAddr) -> Client {
+        self.client_with(address, Some(4 * 1024))
     }
 
     fn client_with(&self, address: IpAddr, room: Option<usize>) -> Client {
@@ -316,10 +358,10 @@ fn settled(origin: SocketAddr, server: &str, site: &str) -> String {
         true => "",
         false => "hosts = ['*']",
     };
-    let tls = server.starts_with("https = ");
-    let listeners = match tls {
-        true => "http = ['127.0.0.1:0']",
-        false => "http = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'",
+    let listeners = match Tls::of(server) {
+        Tls::Ipv4 => "http = ['[::1]:0']",
+        Tls::Ipv6 => "http = ['127.0.0.1:0']",
+        Tls::None => "http = ['127.0.0.1:0', '[::1]:0']\nhttps = 'off'",
     };
     let text = format!(
         "[server]\n{listeners}\nadmin = 'off'\n{drain}\n\
@@ -356,11 +398,18 @@ fn bound(from: IpAddr, to: SocketAddr, room: Option<usize>) -> Client {
 }
 
 /// An edge in a thread of its own, ready.
-fn start(state: &Path, second_core: u16, tls: bool) -> ([SocketAddr; 3], JoinHandle<ExitCode>) {
-    let (ipv4, first) = listen("127.0.0.1:0", 0);
+fn start(
+    state: &Path,
+    second_core: u16,
+    tls: Tls,
+    before: impl FnOnce(SocketAddr),
+) -> ([SocketAddr; 3], JoinHandle<ExitCode>) {
+    let (ipv4, mut first) = listen("127.0.0.1:0", 0);
     let (ipv6, mut second) = listen("[::1]:0", second_core);
-    if tls {
-        second.kind = ListenerKind::Https;
+    match tls {
+        Tls::Ipv4 => first.kind = ListenerKind::Https,
+        Tls::Ipv6 => second.kind = ListenerKind::Https,
+        Tls::None => {}
     }
     let (admin, mut third) = listen("127.0.0.1:0", 0);
     third.kind = ListenerKind::Admin;
@@ -371,6 +420,7 @@ fn start(state: &Path, second_core: u16, tls: bool) -> ([SocketAddr; 3], JoinHan
         ready_fd: Some(tell_ready.into()),
         generation: 1,
     };
+    before(ipv4);
     let edge = std::thread::spawn(move || run(args));
     let mut word = [0; 6];
     ready.read_exact(&mut word).expect("the edge did not start");
@@ -378,8 +428,12 @@ fn start(state: &Path, second_core: u16, tls: bool) -> ([SocketAddr; 3], JoinHan
 }
 
 fn listen(address: &str, core: u16) -> (SocketAddr, PassedListener) {
-    let listener = TcpListener::bind(address).unwrap();
-    listener.set_nonblocking(true).unwrap();
+    let address: SocketAddr = address.parse().unwrap();
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(4_096).unwrap(); // as the supervisor's sockets wait for many
+    let listener = TcpListener::from(socket);
     let addr = listener.local_addr().unwrap();
     let passed = PassedListener {
         fd: listener.into(),
