@@ -108,6 +108,12 @@ static HTTP: &[Target] = &[
         run: proxy,
     },
     Target {
+        name: "websocket-frames",
+        about: "frames are the same in whatever pieces they come",
+        grammar: WEBSOCKET_FRAMES,
+        run: websocket_frames,
+    },
+    Target {
         name: "cdn-loop",
         about: "our own name is found wherever it stands",
         grammar: CDN_LOOP,
@@ -353,6 +359,19 @@ const CLIENT_ADDRESS: Grammar = Grammar {
         ", 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3, 10.1.2.3",
     ],
     last: &["", ", 203.0.113.9"],
+};
+
+/// A head's second octet has its first bit set, as have those that begin a letter beyond ASCII.
+const WEBSOCKET_FRAMES: Grammar = Grammar {
+    first: &["\u{1}\u{80}abc", "\u{2}\u{7ff}abc", "\u{9}\u{400}abc", ""],
+    then: &[
+        "\u{0}\u{80}abc",
+        "\u{1}\u{7ff}",
+        "\0\0\0\0",
+        "payload",
+        "\u{0}",
+    ],
+    last: &["", "\u{0}\u{80}abc"],
 };
 
 const PROXY: Grammar = Grammar {
@@ -835,6 +854,17 @@ fn proxy(input: &[u8]) {
             "a refusal is certain"
         );
     }
+}
+
+fn websocket_frames(input: &[u8]) {
+    let reader = || websocket::frames::ClientFrames::new(100_000);
+    let whole = reader().read(input);
+    let mut pieces = reader();
+    let mut begun = Ok(0);
+    for byte in input {
+        begun = begun.and_then(|n| Ok(n + pieces.read(std::slice::from_ref(byte))?));
+    }
+    assert_eq!(begun, whole);
 }
 
 fn cdn_loops(input: &[u8]) {

@@ -33,6 +33,10 @@ settings! {
             "How long an HTTP/2 connection may stay without an open stream before GOAWAY (RFC 9113 section 9.1).";
         upgrade_idle: Duration = seconds(300), Time 1_000 ..= 86_400_000,
             "The longest silence, in both directions together, of an upgraded connection such as a WebSocket.";
+        websocket_message_bytes: u64 = 16_777_216, Bytes 1_024 ..= 1_099_511_627_776,
+            "A whole message that a WebSocket's client sends, all its fragments together. Above it the WebSocket ends: most servers hold a message whole. What the origin sends is its own affair.";
+        websocket_frames: u32 = 1_000, Count 1 ..= 1_000_000,
+            "Frames that a WebSocket's client may send each second, pings included; ten seconds' worth at once. Beyond it the WebSocket ends.";
         drain: Duration = seconds(60), Time 0 ..= 60_000,
             "How long an edge that was replaced or told to stop may go on with the requests it has; what is left then is cut and counted.";
         head_bytes: u32 = 32_768, Bytes 4_096 ..= 262_144,

@@ -9,8 +9,8 @@ use mangrove_shield::protocol::Kind;
 
 use crate::{
     accept, admin, allocator, body, cache, ceiling, closing, compress, core, edge, handover,
-    history, http1, http2, log, origin, outgoing, pages, pipeline, standing, tcp, tls, uptake,
-    wheel,
+    history, http1, http2, log, origin, outgoing, pages, pipeline, standing, tcp, tls, tunnel,
+    uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -94,6 +94,8 @@ fixed! {
     time http2::GOAWAY_HEARD: "How long a connection without streams stays after GOAWAY, to hear it (RFC 9113 section 6.8).";
     // The shield.
     time standing::LOOK_AGAIN: "How long a connection's client is taken to stand with the operator as he was found to, while nothing more is said.";
+    // WebSockets.
+    time tunnel::watch::FRAMES_AT_ONCE: "So much of `websocket_frames` may come at once: who was away for a moment sends what has gathered.";
     // Slow readers.
     time uptake::LOOK: "The longest between two looks at a waiting client's socket, and so how much later than its deadline it may be found silent.";
     count uptake::LOOKS: "Looks until a deadline that is short.";

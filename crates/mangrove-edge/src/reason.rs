@@ -63,6 +63,12 @@ edge_reasons! {
     MadeRoom = "made-room", 503, Edge, "This edge held as many connections as it may. Of those that hold most of them, this one moved most slowly, and made room.";
     /// Upgraded connection, nothing either way.
     UpgradeIdle = "upgrade-idle", 408, Visitor, "The upgraded connection was silent for too long.";
+    /// RFC 6455 section 10.4.
+    WebSocketMessageTooLong = "websocket-message-too-long", 413, Visitor, "A message on the WebSocket was longer than this edge passes on.";
+    /// More frames than the rate allows.
+    WebSocketFlood = "websocket-flood", 429, Visitor, "More frames came on the WebSocket than one client may send in that time.";
+    /// RFC 6455 section 5.
+    WebSocketMalformed = "websocket-malformed", 400, Visitor, "What the client sent on the WebSocket is no WebSocket: an unmasked frame, an unknown one, or a fragment out of place.";
     /// The edge stopped while the exchange was under way.
     Drained = "drained", 503, Edge, "The edge was told to stop and the exchange did not end within the drain deadline.";
     /// A bug of ours.

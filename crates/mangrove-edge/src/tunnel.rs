@@ -1,8 +1,12 @@
-//! Upgraded connections: bytes both ways, one deadline for silence, no buffer while nothing moves.
+//! Upgraded connections: bytes both ways, one deadline for silence, no buffer while nothing moves. What a WebSocket's client sends is
+//! watched as it passes ([`Watch`]).
+
+pub(crate) mod watch;
 
 use std::io;
 use std::task::{Context, Poll, ready};
 
+pub use self::watch::Watch;
 use crate::core::{Core, HEAD_READ_BYTES};
 use crate::io::Stream;
 use crate::reason::{EdgeReason, Reason};
@@ -42,6 +46,11 @@ pub struct Pipe {
     at: usize,
     ended: bool,
     closed: bool,
+    watch: Option<Box<Watch>>,
+    /// Of the bytes at hand, how many it has seen.
+    seen: usize,
+    /// What it has found.
+    fault: Option<Reason>,
     /// Bytes carried so far.
     pub moved: u64,
 }
@@ -55,6 +64,13 @@ impl Pipe {
         }
     }
 
+    /// The same pipe, whose bytes are watched.
+    #[must_use]
+    pub fn watched(mut self, watch: Option<Watch>) -> Self {
+        self.watch = watch.map(Box::new);
+        self
+    }
+
     /// Carries as far as it goes; ready when its source has ended and all has arrived.
     pub fn poll(
         &mut self,
@@ -64,6 +80,7 @@ impl Pipe {
         to: &mut impl End,
     ) -> Poll<io::Result<()>> {
         loop {
+            self.look(core)?;
             while let Some(bytes) = self.buffer.get(self.at..).filter(|bytes| !bytes.is_empty()) {
                 let n = ready!(to.poll_write(cx, bytes))?;
                 if n == 0 {
@@ -73,7 +90,7 @@ impl Pipe {
                 self.moved = self.moved.saturating_add(n as u64);
             }
             self.buffer.clear();
-            self.at = 0;
+            (self.at, self.seen) = (0, 0);
             if self.closed {
                 return Poll::Ready(Ok(()));
             }
@@ -100,6 +117,21 @@ impl Pipe {
     }
 }
 
+impl Pipe {
+    /// Has what has come since the last time watched before it goes on.
+    fn look(&mut self, core: &Core) -> io::Result<()> {
+        let Some(watch) = &mut self.watch else {
+            return Ok(());
+        };
+        let new = self.buffer.get(self.seen..).unwrap_or_default();
+        self.seen = self.buffer.len();
+        watch.saw(new, core.wheel.now()).map_err(|reason| {
+            self.fault = Some(reason.into());
+            io::ErrorKind::InvalidData.into()
+        })
+    }
+}
+
 /// Carries both ways until both have ended, one fails, or nothing moves before the deadline.
 pub fn poll_both(
     cx: &mut Context<'_>,
@@ -119,7 +151,7 @@ pub fn poll_both(
     match (went_up, went_down) {
         (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(None),
         // A reset by either side ends a tunnel as it ends a conversation: that is not a fault.
-        (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(None),
+        (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(up.fault),
         _ => idle
             .0
             .poll_expired(cx)

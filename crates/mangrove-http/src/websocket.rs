@@ -1,4 +1,6 @@
-//! The WebSocket handshake: RFC 6455 in HTTP/1.1, RFC 8441 in HTTP/2.
+//! The WebSocket handshake: RFC 6455 in HTTP/1.1, RFC 8441 in HTTP/2. What follows it are [`frames`].
+
+pub mod frames;
 
 use sha1::{Digest, Sha1};
 

@@ -8,7 +8,7 @@ use mangrove_http::Known;
 
 use crate::answer_head::{push_field, push_status_line};
 use crate::pipeline::{Story, Switched};
-use crate::tunnel::{End, Pipe, poll_both};
+use crate::tunnel::{End, Pipe, Watch, poll_both};
 
 /// Tells the client that its upgrade went through, then carries bytes both ways.
 pub(super) async fn run(
@@ -42,8 +42,10 @@ pub(super) async fn run(
     answer.extend_from_slice(&ahead);
     let mut early = Vec::new();
     client.with_stream(|_, incoming| incoming.take_unused(client.core(), &mut early));
-    let (mut up, mut down) = (Pipe::starting_with(early), Pipe::starting_with(answer));
     let limits = &story.snapshot.settled.server.limits;
+    let watch = Watch::of(&story.head, limits, client.core().wheel.now());
+    let mut up = Pipe::starting_with(early).watched(watch);
+    let mut down = Pipe::starting_with(answer);
     let idle = client.core().wheel.timer();
     idle.arm_in(limits.upgrade_idle);
     let mut visitor = Visitor(client);

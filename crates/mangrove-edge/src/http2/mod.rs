@@ -34,7 +34,7 @@ use crate::pipeline::{
 };
 use crate::reason::{EdgeReason, Reason};
 use crate::tcp::Account;
-use crate::tunnel::{Pipe, poll_both};
+use crate::tunnel::{Pipe, Watch, poll_both};
 use crate::uptake::{Left, Leftover, Uptake, reason_of, see_off};
 
 /// What a client may send ahead of us on one stream.
@@ -773,8 +773,9 @@ async fn tunnel(
         return story.finish();
     };
     let mut visitor = StreamEnd::new(end, out);
-    let (mut up, mut down) = (Pipe::default(), Pipe::starting_with(ahead));
     let limits = &story.snapshot.settled.server.limits;
+    let watch = Watch::of(&story.head, limits, story.core.wheel.now());
+    let (mut up, mut down) = (Pipe::default().watched(watch), Pipe::starting_with(ahead));
     let idle = story.core.wheel.timer();
     idle.arm_in(limits.upgrade_idle);
     let ended = std::future::poll_fn(|cx| {

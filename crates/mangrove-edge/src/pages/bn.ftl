@@ -223,6 +223,9 @@ reason-upgrade-failed = অরিজিনের 101 উত্তর শুর�
 reason-upgrade-idle = আপগ্রেড করা সংযোগ অনেকক্ষণ চুপ ছিল।
 reason-upgrade-not-allowed = ওই প্রোটোকল এই সাইটে নেই; HTTP চালিয়ে যান।
 reason-uppercase-field-name = ফিল্ডের নামে বড় হাতের অক্ষর আছে; HTTP/2 ছোট হাতের নাম পাঠায়।
+reason-websocket-flood = WebSocket-এ এই সময়ে একজনের যতগুলো ফ্রেম পাঠানোর কথা, তার চেয়ে বেশি এসেছে।
+reason-websocket-malformed = WebSocket-এ যা এসেছে তা WebSocket-এর ফ্রেম নয়।
+reason-websocket-message-too-long = WebSocket-এর একটি বার্তা এজ যতটা পাঠায় তার চেয়ে লম্বা।
 reason-websocket-version = WebSocket-এর সংস্করণ ১৩ নয়।
 reason-write-timeout = অরিজিন অনুরোধ পড়া থামিয়ে দিয়েছে; চাপ দেখুন।
 

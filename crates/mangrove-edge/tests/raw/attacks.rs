@@ -33,6 +33,9 @@
 //! | random paths | `attacks::paths_that_do_not_exist_cost_the_origin_no_more_than_their_limit` |
 //! | range abuse | `attacks::ranges_without_end_get_no_more_than_there_is` |
 //! | WebSocket flood | `attacks::websockets_without_end_cost_the_origin_no_more_than_their_limit` |
+//! | long messages on a WebSocket | `websockets::a_message_longer_than_allowed_ends_its_websocket_and_no_other` |
+//! | frames on a WebSocket | `websockets::frames_without_end_end_their_websocket` |
+//! | silent WebSockets | `websockets::silent_websockets_are_gone_by_their_deadline` |
 //! | failed log-ins from one address | `limits::failed_log_ins_are_counted_once_they_have_failed` |
 //! | failed log-ins from one network | `attacks::failed_log_ins_of_one_network_count_together` |
 //! | failed log-ins from many | `attacks::failed_log_ins_of_many_networks_count_together_where_a_site_says_so` |
@@ -47,6 +50,7 @@ use mangrove_edge::reason::{EdgeReason, Reason};
 use mangrove_http::Refusal;
 
 use crate::frames::{Http2, Outcome, block_of, get, post};
+use crate::websockets::{TEXT, frame};
 use crate::world::{Client, World, eventually};
 
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
@@ -490,8 +494,9 @@ fn websockets_without_end_cost_the_origin_no_more_than_their_limit() {
     let mut visitor = world.client_from(BYSTANDER);
     visitor.send(open);
     let mut origin = accepts(&mut visitor);
-    visitor.send("hello");
-    assert_eq!(origin.take_text(5), "hello");
+    let hello = frame(TEXT, "hello");
+    visitor.send(&hello);
+    assert_eq!(origin.take(hello.len()), hello);
     bystander.is_answered();
     drop(opened);
 }

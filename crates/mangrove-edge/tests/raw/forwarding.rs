@@ -2,6 +2,7 @@
 
 use mangrove_http::Refusal::*;
 
+use crate::websockets::{TEXT, frame};
 use crate::wire::Head;
 use crate::world::World;
 
@@ -124,10 +125,14 @@ fn a_websocket_that_the_origin_declines_leaves_no_tunnel_open() {
 fn a_websocket_carries_bytes_both_ways_and_ends_with_either_side() {
     let world = World::new();
     let mut client = world.client();
-    client.send(
+    let mut open = String::from(
         "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly",
-    );
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )
+    .into_bytes();
+    let early = frame(TEXT, "early");
+    open.extend(&early);
+    client.send(open);
     let mut origin = world.origin.accept();
     let head = origin.head();
     assert_eq!(
@@ -145,16 +150,13 @@ fn a_websocket_carries_bytes_both_ways_and_ends_with_either_side() {
     );
     assert_eq!(client.take_text(5), "hello");
     assert_eq!(
-        origin.take_text(5),
-        "early",
+        origin.take(early.len()),
+        early,
         "and not before the handshake was through"
     );
-    client.send("GET /hidden HTTP/1.1\r\n\r\n");
-    assert_eq!(
-        origin.take_text(24),
-        "GET /hidden HTTP/1.1\r\n\r\n",
-        "bytes are bytes now"
-    );
+    let hidden = frame(TEXT, "GET /hidden HTTP/1.1\r\n\r\n");
+    client.send(&hidden);
+    assert_eq!(origin.take(hidden.len()), hidden, "bytes are bytes now");
     client.finish_sending();
     origin.ends();
     origin.send("bye");

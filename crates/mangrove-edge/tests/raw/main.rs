@@ -10,6 +10,7 @@
 //! | `heads` | lines, names, hosts, versions, ceilings |
 //! | `pipelining` | requests behind requests |
 //! | `expect` | 100-continue |
+//! | `websockets` | what a WebSocket may carry, and how long it may be silent |
 //! | `forwarding` | which fields and which path an origin sees |
 //! | `addresses` | who the visitor is said to be |
 //! | `origin_heads`, `origin_bodies` | what an origin says, and what is believed of it |
@@ -71,5 +72,6 @@ mod standing;
 mod streams;
 mod tls;
 mod told;
+mod websockets;
 mod wire;
 mod world;

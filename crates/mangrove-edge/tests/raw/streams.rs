@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Response};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::websockets::{TEXT, frame};
 use crate::wire::PATIENCE;
 use crate::world::World;
 
@@ -153,8 +154,9 @@ fn a_websocket_inside_a_stream_reaches_an_origin_that_knows_only_http_1() {
         (200, &"talk".parse().unwrap())
     );
     assert!(response.headers().get("sec-websocket-accept").is_none());
-    up.send_data(Bytes::from_static(b"ping"), false).unwrap();
-    assert_eq!(origin.take_text(4), "ping");
+    let ping = frame(TEXT, "ping");
+    up.send_data(Bytes::from(ping.clone()), false).unwrap();
+    assert_eq!(origin.take(ping.len()), ping);
     origin.send(" pong");
     drop(origin);
     let (body, _) = browser.wait(body_of(&mut response));
