@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -20,6 +21,9 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     /// The distribution.
     pub(crate) system: String,
+    /// What decides how fast a connection over loopback sends.
+    #[serde(default)]
+    pub(crate) congestion_control: String,
     /// OpenSSL, which the peers' TLS is made of.
     pub(crate) openssl: String,
     /// This repository's commit, with a mark when files differ from it.
@@ -47,11 +51,19 @@ impl Machine {
             system: value_in("/etc/os-release", "PRETTY_NAME", '=')
                 .trim_matches('"')
                 .to_owned(),
+            congestion_control: congestion_control().unwrap_or_default(),
             openssl: say("openssl", &["version"]),
             commit: commit(),
             versions,
         }
     }
+}
+
+/// Of a connection over loopback; its route may name another than the machine's.
+fn congestion_control() -> std::io::Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let connection = TcpStream::connect(listener.local_addr()?)?;
+    Ok(rustix::net::sockopt::tcp_congestion(&connection)?)
 }
 
 /// This repository's commit, with a mark when files differ from it.

@@ -294,6 +294,12 @@ fn compare(arguments: &Compare) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let machine = Machine::look(&stage.programs);
+    if machine.congestion_control != "cubic" {
+        say(&format!(
+            "Connections send by {}, not by cubic, Linux's own default: `bench/in-namespace cubic` before the command changes that.",
+            machine.congestion_control
+        ));
+    }
     let bench = Bench {
         generator: &stage.generator,
         identity: &stage.identity,

@@ -189,6 +189,9 @@ fn machines(results: &Results) -> String {
             "- {}, {} cores; {}, kernel {}",
             machine.processor, machine.cores, machine.system, machine.kernel
         );
+        if !machine.congestion_control.is_empty() {
+            let _ = writeln!(text, "- Connections sent by {}", machine.congestion_control);
+        }
         let _ = writeln!(text, "- TLS of the peers: {}", machine.openssl);
         let _ = writeln!(text, "- This repository at {}", machine.commit);
         for (server, version) in &machine.versions {
@@ -207,7 +210,8 @@ fn rules() -> String {
          processes of a server: master, workers, supervisor, log helpers. It is read at rest, before and after a fixed \
          number of requests; where a thread ended and took its account along, the server is out of the row.\n\
          - {CONNECTIONS} connections ({FEW_CONNECTIONS} where an answer is larger than 1 MiB), in waves: one request is sent on each, then all answers are read, so that fast and \
-         slow servers sleep and wake alike. The handshake rows make a new connection for \
+         slow servers sleep and wake alike. Each has carried 2 MiB before a large answer is measured: until then TCP finds its windows. \
+         Congestion control is Linux's own default, cubic (`bench/in-namespace`): BBR paces loopback by timers that cost more than the sending. The handshake rows make a new connection for \
          each request, and the client ends it. Status, length and content of every answer are checked. No answer is \
          compressed.\n\
          - Servers take short turns (tens of milliseconds), in an order that moves on by one. Turns are dealt to the rounds \

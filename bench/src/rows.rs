@@ -47,6 +47,17 @@ impl Row {
             CONNECTIONS
         }
     }
+
+    /// Requests until TCP, and whoever answers, knows how much each connection takes. Before that a large answer leaves in
+    /// pieces, which is not what a connection that is kept alive costs.
+    pub(crate) fn to_find_windows(&self) -> usize {
+        match (self.measure, self.body >= LARGE) {
+            (Measure::KeepAlive { .. }, true) => {
+                self.connections() * WINDOWS.div_ceil(self.body).max(2)
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// Where a row's answers come from.
@@ -114,8 +125,12 @@ impl Measure {
     }
 }
 
+/// From here on an answer is large.
+const LARGE: usize = 64 * KIB;
 /// Connections of a row whose answers are larger than 1 MiB.
 pub(crate) const FEW_CONNECTIONS: usize = 4;
+/// What a connection carries before its windows have grown to what a large answer needs.
+const WINDOWS: usize = 2 * MIB;
 /// Idle connections held by each server.
 const IDLE: usize = 10_000;
 
@@ -151,7 +166,7 @@ pub(crate) static ROWS: [Row; 23] = [
         Asks::Same,
         MIB,
         Wire::H1,
-        1_024,
+        3_072,
     ),
     hit(
         "hit-10m",
@@ -212,7 +227,7 @@ pub(crate) static ROWS: [Row; 23] = [
         "1 MiB passed through, HTTP/1.1 keep-alive",
         MIB,
         Wire::H1,
-        1_024,
+        3_072,
     ),
     pass(
         "tls-1k",

@@ -302,7 +302,7 @@ impl Bench<'_> {
     ) -> Result<u64> {
         let roots = running.roots()?;
         let requests = measure.turn();
-        let warm_up = requests.div_ceil(WARM_UP_SHARE);
+        let warm_up = requests.div_ceil(WARM_UP_SHARE).max(row.to_find_windows());
         match measure {
             Measure::NewConnection { resume, .. } => {
                 let mut callers = self.generator.callers(target, resume)?;

@@ -23,8 +23,9 @@ use crate::sock_diag::SockDiag;
 
 /// A client that was given so much on one connection has taken most of it: its buffers and ours together hold less.
 pub(crate) const TAKES_MUCH_BYTES: u64 = 1 << 20;
-/// What the kernel takes from then on beyond what is under way to it, so that a large answer takes few calls.
-pub(crate) const MUCH_UNSENT_BYTES: u32 = 2 << 20;
+/// What the kernel takes from then on beyond what is under way to it, so that a large answer takes few calls. Beyond half of it
+/// the kernel says each time that there is room again (`tcp_stream_memory_free`), which is of no use after an answer of 1 MiB.
+pub(crate) const MUCH_UNSENT_BYTES: u32 = 4 << 20;
 
 /// What a connection that has not taken much yet is offered of a file at once: about what the kernel takes for it.
 pub(crate) const FILE_WINDOW_BYTES: usize = 256 * 1024;
