@@ -22,7 +22,7 @@ use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
 use super::answer::{Answer, answer_filling, answer_kept};
 use super::carry::Carrier;
 use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
-use super::from_disk::{Brought, answer_alone, bring};
+use super::from_disk::{Brought, answer_alone, asks_behind, bring};
 use super::plan::Planned;
 use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
@@ -138,7 +138,7 @@ pub(super) async fn fetch_through(
                 let shared = &story.core.cache.shared;
                 if joinable && shared.fills().departures(looked.hash) != looked.found.departures {
                     match again(story, &site, cache, Waited::ForAnother) {
-                        Ok(answer) => {
+                        Ok((answer, ..)) => {
                             leader.changed();
                             return answer;
                         }
@@ -152,21 +152,29 @@ pub(super) async fn fetch_through(
                         brought @ (Brought::Kept(_) | Brought::Outdated) => {
                             leader.changed();
                             match again(story, &site, cache, Waited::ForTheDisk) {
-                                Ok(answer) => return answer,
+                                Ok((answer, behind)) => {
+                                    ask_behind(story, &site, upstreams, behind);
+                                    return answer;
+                                }
                                 Err(newer) => looked = newer,
                             }
                             // It may have left again before it was looked for.
                             if let Brought::Kept(object) = brought
                                 && looked.found.at.is_none()
-                                && let Some(answer) = answer_alone(story, &site, cache, &object)
+                                && let Some((answer, behind)) =
+                                    answer_alone(story, &site, cache, &object)
                             {
+                                ask_behind(story, &site, upstreams, behind);
                                 return answer;
                             }
                             continue;
                         }
                         Brought::Alone(object) => {
-                            if let Some(answer) = answer_alone(story, &site, cache, &object) {
+                            if let Some((answer, behind)) =
+                                answer_alone(story, &site, cache, &object)
+                            {
                                 leader.changed();
+                                ask_behind(story, &site, upstreams, behind);
                                 return answer;
                             }
                         }
@@ -208,7 +216,7 @@ pub(super) async fn fetch_through(
         }
         drop(follower);
         match again(story, &site, cache, Waited::ForAnother) {
-            Ok(answer) => return answer,
+            Ok((answer, ..)) => return answer,
             Err(newer) => looked = newer,
         }
     }
@@ -245,16 +253,16 @@ enum Waited {
     ForTheDisk,
 }
 
-/// Looks once more: what is kept by now may serve.
+/// Looks once more: what is kept by now may serve; with what the origin is to be asked about behind it, if it is.
 fn again(
     story: &mut Story,
     site: &Site,
     cache: &SiteCache,
     waited: Waited,
-) -> Result<Outcome, Box<Looked>> {
+) -> Result<(Outcome, Option<Kept>), Box<Looked>> {
     let (found, decision) = look(story, site, cache);
     let Some(found) = found else {
-        return Ok(Outcome::Failed(EdgeReason::InternalError.into())); // it used the cache a moment ago
+        return Ok((Outcome::Failed(EdgeReason::InternalError.into()), None)); // it used the cache a moment ago
     };
     if let Action::Serve | Action::ServeStale { .. } = decision.action
         && let Some(kept) = found.kept()
@@ -265,9 +273,8 @@ fn again(
             Waited::ForTheDisk => tale.from_disk = true,
         }
         story.cache = Some(tale);
-        return Ok(Outcome::Answered(Box::new(answer_kept(
-            story, cache, &kept,
-        ))));
+        let outcome = Outcome::Answered(Box::new(answer_kept(story, cache, &kept)));
+        return Ok((outcome, asks_behind(decision).then_some(kept)));
     }
     story.cache = Some(CacheTale::of(decision));
     Err(Looked::new(&story.core, found, decision))
@@ -725,6 +732,13 @@ fn changed_through(story: &Story, site: &Site, head: &ResponseHead) {
         let mut whole = cache.prefix().to_vec();
         whole.extend_from_slice(&key);
         story.core.cache.shared.take_out(&whole);
+    }
+}
+
+/// Asks about what came stale from the disk, as about what memory has: nobody else would.
+fn ask_behind(story: &Story, site: &Rc<Site>, upstreams: &Rc<Upstreams>, behind: Option<Kept>) {
+    if let Some(kept) = behind {
+        revalidate_behind(story, site, upstreams, &kept);
     }
 }
 

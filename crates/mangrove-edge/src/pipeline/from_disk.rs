@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mangrove_cache::memory::Updated;
-use mangrove_cache::{Action, Asked, OriginState, decide};
+use mangrove_cache::{Action, Asked, Decision, OriginState, decide};
 use mangrove_store::{ReadError, Refused};
 use tokio::sync::oneshot;
 
@@ -13,20 +13,21 @@ use super::answer::answer_kept;
 use super::cached::Looked;
 use super::fetch::Outcome;
 use super::record::Story;
-use crate::cache::{CacheTale, Hold, Leader, Object, OnDisk, SiteCache};
+use crate::cache::{CacheTale, Hold, Kept, Leader, Object, OnDisk, SiteCache};
 use crate::snapshot::{Site, SiteKind};
 use crate::wheel::Timer;
 
 /// So long a request waits for the disk; then it asks the origin.
 pub(crate) const DISK_WAIT: Duration = Duration::from_secs(2);
 
-/// Answers from what the disk has and memory has no room for, where it may serve.
+/// Answers from what the disk has and memory has no room for, where it may serve; with what the origin is to be asked about behind
+/// it, if it is.
 pub(super) fn answer_alone(
     story: &mut Story,
     site: &Site,
     cache: &SiteCache,
     object: &Arc<Object>,
-) -> Option<Outcome> {
+) -> Option<(Outcome, Option<Kept>)> {
     let is_down = match &site.kind {
         SiteKind::Origins(upstreams) => upstreams.is_down(story.core.clock.now()),
         _ => false,
@@ -47,9 +48,13 @@ pub(super) fn answer_alone(
     story.cache = Some(tale);
     // A visitor who reads slowly must not hold what memory has no room for.
     let kept = Hold::Alone(object.without_content()).into();
-    Some(Outcome::Answered(Box::new(answer_kept(
-        story, cache, &kept,
-    ))))
+    let outcome = Outcome::Answered(Box::new(answer_kept(story, cache, &kept)));
+    Some((outcome, asks_behind(decision).then_some(kept)))
+}
+
+/// Whether what is served stale is asked about, without letting anyone wait.
+pub(super) fn asks_behind(decision: Decision) -> bool {
+    decision.action == (Action::ServeStale { revalidate: true })
 }
 
 /// What the disk tier has for a request.

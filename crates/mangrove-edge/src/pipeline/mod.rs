@@ -32,8 +32,6 @@ pub use record::{OriginTale, Story};
 
 use std::rc::Rc;
 
-use mangrove_cache::Action;
-
 use self::inspect::within_limits;
 use crate::limits::Stage;
 use crate::module::{FailMode, Module, guard};
@@ -87,7 +85,7 @@ pub fn begin(received: Received) -> Begun {
             let site = Rc::clone(planned.site());
             let mut story = planned.into_story();
             let answer = cached::serve(&mut story, &site, decision, &kept);
-            if decision.action == (Action::ServeStale { revalidate: true }) {
+            if from_disk::asks_behind(decision) {
                 cached::revalidate_behind(&story, &site, &upstreams, &kept);
             }
             Begun::Answered(story, Box::new(answer))

@@ -158,6 +158,34 @@ fn what_is_stale_after_a_restart_is_asked_about_and_its_newer_head_is_kept() {
     );
 }
 
+/// It was served stale, and nobody asked the origin until somebody wanted it once more.
+#[test]
+fn what_comes_stale_from_the_disk_is_asked_about_behind_the_answer() {
+    let mut world = World::new();
+    let mut client = world.client();
+    client.get("/a");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let fields = "Cache-Control: max-age=60, stale-while-revalidate=60\r\nETag: \"1\"\r\n";
+    send(&mut origin, fields, "a");
+    client.answer();
+    are_on_disk(&world, 1);
+    purge(&world, "all&soft");
+    drop((client, origin));
+    restart(&mut world);
+
+    let mut client = world.client();
+    client.get("/a");
+    assert_eq!(client.answer().body, "a");
+    let mut origin = world.origin.accept();
+    assert_eq!(origin.head().field("if-none-match"), Some("\"1\""));
+    send(&mut origin, FRESH, "new");
+    eventually("the new one", || {
+        client.get("/a");
+        (client.answer().body == "new").then_some(())
+    });
+}
+
 /// By every kind of purge that would have to walk over what is kept, were it not for the journal.
 #[test]
 fn what_was_purged_stays_purged_after_a_restart() {
