@@ -1,14 +1,16 @@
 // A real Mangrove before one origin: its own state folder, free loopback ports, ended with everything it started.
 
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { urlToHttpOptions } from 'node:url'
 
 const UP_WITHIN = 30_000 // milliseconds until /readyz says ready
+const REST_WITHIN = 20_000 // milliseconds until nothing is under way; the origins here are silent for less
 const DOWN_WITHIN = 10_000 // milliseconds after each signal before the next, harder one
 const LOOPBACK = '127.0.0.1'
 
@@ -49,6 +51,11 @@ export class Edge {
 
   /** The reasons Mangrove gave for what it refused or could not carry, as a function from a part of the path to them. */
   async reasons () {
+    const refused = (await this.#records()).filter(({ reason }) => reason)
+    return part => [...new Set(refused.filter(record => record['url.path']?.includes(part)).map(({ reason }) => reason))]
+  }
+
+  async #records () {
     const log = path.join(this.folder, 'state/log/access.ndjson')
     // Lines are written soon after an answer: the log is complete when it stops growing.
     let size = -1
@@ -57,9 +64,45 @@ export class Edge {
       size = existsSync(log) ? statSync(log).size : 0
       return size === before
     }, 2000, 200)
-    const records = size > 0 ? readFileSync(log, 'utf8').split('\n').filter(Boolean).map(line => JSON.parse(line)) : []
-    const refused = records.filter(({ reason }) => reason)
-    return part => [...new Set(refused.filter(record => record['url.path']?.includes(part)).map(({ reason }) => reason))]
+    return size > 0 ? readFileSync(log, 'utf8').split('\n').filter(Boolean).map(line => JSON.parse(line)) : []
+  }
+
+  /** Kills the edge once it is at rest and the disk has everything; waits until another serves and knows all of the disk. */
+  async replace () {
+    const before = this.#generation
+    const rests = async () => {
+      const cache = await this.#cache()
+      const active = /^http_server_active_requests(?:{[^}]*})? (\d+)$/m.exec(await ask(`${this.admin}/metrics`))
+      return cache?.disk?.waiting_bytes === 0 && cache.fills.under_way === 0 && active?.[1] === '0'
+    }
+    if (!await until(rests, REST_WITHIN)) throw new Error('the edge does not come to rest')
+    for (const pid of children(this.#process.pid)) kill(pid)
+    const another = async () => {
+      this.#generation = children(this.#process.pid).join()
+      if (!this.#generation || this.#generation === before) return false
+      const cache = await this.#cache()
+      return cache?.disk?.in_use && cache.disk.scan.over
+    }
+    if (!await until(another, UP_WITHIN)) throw new Error(`no other edge came up:\n${this.#printed()}`)
+    if (!await until(async () => (await ask(`${this.admin}/readyz`)).startsWith('ready'), UP_WITHIN)) throw new Error('the other edge is not ready')
+  }
+
+  /** How many hits the log has, and how many of them came from the disk. */
+  async hits () {
+    const hits = (await this.#records()).filter(record => record['cache.result'] === 'hit' || record['cache.result'] === 'stale')
+    return { all: hits.length, disk: hits.filter(record => record['cache.tier'] === 'disk').length }
+  }
+
+  /** What the newest edge says of its cache; null if there is none that says anything. */
+  async #cache () {
+    const folder = path.join(this.folder, 'state/edge')
+    const numbers = readdirSync(folder).map(name => Number(/^edge-(\d+)\.sock$/.exec(name)?.[1] ?? 0))
+    const text = await ask({ socketPath: path.join(folder, `edge-${Math.max(...numbers)}.sock`), path: '/cache' })
+    try {
+      return JSON.parse(text)
+    } catch {
+      return null
+    }
   }
 
   /** Ends it politely, then less so, with the edge process it started; returns what was wrong about that, or null. */
@@ -149,9 +192,10 @@ function isFree (port) {
   })
 }
 
-function ask (url) {
+function ask (where) {
   return new Promise(resolve => {
-    const request = http.get(url, { timeout: 2000, agent: false }, response => {
+    const options = typeof where === 'string' ? urlToHttpOptions(new URL(where)) : where
+    const request = http.get({ ...options, timeout: 2000, agent: false }, response => {
       let text = ''
       response.setEncoding('utf8').on('data', part => { text += part }).on('end', () => resolve(text))
     })

@@ -11,14 +11,16 @@ import surrogate from 'http-cache-tests/tests/surrogate-control.mjs'
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { Edge, serveOrigin } from './edge.mjs'
+import { turnstile } from './turnstile.mjs'
 
 const ANSWER_WITHIN = 15_000 // milliseconds for one exchange
-const ALL_WITHIN = 240_000 // milliseconds for all of them; about thirty seconds are usual
+const ALL_WITHIN = 400_000 // milliseconds for all of them; about thirty seconds are usual
 const AT_ONCE = 100 // tests under way together, as the suite's own client does it
 
 // A connection for every request, so that no request meets one that is just being closed for idleness.
 const CONNECTIONS = new http.Agent({ keepAlive: false })
 
+export const name = 'suite'
 export const title = 'http-cache-tests 0.4.5'
 export const expectations = JSON.parse(readFileSync(new URL('expected.json', import.meta.url), 'utf8'))
 
@@ -37,23 +39,25 @@ export function tests () {
   })))
 }
 
-/** Runs the tests in `wanted` through `program`; `told` ones show their exchange. Returns outcomes by id, and troubles. */
-export async function run (program, wanted, told) {
+/** Runs the tests in `wanted` through `program`; `told` ones show their exchange. Returns outcomes by id, troubles, and hits. */
+export async function run (program, wanted, told, fromDisk) {
   const origin = await serveOrigin(answer)
   let edge
   const speak = console.log
   const outcomes = new Map()
   const exchanges = new Map()
   const troubles = []
+  let hits
   try {
     edge = await Edge.start(program, origin.url)
     // The suite's origin and client speak through the console; only what was asked for is wanted here.
     if (told.size === 0) console.log = () => {}
     const chosen = [...suites, surrogate].map(suite => ({ ...suite, tests: suite.tests.filter(({ id }) => wanted.has(id)) }))
     for (const test of chosen.flatMap(suite => suite.tests)) test.dump = told.has(test.id)
-    const inTime = await within(ALL_WITHIN, runTests(chosen, fetchInto(exchanges), false, edge.base, AT_ONCE))
+    const inTime = await within(ALL_WITHIN, runTests(chosen, fetchInto(exchanges, turnstile(edge, fromDisk)), false, edge.base, AT_ONCE))
     if (!inTime) troubles.push(`not done after ${ALL_WITHIN / 1000} s`)
     const said = await edge.reasons()
+    hits = await edge.hits()
     for (const [id, result] of Object.entries(getResults())) {
       const outcome = outcomeOf(result, said(testUUIDs[id]))
       outcomes.set(id, READINGS.has(id) ? read(READINGS.get(id), outcome, exchanges.get(id) ?? []) : outcome)
@@ -64,7 +68,7 @@ export async function run (program, wanted, told) {
     if (trouble) troubles.push(trouble)
     origin.end()
   }
-  return { outcomes, troubles }
+  return { outcomes, troubles, hits }
 }
 
 function kindOf (test, ofSuite) {
@@ -93,10 +97,10 @@ function closeWhenUnframed (response) {
 }
 
 // The suite's client keeps no answer it was not content with; the readings below need them.
-function fetchInto (exchanges) {
+function fetchInto (exchanges, gate) {
   return async (url, init) => {
-    const response = await nodeFetch(url, { ...init, agent: CONNECTIONS, timeout: ANSWER_WITHIN })
     const id = (init?.headers ?? []).find(([name]) => name === 'Test-ID')?.[1]
+    const response = await gate.pass(id ?? null, () => nodeFetch(url, { ...init, agent: CONNECTIONS, timeout: ANSWER_WITHIN }))
     if (id) exchanges.set(id, [...(exchanges.get(id) ?? []), response])
     return response
   }

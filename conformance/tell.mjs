@@ -1,17 +1,22 @@
 // The command: which lists to run, against which program, and how to tell it. `run` beside this installs what is needed.
 
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import * as report from './report.mjs'
+import { fromDisk } from './turnstile.mjs'
 import { faultsOf, judge, VERDICTS, withDependencies } from './verdict.mjs'
 
 const USAGE = `usage: conformance/run [suite|beyond]… [options]
 
   suite, beyond         which list: the public suite, or our own beside it; both if none is named
+  --from-disk           between two requests of a test the edge is killed, so that every hit comes from the disk
   --mangrove PATH       the program; without it, target/release/mangrove is built first
   --only SUITE|ID       these alone, with what they rest on; may be given several times
   --verbose ID          show the exchange of this test; alone, it runs this test alone
   --json FILE           write every verdict there as well`
 
+// What is otherwise with --from-disk, by list: see README.md.
+const OTHERWISE = JSON.parse(readFileSync(new URL('from-disk.json', import.meta.url), 'utf8'))
 const LISTS = { suite: './suite.mjs', beyond: './beyond/beyond.mjs' }
 
 // Leaving by `exit` lets edge.mjs take what it started along.
@@ -28,6 +33,7 @@ async function main () {
       allowPositionals: true,
       options: {
         mangrove: { type: 'string' },
+        'from-disk': { type: 'boolean', default: false },
         only: { type: 'string', multiple: true, default: [] },
         verbose: { type: 'string', multiple: true, default: [] },
         json: { type: 'string' },
@@ -67,12 +73,15 @@ async function main () {
 }
 
 async function tell (list, tests, shown, options) {
-  const faults = faultsOf(tests, list.expectations)
+  const onDisk = options['from-disk']
+  const expectations = onDisk ? fromDisk(list.expectations, OTHERWISE[list.name]) : list.expectations
+  const faults = faultsOf(tests, expectations)
   const wanted = withDependencies(tests, shown)
-  const { outcomes, troubles } = await list.run(options.mangrove, wanted, new Set(options.verbose))
+  const { outcomes, troubles, hits } = await list.run(options.mangrove, wanted, new Set(options.verbose), onDisk)
   const ran = tests.map(test => ({ ...test, outcome: outcomes.get(test.id) ?? null }))
-  const judged = judge(ran, list.expectations).filter(({ id }) => shown.has(id))
-  report.print(list.title, judged, [...faults, ...troubles])
+  const judged = judge(ran, expectations).filter(({ id }) => shown.has(id))
+  report.print(onDisk ? `${list.title}, from the disk` : list.title, judged, [...faults, ...troubles])
+  if (onDisk && hits) console.log(`${hits.all} hits, ${hits.disk} of them from the disk`)
   return { judged, troubles: [...faults, ...troubles] }
 }
 

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Edge, serveOrigin, until } from '../edge.mjs'
+import { turnstile } from '../turnstile.mjs'
 import { faultOf } from './expect.mjs'
 import { Stage } from './origin.mjs'
 import topics from './stories/index.mjs'
@@ -13,6 +14,7 @@ const ANSWER_WITHIN = 15_000 // milliseconds
 const NOTICED_WITHIN = 3_000 // milliseconds for what may happen after the answer, such as a revalidation behind it
 const STORY_WITHIN = 60_000 // milliseconds
 
+export const name = 'beyond'
 export const title = 'beyond the suite'
 export const expectations = JSON.parse(readFileSync(new URL('expected.json', import.meta.url), 'utf8'))
 
@@ -29,24 +31,27 @@ export function tests () {
   })))
 }
 
-/** Runs the stories in `wanted` through `program`; `told` ones show their exchange. Returns outcomes by id, and troubles. */
-export async function run (program, wanted, told) {
+/** Runs the stories in `wanted` through `program`; `told` ones show their exchange. Returns outcomes by id, troubles, and hits. */
+export async function run (program, wanted, told, fromDisk) {
   const stage = new Stage()
   const origin = await serveOrigin(stage.handle)
   const gone = await serveOrigin(stage.handle)
   let edge
   const outcomes = new Map()
   const troubles = []
+  let hits
   try {
     edge = await Edge.start(program, origin.url, gone.url)
+    const gate = turnstile(edge, fromDisk)
     const waiting = topics.flatMap(({ stories }) => stories).filter(({ id }) => wanted.has(id))
     const found = new Map()
     await Promise.all(Array.from({ length: AT_ONCE }, async () => {
       for (let story = waiting.shift(); story; story = waiting.shift()) {
-        found.set(story.id, { story, fault: await within(STORY_WITHIN, tell(story, { stage, edge, gone }, told.has(story.id))) })
+        found.set(story.id, { story, fault: await within(STORY_WITHIN, tell(story, { stage, edge, gone, gate }, told.has(story.id))) })
       }
     }))
     const said = await edge.reasons()
+    hits = await edge.hits()
     for (const [id, { story, fault }] of found) {
       const reasons = said(`/${id}/`)
       const mangrove = reasons.length ? ` [Mangrove: ${reasons.join(', ')}]` : ''
@@ -60,18 +65,21 @@ export async function run (program, wanted, told) {
     origin.end()
     gone.end()
   }
-  return { outcomes, troubles }
+  return { outcomes, troubles, hits }
 }
 
 /** Plays one story; returns what was not as it should be, or null. */
-async function tell (story, { stage, edge, gone }, aloud) {
+async function tell (story, { stage, edge, gone, gate }, aloud) {
   const part = stage.play(story.id)
   for (const [at, step] of story.steps.entries()) {
     await pause((step.wait ?? 0) * 1000)
-    part.gives = step.gives ?? {}
-    if (step.goes) gone.end()
-    const before = part.asked.length
-    const answers = await Promise.all(Array.from({ length: step.times ?? 1 }, () => ask(edge.port, story.id, step)))
+    let before
+    const answers = await gate.pass(story.id, () => {
+      part.gives = step.gives ?? {}
+      if (step.goes) gone.end()
+      before = part.asked.length
+      return Promise.all(Array.from({ length: step.times ?? 1 }, () => ask(edge.port, story.id, step)))
+    })
     const asked = () => part.asked.slice(before)
     if (aloud) show(story, at, step, answers, asked())
     const fault = () => faultOf(step.then ?? {}, answers, asked())
