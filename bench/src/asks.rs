@@ -25,6 +25,8 @@ pub(crate) enum Asks {
     Known,
     /// One of [`OBJECTS`], popular ones more often, by Zipf's law.
     Zipf,
+    /// Each of so many once, in no order that a disk could guess, before any comes again.
+    Each(u16),
 }
 
 /// Questions, one after the other.
@@ -74,6 +76,7 @@ impl Questions {
         let sequence = match asks {
             Asks::Same | Asks::Known => Arc::new([]),
             Asks::Zipf => Arc::clone(&BY_ZIPF),
+            Asks::Each(objects) => shuffled(objects),
         };
         Self {
             asks,
@@ -109,6 +112,7 @@ impl Questions {
     pub(crate) fn all(&self) -> impl Iterator<Item = Question> {
         let objects = match self.asks {
             Asks::Zipf if !self.one_answer => OBJECTS,
+            Asks::Each(objects) if !self.one_answer => objects.into(),
             _ => 1,
         };
         let is_known = self.one_answer && self.asks == Asks::Known;
@@ -162,6 +166,20 @@ fn zipf(count: usize) -> Arc<[u16]> {
     (0..count).map(draw).collect()
 }
 
+/// The numbers of so many objects, each once: the same in every run (Fisher and Yates).
+fn shuffled(objects: u16) -> Arc<[u16]> {
+    let mut all: Vec<u16> = (0..objects).collect();
+    let mut state = SEED;
+    for left in (1..=objects).rev() {
+        let place = (unit(&mut state) * f64::from(left)).floor();
+        // Below `left`, and so within 16 bits.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let place = place as u16;
+        all.swap(usize::from(left) - 1, usize::from(place.min(left - 1)));
+    }
+    all.into()
+}
+
 /// The next number from 0 to 1: SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
 #[allow(clippy::cast_precision_loss, reason = "53 bits are exact")]
 pub(crate) fn unit(state: &mut u64) -> f64 {
@@ -211,6 +229,22 @@ mod tests {
             passed.next();
         }
         assert_eq!(passed.next(), questions.at_place(10).next());
+    }
+
+    #[test]
+    fn each_object_comes_once_before_any_comes_again_and_neighbours_lie_apart() {
+        let mut questions = Questions::kept(Asks::Each(2560), 1024);
+        assert_eq!(questions.all().count(), 2560);
+        let round = |questions: &mut Questions| -> Vec<_> {
+            (0..2560).map(|_| questions.next().path).collect()
+        };
+        let (first, second) = (round(&mut questions), round(&mut questions));
+        assert_eq!(first, second);
+        let different: std::collections::HashSet<_> = first.iter().collect();
+        assert_eq!(different.len(), 2560);
+        let order = shuffled(2560);
+        let follow = order.windows(2).filter(|two| two[0].abs_diff(two[1]) < 8);
+        assert!(follow.count() < 50);
     }
 
     #[test]

@@ -90,6 +90,16 @@ pub(crate) fn resident(roots: &[Pid]) -> Result<u64> {
     Ok(total)
 }
 
+/// The most resident bytes that the kernel has counted of a process, also between two looks: since its start, or since it was
+/// told to forget what was before (proc_pid_status(5), proc_pid_clear_refs(5)).
+pub(crate) fn high_water(process: Pid) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes =
+        line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Ok(kibibytes.context("no VmHWM")? * 1024)
+}
+
 /// The ids of these processes and all their living descendants, as the kernel lists each thread's children.
 pub(crate) fn tree(roots: &[Pid]) -> Result<Vec<i32>> {
     let mut found: Vec<i32> = roots.iter().map(|pid| pid.as_raw_nonzero().get()).collect();

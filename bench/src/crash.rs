@@ -14,9 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
@@ -33,6 +31,7 @@ use self::origin::Origin;
 use self::visitor::Visitor;
 use crate::asks;
 use crate::clock::{self, Stopwatch};
+use crate::order::order;
 use crate::subject::{Subject, is_gone};
 use crate::terminal::say;
 
@@ -412,18 +411,6 @@ impl Shared<'_> {
             }
         }
     }
-}
-
-/// What an edge's own door answers.
-fn order(socket: &Path, line: &str) -> Result<Value> {
-    let mut stream = UnixStream::connect(socket).context("asking the edge")?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("{line} HTTP/1.1\r\nHost: edge\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{line}: {answer}");
-    let (_, body) = answer.split_once("\r\n\r\n").context("no body")?;
-    Ok(serde_json::from_str(body)?)
 }
 
 /// What was seen, of one round or many.

@@ -48,7 +48,7 @@ enum Budget {
     Bytes(f64),
 }
 
-const BUDGETS: [(&str, &str, Budget); 15] = [
+const BUDGETS: [(&str, &str, Budget); 21] = [
     ("hit-1k", "gate", Budget::Below(Server::Haproxy)),
     ("hit-1k", "gate", Budget::Below(Server::Nginx)),
     ("hit-1k", "gate", Budget::Below(Server::Varnish)),
@@ -59,6 +59,12 @@ const BUDGETS: [(&str, &str, Budget); 15] = [
     ("hit-1m", "gate", Budget::Below(Server::Haproxy)),
     ("hit-1m", "gate", Budget::Below(Server::Nginx)),
     ("hit-1m", "gate", Budget::Below(Server::Varnish)),
+    ("disk-100k", "gate", Budget::Below(Server::Nginx)),
+    ("disk-100k", "gate", Budget::Below(Server::Varnish)),
+    ("disk-1m", "gate", Budget::Below(Server::Nginx)),
+    ("disk-1m", "gate", Budget::Below(Server::Varnish)),
+    ("disk-100m", "gate", Budget::Below(Server::Nginx)),
+    ("disk-100m", "gate", Budget::Below(Server::Varnish)),
     ("pass-1k", "gate", Budget::Below(Server::Nginx)),
     ("pass-100k", "gate", Budget::Below(Server::Nginx)),
     ("pass-1m", "gate", Budget::Below(Server::Nginx)),
@@ -166,6 +172,13 @@ mod tests {
         };
         assert_eq!(verdict(idle(8192.0), "idle-h1", "8192"), Verdict::Pass);
         assert_eq!(verdict(idle(8193.0), "idle-h1", "8192"), Verdict::Fail);
+    }
+
+    #[test]
+    fn every_budget_is_about_a_row_that_exists() {
+        for (row, ..) in &BUDGETS {
+            assert!(crate::rows::find(row).is_some(), "{row}");
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Counter<'_> {
         });
         for contender in taking_part.flat_map(|server| ways(*server)) {
             let server = contender.server;
-            if let Some(reason) = peers::not_applicable(server, row.wire, self.programs) {
+            if let Some(reason) = peers::not_applicable(server, row, self.programs) {
                 say(&format!("  {:<20} n/a: {reason}", contender.to_string()));
                 continue;
             }
@@ -88,7 +88,7 @@ impl Counter<'_> {
 
     fn task(&self, row: &Row, behind: &Behind) -> Task<'_> {
         Task {
-            answer: behind.answer(),
+            answer: behind.answer(row),
             body: row.body,
             is_unchanged: row.source == Source::Cache(Asks::Known),
             head: 0,

@@ -32,6 +32,7 @@ mod asks;
 mod bare;
 mod chart;
 mod clock;
+mod cold;
 mod compress;
 mod cores;
 mod cpu;
@@ -41,10 +42,12 @@ mod gates;
 mod hyper_server;
 mod instructions;
 mod landed;
+mod large;
 mod live;
 mod load;
 mod machine;
 mod memory;
+mod order;
 mod origin;
 mod outage;
 mod parts;
@@ -54,11 +57,13 @@ mod purge;
 mod refusals;
 mod replay;
 mod report;
+mod restart;
 mod results;
 mod rows;
 mod run;
 mod slow;
 mod stats;
+mod stoppable;
 mod subject;
 mod terminal;
 mod tls;
@@ -200,9 +205,13 @@ enum Action {
     Outage(outage::Options),
     /// Kill a Mangrove in the middle of fills and purges, over and over, and tell what its disk still answers afterwards.
     Crash(crash::Options),
+    /// Send an object far larger than memory through a Mangrove, and tell what memory it took and what the origin was asked for.
+    Large(large::Options),
     /// Replay access logs and made traces through the memory tier and the field's policies, and show how often each had what
     /// it was asked for.
     Replay(replay::Options),
+    /// Kill a Mangrove that has very many objects on its disk, start it again, and tell when all is as before; then purge them.
+    Restart(restart::Options),
     /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
     Slow(slow::Options),
     /// Turn over a cache many times with content of all sizes, and tell how much memory the edge has of the system.
@@ -262,7 +271,11 @@ fn main() -> ExitCode {
                 .and_then(|program| outage::run(&options, &program)),
             Some(Action::Crash(options)) => shown(options.mangrove.as_deref())
                 .and_then(|program| crash::run(&options, &program)),
+            Some(Action::Large(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| large::run(&options, &program)),
             Some(Action::Replay(options)) => replay::run(&options),
+            Some(Action::Restart(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| restart::run(&options, &program)),
             Some(Action::Memory(how)) => {
                 shown(how.mangrove.as_deref()).and_then(|program| memory::run(&how, &program))
             }

@@ -221,7 +221,7 @@ async fn watch(options: &Options, subject: &Subject) -> Result<Course> {
         say(&course.summary(&row));
         course.rows.push(row);
     }
-    course.high_water = high_water(edge)?;
+    course.high_water = cpu::high_water(edge)?;
     Ok(course)
 }
 
@@ -232,15 +232,6 @@ fn resident(edge: Pid) -> Result<u64> {
         bail!("the edge is gone");
     }
     Ok(bytes)
-}
-
-/// The most that the kernel has ever counted, also between two looks (proc_pid_status(5)).
-fn high_water(edge: Pid) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", edge.as_raw_nonzero()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes =
-        line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Ok(kibibytes.context("no VmHWM")? * KIB)
 }
 
 /// The questions of all visitors, one sequence.

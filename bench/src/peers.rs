@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::Wire;
 use crate::process::{Program, free_address};
+use crate::rows::Row;
 use crate::tls::{Group, Identity};
 use crate::{bare, clock};
 
@@ -134,8 +135,17 @@ pub(crate) enum Answer {
     Origin(SocketAddr),
     /// The server's cache, once it has asked the origin at this address.
     Cache(SocketAddr),
+    /// The server's disk, once it has asked the origin.
+    Disk {
+        /// Where that is.
+        origin: SocketAddr,
+        /// Bytes of everything that will be asked for.
+        bytes: u64,
+    },
 }
 
+/// Of what is asked of its disk, so much may be in Mangrove's memory: one part in so many. Its peers have none beside the kernel's.
+const MEMORY_SHARE: u64 = 16;
 /// What each cache may hold: more than any row asks for, and as much as Mangrove's does where nothing else is said.
 const CACHE_MIB: u32 = 256;
 /// So long a cache may keep what it has: as long as the origin allows.
@@ -177,6 +187,8 @@ pub(crate) struct Running {
     doors: Doors,
     /// The access log that it was told to write.
     log: Option<PathBuf>,
+    /// Where its disk tier lies, in a row about that.
+    store: Option<PathBuf>,
 }
 
 impl Running {
@@ -227,6 +239,11 @@ impl Running {
         }
     }
 
+    /// Where its disk tier lies, in a row about that.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
     /// The processes that it consists of, without their descendants.
     pub(crate) fn roots(&self) -> Result<Vec<Pid>> {
         self.programs.iter().map(Program::pid).collect()
@@ -252,12 +269,21 @@ impl Running {
 }
 
 /// Why this server has no part in a row; nothing when it has.
-pub(crate) fn not_applicable(server: Server, wire: Wire, programs: &Programs) -> Option<String> {
+pub(crate) fn not_applicable(server: Server, row: &Row, programs: &Programs) -> Option<String> {
+    let wire = row.wire;
     if server == Server::Mangrove && programs.mangrove.is_none() {
         return Some("left out by --mangrove none".to_owned());
     }
     if server.version(programs).is_none() {
         return Some("not installed here".to_owned());
+    }
+    match (server, row.shelf()) {
+        (Server::Haproxy, Some(_)) => return Some("its cache is in memory alone".to_owned()),
+        (Server::Varnish, Some(shelf)) if shelf.is_cold => {
+            let why = "its file is mapped: nobody else can make it cold, and it begins empty";
+            return Some(why.to_owned());
+        }
+        _ => {}
     }
     match (server, wire) {
         (Server::Bare, _) => None,
@@ -336,7 +362,22 @@ impl Setup<'_> {
             programs,
             doors: self.doors,
             log: self.logs.then(|| self.folder.join(log)),
+            store: None,
         }
+    }
+
+    /// Whether its answers come from its disk, and how many bytes of them there are.
+    fn set_on_disk(&self) -> Option<u64> {
+        match self.task.answer {
+            Answer::Disk { bytes, .. } => Some(bytes),
+            Answer::Edge | Answer::Origin(_) | Answer::Cache(_) => None,
+        }
+    }
+
+    /// So many MiB hold all that is asked of a disk, with as much again for what a server needs beside it.
+    fn disk_mib(&self) -> Option<u64> {
+        self.set_on_disk()
+            .map(|bytes| (2 * bytes).div_ceil(1 << 20))
     }
 
     fn bare(&self) -> Result<Running> {
@@ -361,6 +402,7 @@ impl Setup<'_> {
             programs: vec![self.program(name, command, None)?],
             doors,
             log: None,
+            store: None,
         })
     }
 }

@@ -6,7 +6,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use mangrove_cache::purge::{Filter, Force, Kind, Ledger, Subject as Meant};
 use mangrove_http::UnixMillis;
 
 use crate::clock::{self, Stopwatch};
+use crate::order;
 use crate::subject::Subject;
 use crate::terminal::say;
 
@@ -181,24 +181,13 @@ impl Stage {
     }
 
     fn order(&self, what: &str) -> Result<()> {
-        let answer = self.operator(&format!("POST /purge?site=purge&{what}"))?;
-        ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        Ok(())
+        order::told(&self.socket, &format!("POST /purge?site=purge&{what}")).map(drop)
     }
 
     fn metric(&self, name: &str) -> Result<u64> {
-        let page = self.operator("GET /metrics")?;
+        let page = order::told(&self.socket, "GET /metrics")?;
         let line = page.lines().find_map(|line| line.strip_prefix(name));
         Ok(line.with_context(|| format!("no {name}"))?.parse()?)
-    }
-
-    fn operator(&self, line: &str) -> Result<String> {
-        let mut socket = UnixStream::connect(&self.socket).context("asking the edge")?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(format!("{line} HTTP/1.1\r\nHost: edge\r\n\r\n").as_bytes())?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer)?;
-        Ok(answer)
     }
 }
 

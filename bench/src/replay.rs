@@ -10,10 +10,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use mangrove_cache::memory::{Memory, Updated};
 
+use self::own_disk::OwnDisk;
 use self::peers::{Arc, Clairvoyant, Fifo, GreedyDual, Lru, Policy, S3Fifo, Sieve, TinyLfu};
 use self::trace::{Request, Trace, value_weight};
 use crate::terminal::say;
 
+mod own_disk;
 mod peers;
 mod plot;
 mod queue;
@@ -43,6 +45,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Contender {
     Mangrove,
+    MangroveDisk,
     Lru,
     Fifo,
     Clock,
@@ -75,7 +78,8 @@ impl Contender {
         Self::BeladySize,
     ];
     /// Those whose order a log can keep, one that cannot as a yardstick, and the one that sees ahead.
-    const ON_DISK: [Self; 5] = [
+    const ON_DISK: [Self; 6] = [
+        Self::MangroveDisk,
         Self::Fifo,
         Self::Clock,
         Self::S3Fifo,
@@ -85,7 +89,7 @@ impl Contender {
 
     fn name(self) -> &'static str {
         match self {
-            Self::Mangrove => "Mangrove",
+            Self::Mangrove | Self::MangroveDisk => "Mangrove",
             Self::Lru => "LRU",
             Self::Fifo => "FIFO",
             Self::Clock => "CLOCK",
@@ -106,8 +110,9 @@ impl Contender {
         matches!(self, Self::Belady | Self::BeladySize)
     }
 
-    fn with<'a>(self, ceiling: u64, trace: &'a Trace) -> Box<dyn Policy + 'a> {
-        match self {
+    fn with<'a>(self, ceiling: u64, trace: &'a Trace) -> Result<Box<dyn Policy + 'a>> {
+        Ok(match self {
+            Self::MangroveDisk => Box::new(OwnDisk::new(ceiling, trace)?),
             Self::Mangrove => Box::new(Own::new(ceiling, trace)),
             Self::Lru => Box::new(Lru::new(ceiling)),
             Self::Fifo => Box::new(Fifo::new(ceiling, false)),
@@ -121,7 +126,7 @@ impl Contender {
             Self::RootDoor => Box::new(GreedyDual::by_root(ceiling, true)),
             Self::Belady => Box::new(Clairvoyant::new(ceiling, false)),
             Self::BeladySize => Box::new(Clairvoyant::new(ceiling, true)),
-        }
+        })
     }
 }
 
@@ -222,14 +227,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     traces.extend(trace::made()?);
     let mut sheets = Vec::new();
     for trace in &traces {
-        sheets.push(sheet(trace, &SIZES, &Contender::ALL));
+        sheets.push(sheet(trace, &SIZES, &Contender::ALL)?);
     }
     let mut disks = Vec::new();
     for trace in &traces {
         let ceiling = part_of(trace.distinct, BEFORE_DISK);
         let mut memory = Own::new(ceiling, trace);
         let behind = trace.behind(trace.title.clone(), |request| memory.ask(0, request));
-        disks.push(sheet(&behind, &DISK_SIZES, &Contender::ON_DISK));
+        disks.push(sheet(&behind, &DISK_SIZES, &Contender::ON_DISK)?);
     }
     let text = table::markdown(&sheets, &disks);
     match &options.write {
@@ -249,24 +254,24 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn sheet(trace: &Trace, sizes: &[u64], contenders: &[Contender]) -> Sheet {
+fn sheet(trace: &Trace, sizes: &[u64], contenders: &[Contender]) -> Result<Sheet> {
     say(&format!("replaying {}", trace.title));
     let line = |contender: &Contender| {
         let scores = sizes.iter().map(|size| {
             let ceiling = part_of(trace.distinct, *size);
-            replay(&mut *contender.with(ceiling, trace), trace)
+            Ok(replay(&mut *contender.with(ceiling, trace)?, trace))
         });
-        (*contender, scores.collect())
+        Ok((*contender, scores.collect::<Result<_>>()?))
     };
-    let lines = contenders.iter().map(line).collect();
-    Sheet {
+    let lines = contenders.iter().map(line).collect::<Result<_>>()?;
+    Ok(Sheet {
         title: trace.title.clone(),
         requests: u64::try_from(trace.requests.len()).unwrap_or(u64::MAX),
         distinct: trace.distinct,
         sizes: sizes.to_vec(),
         lines,
         all_kept: replay(&mut Lru::new(u64::MAX / 2), trace),
-    }
+    })
 }
 
 fn part_of(whole: u64, thousandths: u64) -> u64 {
@@ -304,7 +309,7 @@ mod tests {
         let folder = tempfile_with(&log);
         let trace = trace::of_log(&folder).unwrap();
         std::fs::remove_file(&folder).unwrap();
-        let sheet = sheet(&trace, &[0, 300, 4000], &Contender::ALL);
+        let sheet = sheet(&trace, &[0, 300, 4000], &Contender::ALL).unwrap();
         for (contender, scores) in &sheet.lines {
             let [none, some, all] = scores.as_slice() else {
                 panic!("three sizes");

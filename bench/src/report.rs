@@ -3,12 +3,13 @@
 use std::fmt::Write;
 
 use crate::asks::OBJECTS;
+use crate::cold::RESIDENT_MOST;
 use crate::gates;
 use crate::load::CONNECTIONS;
 use crate::machine::Machine;
 use crate::results::{Cell, Outcome, Results, RowResult, SPREAD_LIMIT, Unit};
-use crate::rows::FEW_CONNECTIONS;
-use crate::run::TURNS;
+use crate::rows::{FEW_CONNECTIONS, ROWS};
+use crate::run::{FEW_TURNS, TURNS};
 use crate::stats;
 
 /// The whole of `RESULTS.md`.
@@ -48,22 +49,29 @@ pub(crate) fn markdown(results: &Results) -> String {
 
 /// One row's table, in Markdown that can be read as it is.
 pub(crate) fn row_table(row: &RowResult) -> String {
-    let mut lines = vec![match row.unit {
-        Unit::CpuNanoseconds => [
+    let has_disk = row.cells.iter().any(|cell| !cell.read().is_empty());
+    let head: &[&str] = match row.unit {
+        Unit::CpuNanoseconds if has_disk => &[
             "",
             "CPU µs/request",
             "× bare loop",
             "least – most",
             "head + body, bytes",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-        Unit::ResidentBytes => ["", "bytes/connection", "least – most"]
-            .map(str::to_owned)
-            .to_vec(),
-    }];
+            "CPU ns/KiB",
+            "read from the disk, × answered",
+        ],
+        Unit::CpuNanoseconds => &[
+            "",
+            "CPU µs/request",
+            "× bare loop",
+            "least – most",
+            "head + body, bytes",
+        ],
+        Unit::ResidentBytes => &["", "bytes/connection", "least – most"],
+    };
+    let mut lines = vec![head.iter().map(|words| (*words).to_owned()).collect()];
     lines.extend(row.cells.iter().map(|cell| match row.unit {
-        Unit::CpuNanoseconds => cpu_line(row, cell),
+        Unit::CpuNanoseconds => cpu_line(row, cell, has_disk),
         Unit::ResidentBytes => memory_line(cell),
     }));
     table(1, &lines)
@@ -83,10 +91,12 @@ pub(crate) fn gates_table(results: &Results) -> String {
     table(2, &lines)
 }
 
-fn cpu_line(row: &RowResult, cell: &Cell) -> Vec<String> {
+fn cpu_line(row: &RowResult, cell: &Cell, has_disk: bool) -> Vec<String> {
     let name = cell.contender.to_string();
     let (values, head, body) = match &cell.outcome {
-        Outcome::Measured { values, head, body } => (values, *head, *body),
+        Outcome::Measured {
+            values, head, body, ..
+        } => (values, *head, *body),
         Outcome::NotApplicable { reason } => return vec![name, format!("n/a: {reason}")],
         Outcome::Failed { reason } => return vec![name, format!("failed: {reason}")],
     };
@@ -97,7 +107,7 @@ fn cpu_line(row: &RowResult, cell: &Cell) -> Vec<String> {
     } else {
         format!("{body}")
     };
-    vec![
+    let mut line = vec![
         name,
         format!("{time:.2}"),
         stats::median(&ratios).map_or_else(String::new, |ratio| format!("{ratio:.2}")),
@@ -105,7 +115,19 @@ fn cpu_line(row: &RowResult, cell: &Cell) -> Vec<String> {
             format!("{least:.2} – {most:.2}")
         }),
         size,
-    ]
+    ];
+    if has_disk {
+        let nanoseconds = stats::median(values).unwrap_or_default();
+        line.push(format!("{:.1}", nanoseconds / kibibytes(body)));
+        let read = stats::median(cell.read());
+        line.push(read.map_or_else(|| "–".to_owned(), |read| format!("{read:.2}")));
+    }
+    line
+}
+
+#[allow(clippy::cast_precision_loss, reason = "bodies are far below 2^52")]
+fn kibibytes(body: usize) -> f64 {
+    body.max(1) as f64 / 1024.0
 }
 
 fn memory_line(cell: &Cell) -> Vec<String> {
@@ -231,13 +253,34 @@ fn rules() -> String {
          `max-object-size` at its largest. Varnish: `-s malloc`, built-in VCL, `Via` and `X-Varnish` taken out. Where many \
          objects are asked for, they are {OBJECTS} of 1 KiB, the one of rank r in proportion to r to the power of −0.9, in the \
          same order in every run and of every server.\n\
+         - From the disk: so many objects that a sixteenth of them fits into Mangrove's `cache_memory` ({}), each asked for \
+         once, in a shuffled order, before any is again; everything is asked for until the origin is not asked any more, then \
+         written (`sync`). Mangrove: as it comes beside that. nginx: as above, its files being its only cache; without `aio threads`, which \
+         hands each `sendfile` to a thread. Varnish: `-s file`, with everything in it mapped. HAProxy caches in memory alone. \
+         *Warm*: the kernel has all of it in memory. *Cold*: before what is measured of each turn the kernel is told to let go of all files of \
+         the server's store (`POSIX_FADV_DONTNEED`), and asked what it still has (`mincore`): more than one part in {RESIDENT_MOST}, and the turn \
+         does not count. Of what is mapped, as by Varnish, it lets nothing go. \
+         What was read from the disk is `read_bytes` of `/proc/PID/io`. {FEW_TURNS} turns to a round where a turn is long: cold, or over 1 MiB.\n\
          - TLS: one ECDSA P-256 key, TLS 1.3, TLS_AES_128_GCM_SHA256, X25519 except where the row says otherwise; the \
          client refuses any other outcome, and a full handshake where a resumed one is due.\n\
          - Memory is what the resident sets of all processes of a fresh server grew by while the connections, each with \
          one completed request, were opened and then left idle, divided by their number. Up to three fresh starts. \
          Kernel socket buffers are not part of it.\n",
-        SPREAD_LIMIT * 100.0
+        SPREAD_LIMIT * 100.0,
+        sets(),
     )
+}
+
+/// `2,560 of 100 KiB, …`
+fn sets() -> String {
+    let warm = ROWS
+        .iter()
+        .filter_map(|row| Some((row, row.shelf().filter(|shelf| !shelf.is_cold)?)));
+    let sets = warm.map(|(row, shelf)| {
+        let objects = thousands(shelf.objects.into());
+        format!("{objects} of {} KiB", thousands(row.body / 1024))
+    });
+    sets.collect::<Vec<_>>().join(", ")
 }
 
 fn thousands(number: usize) -> String {
@@ -282,6 +325,29 @@ mod tests {
                 "200 + 1024"
             ]
         );
+    }
+
+    #[test]
+    fn a_row_about_the_disk_tells_what_a_byte_costs_and_what_was_read_for_it() {
+        let mut row = row(
+            "disk-1m-cold",
+            Unit::CpuNanoseconds,
+            &[
+                (Server::Bare, false, &[1000.0]),
+                (Server::Nginx, true, &[2048.0]),
+            ],
+        );
+        if let Outcome::Measured { read, body, .. } = &mut row.cells[1].outcome {
+            *read = vec![1.25];
+            *body = 2048;
+        }
+        let text = row_table(&row);
+        let line = text.lines().find(|line| line.contains("nginx")).unwrap();
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        assert_eq!(cells[6..8], ["1024.0", "1.25"]);
+        let bare = text.lines().find(|line| line.starts_with("| bare"));
+        let bare = bare.unwrap();
+        assert!(bare.trim_end().ends_with("– |"), "{bare}");
     }
 
     #[test]

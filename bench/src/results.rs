@@ -69,6 +69,9 @@ pub(crate) enum Outcome {
     Measured {
         /// One value for each round, in the row's unit.
         values: Vec<f64>,
+        /// Bytes read from a disk for each byte answered, one value for each round; none where no disk has a part.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        read: Vec<f64>,
         /// Bytes in its answer's head; zero on HTTP/2.
         head: usize,
         /// Bytes in its answer's body.
@@ -153,6 +156,14 @@ impl RowResult {
 }
 
 impl Cell {
+    /// Bytes that were read from a disk for each byte answered, round by round.
+    pub(crate) fn read(&self) -> &[f64] {
+        match &self.outcome {
+            Outcome::Measured { read, .. } => read,
+            Outcome::NotApplicable { .. } | Outcome::Failed { .. } => &[],
+        }
+    }
+
     fn values(&self) -> Option<&[f64]> {
         match &self.outcome {
             Outcome::Measured { values, .. } => Some(values),
@@ -174,6 +185,7 @@ pub(crate) mod tests {
             },
             outcome: Outcome::Measured {
                 values: values.to_vec(),
+                read: Vec::new(),
                 head: 200,
                 body: 1024,
             },

@@ -2,7 +2,7 @@
 
 use crate::asks::{Asks, Questions};
 use crate::load::{CONNECTIONS, Wire};
-use crate::run::TURNS;
+use crate::run::{FEW_TURNS, TURNS};
 use crate::tls::Group;
 
 const KIB: usize = 1024;
@@ -36,7 +36,41 @@ impl Row {
         match self.source {
             Source::Edge | Source::Origin => Questions::root(self.body),
             Source::Cache(asks) => Questions::kept(asks, self.body),
+            Source::Disk(shelf) => Questions::kept(Asks::Each(shelf.objects), self.body),
         }
+    }
+
+    /// What lies on a server's disk for this row.
+    pub(crate) fn shelf(&self) -> Option<Shelf> {
+        match self.source {
+            Source::Disk(shelf) => Some(shelf),
+            Source::Edge | Source::Origin | Source::Cache(_) => None,
+        }
+    }
+
+    /// Bytes of everything that is asked for.
+    pub(crate) fn set_bytes(&self) -> u64 {
+        let objects = self.shelf().map_or(1, |shelf| shelf.objects);
+        u64::from(objects) * self.body as u64
+    }
+
+    /// Turns that each server takes in a round: fewer where one is long.
+    pub(crate) fn turns(&self) -> usize {
+        match self.shelf() {
+            Some(shelf) if shelf.is_cold || self.body > MIB => FEW_TURNS,
+            _ => TURNS,
+        }
+    }
+
+    /// Requests in each of a round's turns, of so many in all of it.
+    pub(crate) fn turn(&self, measure: Measure) -> usize {
+        measure.requests().div_ceil(self.turns())
+    }
+
+    /// Requests that go first in each turn, unmeasured.
+    pub(crate) fn warm_up(&self, measure: Measure) -> usize {
+        let share = self.turn(measure).div_ceil(WARM_UP_SHARE);
+        share.max(self.to_find_windows())
     }
 
     /// Connections that a keep-alive row's requests come over: fewer where one answer is work enough.
@@ -50,8 +84,8 @@ impl Row {
 
     /// Requests until TCP, and whoever answers, knows how much each connection takes. Before that a large answer leaves in
     /// pieces, which is not what a connection that is kept alive costs.
-    pub(crate) fn to_find_windows(&self) -> usize {
-        match (self.measure, self.body >= LARGE) {
+    fn to_find_windows(&self) -> usize {
+        match (self.measure, (LARGE..VERY_LARGE).contains(&self.body)) {
             (Measure::KeepAlive { .. }, true) => {
                 self.connections() * WINDOWS.div_ceil(self.body).max(2)
             }
@@ -69,6 +103,17 @@ pub(crate) enum Source {
     Origin,
     /// The server's cache has them.
     Cache(Asks),
+    /// The server's disk has them, and its memory has no room for them.
+    Disk(Shelf),
+}
+
+/// What lies on a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shelf {
+    /// How many objects.
+    pub(crate) objects: u16,
+    /// Whether the kernel has none of it in memory when a turn begins; else it has all of it.
+    pub(crate) is_cold: bool,
 }
 
 /// What a row counts.
@@ -102,11 +147,6 @@ impl Measure {
         }
     }
 
-    /// Requests in each of a round's turns.
-    pub(crate) fn turn(self) -> usize {
-        self.requests().div_ceil(TURNS)
-    }
-
     /// The same with fewer requests, for a first look.
     pub(crate) fn quick(self) -> Self {
         const SHARE: usize = 10;
@@ -125,8 +165,12 @@ impl Measure {
     }
 }
 
-/// From here on an answer is large.
+/// The share of a turn's requests that goes first, unmeasured.
+const WARM_UP_SHARE: usize = 5;
+/// From here on an answer is large,
 const LARGE: usize = 64 * KIB;
+/// and from here on so large that the one which each connection begins with has found its windows.
+const VERY_LARGE: usize = 32 * MIB;
 /// Connections of a row whose answers are larger than 1 MiB.
 pub(crate) const FEW_CONNECTIONS: usize = 4;
 /// What a connection carries before its windows have grown to what a large answer needs.
@@ -135,7 +179,7 @@ const WINDOWS: usize = 2 * MIB;
 const IDLE: usize = 10_000;
 
 /// All rows, in the order of the report.
-pub(crate) static ROWS: [Row; 23] = [
+pub(crate) static ROWS: [Row; 29] = [
     Row {
         name: "respond-1k",
         title: "1 KiB made at the edge, HTTP/1.1 keep-alive",
@@ -207,6 +251,48 @@ pub(crate) static ROWS: [Row; 23] = [
         KIB,
         Wire::H1,
         50_000,
+    ),
+    disk(
+        "disk-100k",
+        "100 KiB from the disk, warm, HTTP/1.1 keep-alive",
+        Shelf::warm(2_560),
+        100 * KIB,
+        8_192,
+    ),
+    disk(
+        "disk-100k-cold",
+        "100 KiB from the disk, cold, HTTP/1.1 keep-alive",
+        Shelf::cold(2_560),
+        100 * KIB,
+        1_536,
+    ),
+    disk(
+        "disk-1m",
+        "1 MiB from the disk, warm, HTTP/1.1 keep-alive",
+        Shelf::warm(1_024),
+        MIB,
+        1_536,
+    ),
+    disk(
+        "disk-1m-cold",
+        "1 MiB from the disk, cold, HTTP/1.1 keep-alive",
+        Shelf::cold(1_024),
+        MIB,
+        768,
+    ),
+    disk(
+        "disk-100m",
+        "100 MiB from the disk, warm, HTTP/1.1 keep-alive",
+        Shelf::warm(12),
+        100 * MIB,
+        48,
+    ),
+    disk(
+        "disk-100m-cold",
+        "100 MiB from the disk, cold, HTTP/1.1 keep-alive",
+        Shelf::cold(12),
+        100 * MIB,
+        24,
     ),
     pass(
         "pass-1k",
@@ -315,6 +401,39 @@ const fn hit(
     }
 }
 
+impl Shelf {
+    const fn warm(objects: u16) -> Self {
+        Self {
+            objects,
+            is_cold: false,
+        }
+    }
+
+    const fn cold(objects: u16) -> Self {
+        Self {
+            objects,
+            is_cold: true,
+        }
+    }
+}
+
+const fn disk(
+    name: &'static str,
+    title: &'static str,
+    shelf: Shelf,
+    body: usize,
+    requests: usize,
+) -> Row {
+    Row {
+        name,
+        title,
+        source: Source::Disk(shelf),
+        body,
+        wire: Wire::H1,
+        measure: Measure::KeepAlive { requests },
+    }
+}
+
 const fn pass(
     name: &'static str,
     title: &'static str,
@@ -374,6 +493,17 @@ mod tests {
             assert!(std::ptr::eq(find(row.name).unwrap(), row));
         }
         assert!(find("").is_none());
+    }
+
+    #[test]
+    fn what_is_cold_is_asked_for_once_before_it_is_made_cold_again() {
+        for row in &ROWS {
+            let Some(shelf) = row.shelf().filter(|shelf| shelf.is_cold) else {
+                continue;
+            };
+            let asked = row.turn(row.measure) + row.warm_up(row.measure);
+            assert!(asked <= shelf.objects.into(), "{}: {asked}", row.name);
+        }
     }
 
     #[test]

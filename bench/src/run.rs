@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Pid;
 
 use crate::asks::Asks;
@@ -18,7 +18,7 @@ use crate::results::{Cell, Outcome, RowResult, Unit};
 use crate::rows::{Measure, Row, Source};
 use crate::terminal::say;
 use crate::tls::Identity;
-use crate::{clock, stats};
+use crate::{clock, cold, stats};
 
 /// How long a server may take from its start to its first answer.
 const START: Duration = Duration::from_secs(60);
@@ -30,11 +30,13 @@ const REST: Duration = Duration::from_secs(3);
 const AT_REST_NS: u64 = 50_000;
 /// Memory is measured on a fresh server each time, and hardly differs: more rounds than this would teach nothing.
 const MEMORY_ROUNDS: usize = 3;
-/// The share of a turn's requests that goes first, unmeasured.
-const WARM_UP_SHARE: usize = 5;
 /// Turns that each server takes in a round. Many short ones: what a shared machine does to one of them it does to its
 /// neighbours too, and bursts of tens of milliseconds are seldom cut by the host, where whole seconds are.
 pub(crate) const TURNS: usize = 48;
+/// The same where a turn takes long: of rows from a cold disk, and of answers over 1 MiB from any.
+pub(crate) const FEW_TURNS: usize = 12;
+/// How often everything is asked for until a disk has all of it: what it was too far behind with is not there at first.
+const FILLS: usize = 30;
 /// Bytes in the bare loop's head when Mangrove is not there to give the length.
 const HEAD_WITHOUT_MANGROVE: usize = 200;
 
@@ -62,9 +64,25 @@ enum State {
     Ready {
         running: Running,
         size: Size,
-        values: Vec<f64>,
+        rounds: Rounds,
     },
     Out(Outcome),
+}
+
+/// One value for each round.
+#[derive(Default)]
+struct Rounds {
+    values: Vec<f64>,
+    /// Bytes read from the disk for each byte answered; none where no disk has a part.
+    read: Vec<f64>,
+}
+
+/// What a server used in one turn, or in the turns of one round.
+#[derive(Default)]
+struct Turns {
+    /// Nanoseconds of CPU for each request.
+    cpu: Vec<f64>,
+    read: Vec<f64>,
 }
 
 impl Bench<'_> {
@@ -93,12 +111,12 @@ impl Bench<'_> {
     /// CPU of a request: all servers stay up, and take turns in an order that moves on by one in each round.
     fn cpu(&self, row: &Row, measure: Measure) -> Result<Vec<Cell>> {
         let behind = Behind::start(row, self.work, self.load_core)?;
-        let answer = behind.answer();
+        let answer = behind.answer(row);
         let mut entrants = Vec::new();
         let mut head = HEAD_WITHOUT_MANGROVE;
         for contender in contenders(self.servers, row, measure) {
             let task = self.task(row, answer, head);
-            let state = self.enter(contender, row, &task);
+            let state = self.enter(contender, row, &task, &behind);
             if let (Server::Mangrove, true, State::Ready { size, .. }) =
                 (contender.server, contender.logs, &state)
             {
@@ -112,7 +130,7 @@ impl Bench<'_> {
             server: Server::Bare,
             logs: false,
         };
-        let state = self.enter(bare, row, &self.task(row, answer, head));
+        let state = self.enter(bare, row, &self.task(row, answer, head), &behind);
         entrants.insert(
             0,
             Entrant {
@@ -128,7 +146,7 @@ impl Bench<'_> {
     /// Memory of a connection: each server is started anew, alone, in each round.
     fn memory(&self, row: &Row, connections: usize) -> Result<Vec<Cell>> {
         let behind = Behind::start(row, self.work, self.load_core)?;
-        let task = self.task(row, behind.answer(), HEAD_WITHOUT_MANGROVE);
+        let task = self.task(row, behind.answer(row), HEAD_WITHOUT_MANGROVE);
         let mut cells = Vec::new();
         let bare = Contender {
             server: Server::Bare,
@@ -136,7 +154,7 @@ impl Bench<'_> {
         };
         let others = contenders(self.servers, row, Measure::IdleMemory { connections });
         for contender in std::iter::once(bare).chain(others) {
-            let outcome = self.memory_of(contender, row, &task, connections);
+            let outcome = self.memory_of(contender, row, &task, &behind, connections);
             cells.push(Cell { contender, outcome });
         }
         Ok(cells)
@@ -147,15 +165,17 @@ impl Bench<'_> {
         contender: Contender,
         row: &Row,
         task: &Task<'_>,
+        behind: &Behind,
         connections: usize,
     ) -> Outcome {
         let mut kept = Outcome::Measured {
             values: Vec::new(),
+            read: Vec::new(),
             head: 0,
             body: 0,
         };
         for _ in 0..self.rounds.min(MEMORY_ROUNDS) {
-            let state = self.enter(contender, row, task);
+            let state = self.enter(contender, row, task, behind);
             let State::Ready { running, size, .. } = state else {
                 return Entrant { contender, state }.into_cell().outcome;
             };
@@ -165,7 +185,10 @@ impl Bench<'_> {
                     return failed(contender, &error);
                 }
             };
-            if let Outcome::Measured { values, head, body } = &mut kept {
+            if let Outcome::Measured {
+                values, head, body, ..
+            } = &mut kept
+            {
                 values.push(bytes);
                 (*head, *body) = (size.head, size.body);
             }
@@ -206,38 +229,69 @@ impl Bench<'_> {
         Ok(ratio(after.saturating_sub(before), connections))
     }
 
-    fn enter(&self, contender: Contender, row: &Row, task: &Task<'_>) -> State {
-        if let Some(reason) = peers::not_applicable(contender.server, row.wire, self.programs) {
+    fn enter(&self, contender: Contender, row: &Row, task: &Task<'_>, behind: &Behind) -> State {
+        let reason = peers::not_applicable(contender.server, row, self.programs);
+        if let Some(reason) = reason {
             say(&format!("  {contender}: n/a: {reason}"));
             return State::Out(Outcome::NotApplicable { reason });
         }
-        match self.start(contender, row, task) {
+        match self.start(contender, row, task, behind) {
             Ok((running, size)) => State::Ready {
                 running,
                 size,
-                values: Vec::new(),
+                rounds: Rounds::default(),
             },
             Err(error) => State::Out(failed(contender, &error)),
         }
     }
 
-    fn start(&self, contender: Contender, row: &Row, task: &Task<'_>) -> Result<(Running, Size)> {
+    fn start(
+        &self,
+        contender: Contender,
+        row: &Row,
+        task: &Task<'_>,
+        behind: &Behind,
+    ) -> Result<(Running, Size)> {
         let mut running = Running::start(contender, task, self.programs, self.work, &[])?;
         let size = wait_until_ready(self.generator, &mut running, START, |running| {
             self.target(contender, running, row)
         })?;
+        if row.shelf().is_some() && contender.server != Server::Bare {
+            say(&format!("  {contender}: filling its disk"));
+            self.fill(&self.target(contender, &running, row), behind)?;
+        }
         Ok((running, size))
+    }
+
+    /// Asks for everything until the origin is not asked for any of it.
+    fn fill(&self, target: &Target<'_>, behind: &Behind) -> Result<()> {
+        let mut missing = 0;
+        for _ in 0..FILLS {
+            let asked = behind.asked();
+            self.generator.ask_for_all(target)?;
+            missing = behind.asked() - asked;
+            if missing == 0 {
+                return Ok(());
+            }
+            clock::rest();
+        }
+        bail!("it still lacks {missing} objects after everything was asked for {FILLS} times")
     }
 
     /// All rounds: everyone takes a short turn, again and again, in an order that moves on by one each time. Turns are
     /// dealt to the rounds like cards, so that each round has its share of every minute that the machine has.
     fn rounds(&self, entrants: &mut [Entrant], row: &Row, measure: Measure, behind: &Behind) {
         let opened: Vec<_> = entrants.iter().map(Entrant::account).collect();
-        let count = entrants.len();
-        let mut used = vec![vec![Vec::new(); self.rounds]; count];
-        for turn in 0..TURNS * self.rounds {
-            if turn % TURNS == 0 {
-                let all = TURNS * self.rounds;
+        if row.shelf().is_some() {
+            // What is written behind a server's back would be so in others' turns.
+            rustix::fs::sync();
+        }
+        let (count, turns) = (entrants.len(), row.turns());
+        let rounds = || (0..self.rounds).map(|_| Turns::default()).collect();
+        let mut used: Vec<Vec<Turns>> = (0..count).map(|_| rounds()).collect();
+        for turn in 0..turns * self.rounds {
+            if turn % turns == 0 {
+                let all = turns * self.rounds;
                 say(&format!("  turn {} of {all}", turn + 1));
             }
             for place in 0..count {
@@ -247,9 +301,12 @@ impl Bench<'_> {
                     continue;
                 };
                 match self.turn(entrant, row, measure, turn, behind) {
-                    Some(Ok(nanoseconds)) => {
+                    Some(Ok(taken)) => {
                         if let Some(round) = used.get_mut(turn % self.rounds) {
-                            round.push(ratio(nanoseconds, measure.turn()));
+                            let requests = row.turn(measure);
+                            round.cpu.push(ratio(taken.nanoseconds, requests));
+                            let read = taken.read.map(|read| ratio(read, requests * row.body));
+                            round.read.extend(read);
                         }
                     }
                     Some(Err(error)) => {
@@ -260,8 +317,15 @@ impl Bench<'_> {
             }
         }
         for ((entrant, opened), used) in entrants.iter_mut().zip(opened).zip(used) {
-            let rounds = used.iter().filter_map(|turns| stats::midmean(turns));
-            entrant.close(opened, rounds.collect());
+            let of_rounds = |of: fn(&Turns) -> &[f64]| {
+                let rounds = used.iter().map(of);
+                rounds.filter_map(stats::midmean).collect()
+            };
+            let rounds = Rounds {
+                values: of_rounds(|turns| &turns.cpu),
+                read: of_rounds(|turns| &turns.read),
+            };
+            entrant.close(opened, rounds);
         }
     }
 
@@ -273,13 +337,17 @@ impl Bench<'_> {
         measure: Measure,
         turn: usize,
         behind: &Behind,
-    ) -> Option<Result<u64>> {
+    ) -> Option<Result<Taken>> {
         let State::Ready { running, .. } = &entrant.state else {
             return None;
         };
         let mut target = self.target(entrant.contender, running, row);
         // Everyone is asked the same in the same turn, and something new in the next one.
-        let place = turn * (row.connections() + 2 * measure.turn());
+        let step = match row.shelf() {
+            Some(_) => row.warm_up(measure) + row.turn(measure),
+            None => row.connections() + 2 * row.turn(measure),
+        };
+        let place = turn * step;
         target.questions = target.questions.at_place(place);
         let asked = behind.asked();
         let used = self.cpu_once(&target, running, row, measure);
@@ -299,20 +367,30 @@ impl Bench<'_> {
         running: &Running,
         row: &Row,
         measure: Measure,
-    ) -> Result<u64> {
+    ) -> Result<Taken> {
         let roots = running.roots()?;
-        let requests = measure.turn();
-        let warm_up = requests.div_ceil(WARM_UP_SHARE).max(row.to_find_windows());
+        let (requests, warm_up) = (row.turn(measure), row.warm_up(measure));
+        let store = running.store();
+        let is_cold = row.shelf().is_some_and(|shelf| shelf.is_cold);
+        let read = || match store {
+            Some(_) => cold::read_from_disk(&roots).map(Some),
+            None => Ok(None),
+        };
         match measure {
             Measure::NewConnection { resume, .. } => {
                 let mut callers = self.generator.callers(target, resume)?;
                 self.generator.call(&mut callers, warm_up)?;
-                measured(&roots, || self.generator.call(&mut callers, requests))
+                measured(&roots, read, || self.generator.call(&mut callers, requests))
             }
             Measure::KeepAlive { .. } | Measure::IdleMemory { .. } => {
                 let mut fleet: Fleet = self.generator.open(target, row.connections())?;
                 self.generator.run(&mut fleet, warm_up)?;
-                measured(&roots, || self.generator.run(&mut fleet, requests))
+                // What comes now is none of what went before: all of it has to be read.
+                if let Some(store) = store.filter(|_| is_cold) {
+                    rest(&roots)?;
+                    cold::chill(store)?;
+                }
+                measured(&roots, read, || self.generator.run(&mut fleet, requests))
             }
         }
     }
@@ -373,15 +451,19 @@ impl Behind {
                 Self::Loop { _program, address }
             }
             // A thread of this program, which has pinned itself to that core.
-            Source::Cache(_) => Self::Counting(origin::start()?),
+            Source::Cache(_) | Source::Disk(_) => Self::Counting(origin::start()?),
         })
     }
 
-    /// Who answers.
-    pub(crate) fn answer(&self) -> Answer {
+    /// Who answers in this row.
+    pub(crate) fn answer(&self, row: &Row) -> Answer {
         match self {
             Self::Nobody => Answer::Edge,
             Self::Loop { address, .. } => Answer::Origin(*address),
+            Self::Counting(origin) if row.shelf().is_some() => Answer::Disk {
+                origin: origin.address,
+                bytes: row.set_bytes(),
+            },
             Self::Counting(origin) => Answer::Cache(origin.address),
         }
     }
@@ -405,13 +487,13 @@ impl Entrant {
     }
 
     /// Keeps the rounds' values, unless a thread ended meanwhile and took its account along.
-    fn close(&mut self, opened: Option<Usage>, measured: Vec<f64>) {
+    fn close(&mut self, opened: Option<Usage>, measured: Rounds) {
         let (Some(opened), Some(closed)) = (opened, self.account()) else {
             return;
         };
         let contender = self.contender;
         match (closed.since(&opened), &mut self.state) {
-            (Ok(_), State::Ready { values, .. }) => *values = measured,
+            (Ok(_), State::Ready { rounds, .. }) => *rounds = measured,
             (Err(error), _) => self.state = State::Out(failed(contender, &error)),
             (Ok(_), State::Out(_)) => {}
         }
@@ -423,10 +505,11 @@ impl Entrant {
             State::Ready {
                 running,
                 size,
-                values,
+                rounds,
             } => match running.stop() {
                 Ok(()) => Outcome::Measured {
-                    values,
+                    values: rounds.values,
+                    read: rounds.read,
                     head: size.head,
                     body: size.body,
                 },
@@ -491,12 +574,27 @@ fn contenders(servers: &[Server], row: &Row, measure: Measure) -> impl Iterator<
         })
 }
 
-fn measured(roots: &[Pid], run: impl FnOnce() -> Result<()>) -> Result<u64> {
+/// What a server took of the machine.
+struct Taken {
+    /// Of CPU.
+    nanoseconds: u64,
+    /// Bytes from the disk, where that is asked.
+    read: Option<u64>,
+}
+
+fn measured(
+    roots: &[Pid],
+    read: impl Fn() -> Result<Option<u64>>,
+    run: impl FnOnce() -> Result<()>,
+) -> Result<Taken> {
     rest(roots)?;
-    let before = Usage::of(roots)?;
+    let (before, read_before) = (Usage::of(roots)?, read()?);
     run()?;
     rest(roots)?;
-    Usage::of(roots)?.since(&before)
+    Ok(Taken {
+        nanoseconds: Usage::of(roots)?.since(&before)?,
+        read: read()?.map(|now| now.saturating_sub(read_before.unwrap_or(0))),
+    })
 }
 
 /// Waits until the processes have come to rest, so that each one's account is complete; in vain, if they never do.

@@ -128,10 +128,11 @@ key = "{key}"
         Ok(self.log().contains("Ctrl-C"))
     }
 
-    /// A command for the running one, ready to be given more arguments.
+    /// A command for the running one, of one word or several, ready to be given more arguments.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg(name).arg("--state").arg(self.state());
+        command.args(name.split(' '));
+        command.arg("--state").arg(self.state());
         command.env_remove("NOTIFY_SOCKET");
         command
     }
@@ -141,6 +142,16 @@ key = "{key}"
         let copy = self.folder.join("mangrove-next");
         fs::copy(&self.program, &copy).context("copying the program")?;
         Ok(copy)
+    }
+
+    /// The folder that all of it lies in; gone with this value.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where its disk tier lies.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.state().join("store")
     }
 
     /// What the last `serve` said.

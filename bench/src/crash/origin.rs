@@ -1,32 +1,23 @@
 //! The origin: it numbers its answers, knows when one has not changed, and can be stopped; always at the same address.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::runtime::LocalRuntime;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::net::TcpStream;
 
 use super::book::{content, object_of, tag};
-use crate::origin::{bound, read_head};
-
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1024;
+use crate::origin::read_head;
+use crate::stoppable::Stoppable;
 
 /// A running origin.
 pub(super) struct Origin {
     /// Where it listens, when it does.
     pub(super) address: SocketAddr,
-    runs: watch::Sender<bool>,
+    process: Stoppable,
     count: Arc<Count>,
 }
 
@@ -39,33 +30,19 @@ struct Count {
 impl Origin {
     /// Starts one on a thread of its own; it ends with this process.
     pub(super) fn start() -> Result<Self> {
-        let (tell, told) = channel();
-        let (runs, seen) = watch::channel(true);
         let count = Arc::new(Count::default());
         let counted = Arc::clone(&count);
-        thread::Builder::new()
-            .name("origin".to_owned())
-            .spawn(move || {
-                let Ok(runtime) = LocalRuntime::new() else {
-                    return;
-                };
-                let _ = runtime.block_on(async {
-                    let socket = bound((Ipv4Addr::LOCALHOST, 0).into())?;
-                    let _ = tell.send(socket.local_addr()?);
-                    live(socket, seen, counted).await
-                });
-            })?;
-        let address = told.recv().context("starting the origin")?;
+        let process = Stoppable::start(move |stream| converse(stream, Arc::clone(&counted)))?;
         Ok(Self {
-            address,
-            runs,
+            address: process.address,
+            process,
             count,
         })
     }
 
     /// Whether it answers. Stopped, nobody listens and every connection has ended.
     pub(super) fn be(&self, runs: bool) {
-        self.runs.send_replace(runs);
+        self.process.be(runs);
     }
 
     /// The highest number until now.
@@ -79,50 +56,7 @@ impl Origin {
     }
 }
 
-async fn live(
-    mut socket: TcpSocket,
-    mut runs: watch::Receiver<bool>,
-    count: Arc<Count>,
-) -> io::Result<Infallible> {
-    let address = socket.local_addr()?;
-    loop {
-        if !*runs.borrow_and_update() {
-            let _ = runs.changed().await;
-            continue;
-        }
-        let listener = socket.listen(BACKLOG)?;
-        let seen = runs.clone();
-        tokio::select! {
-            _ = accept(&listener, &seen, &count) => {}
-            _ = runs.changed() => {}
-        }
-        drop(listener);
-        socket = bound(address)?;
-    }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    runs: &watch::Receiver<bool>,
-    count: &Arc<Count>,
-) -> io::Result<Infallible> {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (mut runs, count) = (runs.clone(), Arc::clone(count));
-                drop(tokio::task::spawn_local(async move {
-                    tokio::select! {
-                        _ = converse(stream, &count) => {}
-                        _ = runs.changed() => {}
-                    }
-                }));
-            }
-            Err(_) => sleep(Duration::from_millis(50)).await, // out of descriptors, for a moment
-        }
-    }
-}
-
-async fn converse(stream: TcpStream, count: &Count) -> io::Result<()> {
+async fn converse(stream: TcpStream, count: Arc<Count>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_head(&mut stream).await? {

@@ -16,7 +16,8 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
                 file.display()
             )
         }
-        Answer::Origin(_) => "default_backend origin".to_owned(),
+        // It has no disk and so no part in rows about one.
+        Answer::Origin(_) | Answer::Disk { .. } => "default_backend origin".to_owned(),
         Answer::Cache(_) => "http-request cache-use kept\n    http-response cache-store kept\n    \
                              default_backend origin"
             .to_owned(),
@@ -43,7 +44,9 @@ fn config(setup: &Setup<'_>, action: &str) -> String {
     };
     let backend = match setup.task.answer {
         Answer::Edge => String::new(),
-        Answer::Origin(origin) => format!("backend origin\n    server origin {origin}\n"),
+        Answer::Origin(origin) | Answer::Disk { origin, .. } => {
+            format!("backend origin\n    server origin {origin}\n")
+        }
         // Left alone it keeps nothing over a 256th of all, and nothing for longer than a minute.
         Answer::Cache(origin) => format!(
             "backend origin\n    server origin {origin}\n\ncache kept\n    total-max-size {CACHE_MIB}\n    \

@@ -11,12 +11,16 @@ use anyhow::{Context, Result};
 use mangrove_edge::EdgeArgs;
 use mangrove_edge::handover::{ListenerKind, PassedListener};
 
-use super::{Answer, Running, Setup, own_command, wait_for_door, words};
+use super::{Answer, MEMORY_SHARE, Running, Setup, own_command, wait_for_door, words};
 use crate::process::free_address;
 use crate::tls::HOST;
 
 /// Below its state folder, where it writes without being told where.
 const LOG: &str = "state/log/access.ndjson";
+/// Likewise.
+const STORE: &str = "state/store";
+/// The least `cache_memory` there can be.
+const MEMORY_LEAST: u64 = 8 << 20;
 
 pub(super) fn start(setup: &Setup<'_>, program: &Path) -> Result<Running> {
     let path = setup.write("mangrove.toml", &config(setup)?)?;
@@ -34,6 +38,7 @@ pub(super) fn start(setup: &Setup<'_>, program: &Path) -> Result<Running> {
     let mut running = setup.running(vec![serving], LOG);
     // HTTP/1.1 and HTTP/2 with prior knowledge share its cleartext door.
     running.doors.h2 = running.doors.h1;
+    running.store = setup.set_on_disk().map(|_| setup.folder.join(STORE));
     Ok(running)
 }
 
@@ -45,9 +50,17 @@ fn config(setup: &Setup<'_>) -> Result<String> {
                 setup.task.content()
             )
         }
-        Answer::Origin(origin) | Answer::Cache(origin) => {
+        Answer::Origin(origin) | Answer::Cache(origin) | Answer::Disk { origin, .. } => {
             format!("origins = [\"http://{origin}\"]")
         }
+    };
+    // It has room on the disk for more than any row asks for.
+    let memory = match setup.set_on_disk() {
+        Some(bytes) => format!(
+            "cache_memory = {}",
+            (bytes / MEMORY_SHARE).max(MEMORY_LEAST)
+        ),
+        None => String::new(),
     };
     let identity = setup.task.identity;
     Ok(format!(
@@ -57,6 +70,7 @@ https = ["{https}"]
 admin = "{admin}"
 state = "{state}"
 workers = 1
+{memory}
 
 [[server.tls.certificate]]
 cert = "{certificate}"

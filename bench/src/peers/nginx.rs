@@ -6,6 +6,7 @@ use super::{Answer, CACHE_MIB, KEEP_SECONDS, Running, Setup, words};
 
 pub(super) const PROGRAM: &str = "/usr/sbin/nginx";
 const LOG: &str = "access.log";
+const STORE: &str = "cache";
 
 pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
     let path = setup.write("nginx.conf", &config(setup))?;
@@ -18,7 +19,9 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
         &"-c",
         &path,
     ]);
-    Ok(setup.running(vec![setup.program("nginx", &command, None)?], LOG))
+    let mut running = setup.running(vec![setup.program("nginx", &command, None)?], LOG);
+    running.store = setup.set_on_disk().map(|_| setup.folder.join(STORE));
+    Ok(running)
 }
 
 fn config(setup: &Setup<'_>) -> String {
@@ -46,11 +49,12 @@ fn config(setup: &Setup<'_>) -> String {
             format!("return 200 \"{}\";", setup.task.content()),
         ),
         Answer::Origin(origin) => to_origin(origin),
-        Answer::Cache(origin) => {
+        Answer::Cache(origin) | Answer::Disk { origin, .. } => {
+            let mib = setup.disk_mib().unwrap_or(CACHE_MIB.into());
             let (upstream, action) = to_origin(origin);
             // Files are kept open: what a hit costs is then one read or sendfile from the kernel's page cache.
             let zone = format!(
-                "proxy_cache_path cache levels=1:2 keys_zone=kept:16m max_size={CACHE_MIB}m inactive={KEEP_SECONDS}s \
+                "proxy_cache_path {STORE} levels=1:2 keys_zone=kept:16m max_size={mib}m inactive={KEEP_SECONDS}s \
                  use_temp_path=off; open_file_cache max=16384 inactive={KEEP_SECONDS}s; \
                  open_file_cache_valid {KEEP_SECONDS}s;"
             );

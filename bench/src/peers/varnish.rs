@@ -11,6 +11,7 @@ use crate::clock;
 pub(super) const PROGRAM: &str = "/usr/sbin/varnishd";
 const LOGGER: &str = "/usr/bin/varnishncsa";
 const LOG: &str = "access.log";
+const STORE: &str = "storage";
 
 /// It compiles its configuration with a C compiler first.
 const START: Duration = Duration::from_secs(60);
@@ -31,7 +32,7 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
         &"-f",
         &path,
         &"-s",
-        &format!("malloc,{CACHE_MIB}m"),
+        &storage(setup),
     ]);
     for parameter in [
         "thread_pools=1",
@@ -63,7 +64,16 @@ pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {
     let mut running = setup.running(programs, LOG);
     // HTTP/1.1 and HTTP/2 with prior knowledge share its one door.
     running.doors.h2 = running.doors.h1;
+    running.store = setup.set_on_disk().map(|_| setup.folder.join(STORE));
     Ok(running)
+}
+
+/// In a file it keeps the content of everything, and maps that: what it has in memory of it is the kernel's.
+fn storage(setup: &Setup<'_>) -> String {
+    match setup.disk_mib() {
+        Some(mib) => format!("file,{},{mib}m", setup.folder.join(STORE).display()),
+        None => format!("malloc,{CACHE_MIB}m"),
+    }
 }
 
 fn config(setup: &Setup<'_>) -> String {
@@ -78,7 +88,7 @@ fn config(setup: &Setup<'_>) -> String {
         Answer::Edge => ("backend origin none;".to_owned(), "return (synth(200));"),
         Answer::Origin(origin) => (to_origin(origin), "return (pass);"),
         // What is built in looks for a hit, and keeps what the origin allows.
-        Answer::Cache(origin) => (to_origin(origin), ""),
+        Answer::Cache(origin) | Answer::Disk { origin, .. } => (to_origin(origin), ""),
     };
     let content = setup.task.content();
     // A synthetic body above a string's practical length is never asked for: rows of 100 KiB and more pass through.
@@ -89,7 +99,7 @@ fn config(setup: &Setup<'_>) -> String {
     };
     // A cache tells how old what it has is (RFC 9111 section 5.1).
     let age = match setup.task.answer {
-        Answer::Cache(_) => "",
+        Answer::Cache(_) | Answer::Disk { .. } => "",
         Answer::Edge | Answer::Origin(_) => "unset resp.http.Age;",
     };
     format!(

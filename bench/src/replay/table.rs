@@ -54,7 +54,7 @@ fn grid(sheet: &Sheet, cell: impl Fn(&Score) -> String) -> String {
     text.push('\n');
     for (contender, scores) in &sheet.lines {
         let name = match *contender {
-            Contender::Mangrove => "**Mangrove**".to_owned(),
+            Contender::Mangrove | Contender::MangroveDisk => "**Mangrove**".to_owned(),
             seer if seer.is_clairvoyant() => format!("*{}*", seer.name()),
             other => other.name().to_owned(),
         };
@@ -81,6 +81,7 @@ const DISK: &str = "\
 What a memory of 1 % of the objects' bytes does not have is asked of a log on disk. In each cell: hits in % of those requests, \
 hits in % of their bytes, and bytes written for each byte asked for. A log frees its space from its oldest end, so it can keep \
 FIFO's order, and that of CLOCK and S3-FIFO by writing again what stays; LRU is there as a yardstick, and the one who sees \
-ahead as a bound.";
+ahead as a bound. Mangrove is its store as an edge has it, with slabs, heads and headers under the ceiling, and written; the others pay for content and \
+its head alone, and give room back to the byte.";
 
 const _: () = assert!(BEFORE_DISK == 10, "DISK says so in words");
