@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::explain_cache::{COVERED, explain_cache};
 use crate::origin::Health;
@@ -239,12 +240,15 @@ fn explain_site(site: &Site, page: &mut String) {
 /// `log-ins: 5 each 1m, 5 at once, by address, for POST /login answered with 401; then 429`
 fn rate_limit(limit: &RateLimitSettings) -> String {
     let rate = limit.rate.unwrap_or_default();
-    let per = u64::try_from(limit.per.as_millis()).unwrap_or(u64::MAX);
+    let shown = |time: Duration| {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        units::show(Unit::Time, millis)
+    };
     let keys: Vec<String> = limit.key.iter().map(ToString::to_string).collect();
     let mut words = format!(
         "{}: {rate} each {}, {} at once, by {}",
         limit.name,
-        units::show(Unit::Time, per),
+        shown(limit.per),
         limit.burst.unwrap_or(rate),
         keys.join(" and ")
     );
@@ -265,10 +269,27 @@ fn rate_limit(limit: &RateLimitSettings) -> String {
     if !statuses.is_empty() {
         let _ = write!(words, ", answered with {}", statuses.join(", "));
     }
-    words.push_str(match limit.action {
-        LimitAction::Refuse => "; then 429",
-        LimitAction::Close => "; then the connection is closed",
-    });
+    if let Some(share) = limit.share {
+        let _ = write!(words, " beyond {share}% of the answers");
+    }
+    match limit.action {
+        LimitAction::Refuse => words.push_str("; then 429"),
+        LimitAction::Close => words.push_str("; then the connection is closed"),
+        LimitAction::Delay => {
+            let longest = shown(limit.longest_delay);
+            let _ = write!(
+                words,
+                "; then each waits for its turn, at most {longest} and {} at one time",
+                limit.waiting
+            );
+        }
+    }
+    if let Some(ttl) = limit.ttl {
+        let _ = write!(words, ", for {}", shown(ttl));
+    }
+    if limit.tell {
+        words.push_str("; what is left is told");
+    }
     words
 }
 

@@ -42,8 +42,18 @@ settings! {
             "Which requests count: `all`, or `misses`, which the cache does not answer from what it keeps. Hits are then never refused.";
         statuses: Vec<StatusRange> = Vec::new(), List 1 ..= 16,
             "Only requests that were answered so count, such as `\"401\"` for failed log-ins, once they are answered; those under way at the same moment are not seen.";
+        share: Option<u32> = None, Percent 1 ..= 90,
+            "Beside `rate`, so many of a hundred answers may have one of the `statuses` without counting: each answer below 400 that has none of them pays for its part. Unset, every one counts.";
         action: LimitAction = LimitAction::Refuse, Choice 0 ..= 0,
-            "What becomes of a request too many: `refuse` answers 429, `close` ends the connection without a word.";
+            "What becomes of a request too many: `refuse` answers 429, `close` ends the connection without a word, `delay` lets it wait for its turn, and answers 429 where that is too far off.";
+        longest_delay: Duration = Duration::from_secs(5), Time 100 ..= 30_000,
+            "With `delay`: for how long a request may wait for its turn. A client that waits longer has mostly gone.";
+        waiting: u32 = 1_000, Count 1 ..= 100_000,
+            "With `delay`: how many requests may wait at one time, on all cores together. Each holds its head and its connection; one more is answered with 429.";
+        ttl: Option<Duration> = None, Time 1_000 ..= 86_400_000,
+            "For how long a key that went over is refused, from its first request too many on. Unset, until the rate allows one more.";
+        tell: bool = false, Flag 0 ..= 0,
+            "Whether answers that are allowed tell in RateLimit and RateLimit-Policy how much is left; those that are refused always do.";
         keys: u32 = 65_536, Count 1_024 ..= 4_194_304,
             "How many keys are told apart at one time, at 17 bytes each. With more, those who ask least share what they may have.";
     }
@@ -68,6 +78,8 @@ words! {
         Refuse = "refuse",
         /// Its connection is ended.
         Close = "close",
+        /// It waits for its turn.
+        Delay = "delay",
     }
 }
 
@@ -219,12 +231,30 @@ fn check_rate_limit(limit: &RateLimitSettings, faults: &mut Faults) {
             faults.require("rate", Some(help));
         });
     }
-    if limit.counts == Counts::Misses && !limit.statuses.is_empty() {
-        within(faults, "statuses", |faults| {
+    if limit.share.is_some() && limit.statuses.is_empty() {
+        within(faults, "share", |faults| {
             faults.refuse(
-                "whether a request is a miss is known before its status is",
-                Some("keep one of `counts` and `statuses`".to_owned()),
+                "a share of the answers is of those with some statuses",
+                Some("say which: statuses = [\"404\"]".to_owned()),
             );
         });
+    }
+    if limit.action == LimitAction::Delay {
+        if limit.ttl.is_some() {
+            within(faults, "ttl", |faults| {
+                faults.refuse(
+                    "whoever is delayed is not refused for a while",
+                    Some("keep one of `ttl` and `action = \"delay\"`".to_owned()),
+                );
+            });
+        }
+        if !limit.statuses.is_empty() {
+            within(faults, "statuses", |faults| {
+                faults.refuse(
+                    "whoever counts only once he is answered cannot be given a turn before",
+                    Some("keep one of `statuses` and `action = \"delay\"`".to_owned()),
+                );
+            });
+        }
     }
 }

@@ -59,7 +59,10 @@ fn with_line(header: &str, line: &str) -> String {
         }
         "[[site.rate_limit]]" => {
             let key = line.split(' ').next().unwrap_or_default();
-            let others = ["name = \"b\"\n", "rate = 1\n"].into_iter();
+            let of_a_share = (key == "share").then_some("statuses = [\"404\"]\n");
+            let others = ["name = \"b\"\n", "rate = 1\n"]
+                .into_iter()
+                .chain(of_a_share);
             let others = others.filter(|other| other.split(' ').next() != Some(key));
             format!(
                 "{site}{origins}{header}\n{}{line}\n",

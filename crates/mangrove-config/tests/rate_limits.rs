@@ -67,6 +67,25 @@ fn by_default_an_address_counts_and_is_refused_in_words() {
 }
 
 #[test]
+fn what_becomes_of_who_is_over_is_told_in_words() {
+    for (lines, told) in [
+        (
+            "action = \"delay\"\nlongest_delay = \"2s\"\nwaiting = 10\ntell = true",
+            "by address; then each waits for its turn, at most 2s and 10 at one time; what is left is told",
+        ),
+        ("ttl = \"1h\"", "by address; then 429, for 1h"),
+        (
+            "key = [\"site\"]\ncounts = \"misses\"\nstatuses = [\"404\"]\nshare = 20",
+            "by site, of what the cache does not answer, answered with 404 beyond 20% of the answers; then 429",
+        ),
+    ] {
+        let settled = settle(&format!("name = \"a\"\nrate = 1\n{lines}")).unwrap();
+        let page = explain(&settled);
+        assert!(page.contains(told), "{page}");
+    }
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_with_what_to_do() {
     for (lines, told) in [
         ("rate = 1", "`name`"),
@@ -109,8 +128,16 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
             "did you mean \"refuse\"?",
         ),
         (
-            "name = \"a\"\nrate = 1\ncounts = \"misses\"\nstatuses = [\"404\"]",
-            "keep one of",
+            "name = \"a\"\nrate = 1\nshare = 20",
+            "say which: statuses = [\"404\"]",
+        ),
+        (
+            "name = \"a\"\nrate = 1\naction = \"delay\"\nttl = \"1m\"",
+            "keep one of `ttl` and",
+        ),
+        (
+            "name = \"a\"\nrate = 1\naction = \"delay\"\nstatuses = [\"401\"]",
+            "keep one of `statuses` and",
         ),
         (
             "name = \"a\"\nrate = 1\n[[site.rate_limit]]\nname = \"a\"\nrate = 1",
@@ -159,6 +186,6 @@ fn the_guide_shows_what_settles() {
         .collect();
     assert_eq!(settled[0].server.exempt_clients.len(), 2);
     let limits = &settled[1].sites[0].rate_limits;
-    assert_eq!(limits.len(), 4);
+    assert_eq!(limits.len(), 7);
     assert!(limits.iter().all(|limit| limit.limit().is_some()));
 }

@@ -48,7 +48,7 @@ use crate::core::Ceiling;
 use crate::handover::{ListenerKind, PassedListener};
 use crate::history::History;
 use crate::log::{LogQueue, Target};
-use crate::metrics::{CoreMetrics, EdgeFacts, StoreFacts, render};
+use crate::metrics::{CoreMetrics, EdgeFacts, LimitFacts, StoreFacts, render};
 use crate::module::Module;
 use crate::origin::pool;
 use crate::origin::resolve::{Learned, Names, Resolver};
@@ -348,6 +348,7 @@ impl Edge {
             followers: self.cache.fills().followers() as u64,
             purges: self.cache.purge_counts(),
             store: StoreFacts::of(self.cache.disk()),
+            limits: snapshot.decided().map(LimitFacts::of).collect(),
         };
         let cores: Vec<_> = self
             .cores

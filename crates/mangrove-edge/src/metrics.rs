@@ -4,6 +4,8 @@
 //! that cores would fight over. The admin thread adds the cores up when it is asked. Labels are
 //! bounded by construction: method, status, protocol version, reason and module are closed sets.
 
+mod limits;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +20,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use self::limits::LimitFacts;
 use crate::cache::sweep::PurgeCounts;
 use crate::cache::{CacheResult, CacheTale, DiskTier};
 use crate::history::Tally;
@@ -336,6 +339,8 @@ pub struct EdgeFacts {
     pub purges: PurgeCounts,
     /// What is on disk.
     pub store: StoreFacts,
+    /// What rate limits have decided.
+    pub limits: Vec<LimitFacts>,
 }
 
 /// Of the disk tier; all zero where there is none, or while another edge still has it.
@@ -577,6 +582,7 @@ impl Page {
                 }
             }
         }
+        limits::encode(&self.facts.limits, out)?;
         let mut family = out.encode_descriptor(
             "mangrove_module_panics",
             "Panics caught at a module's border",

@@ -117,6 +117,8 @@ edge_reasons! {
     RateLimited = "rate-limited", 429, Visitor, "More was asked for than one client may ask of this site in that time. Try again after the time in Retry-After.";
     /// The site wants its connection ended.
     RateLimitedClosed = "rate-limited-closed", 429, Visitor, "More was asked for than one client may ask of this site in that time, and its connection was ended.";
+    /// As many requests wait for their turn as may.
+    RateLimitedNoRoom = "rate-limited-no-room", 429, Visitor, "More was asked for than one client may ask of this site in that time, and as many requests wait for their turn as may. Try again after the time in Retry-After.";
     /// RFC 9110 section 15.5.4.
     BlockedByHand = "blocked-by-hand", 403, Visitor, "Whoever runs this website has closed it for a while to the address or network that this request came from.";
     /// RFC 9113 section 5.5.

@@ -20,7 +20,7 @@ use crate::answer_head::Prepared;
 use crate::cache::{Cache, SiteCache};
 use crate::core::Core;
 use crate::keyed_hash::Keyed;
-use crate::limits::SiteLimits;
+use crate::limits::{Decided, SiteLimits};
 use crate::origin::Upstreams;
 use crate::tls::{OriginProtocol, OriginTrust, TlsProblem, client_config};
 
@@ -202,6 +202,15 @@ impl SharedSnapshot {
     pub fn site_named(&self, name: &str) -> Option<u32> {
         let mut sites = (0u32..).zip(&self.settled.sites);
         sites.find_map(|(index, site)| (site.name == name).then_some(index))
+    }
+
+    /// What each site's limits have decided so far, by the site's name.
+    pub fn decided(&self) -> impl Iterator<Item = (&str, Decided<'_>)> {
+        let sites = self.settled.sites.iter().zip(&self.limits);
+        sites.flat_map(|(site, limits)| {
+            let decided = limits.iter().flat_map(|limits| limits.decided());
+            decided.map(|decided| (site.name.as_str(), decided))
+        })
     }
 
     fn limits_of(&self, name: &str) -> Option<Arc<SiteLimits>> {

@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::limits::{KeyHash, Limiter, Rate, Verdict};
+use crate::limits::{KeyHash, Limiter, Rate};
 use crate::network::{SHARES, around};
 
 /// Handshakes of one address, each second, that are its share; a network's is as much more as [`SHARES`] says.
@@ -85,7 +85,7 @@ impl Shares {
         let mut counts = networks.iter().zip(&self.widths);
         let over = counts.any(|(network, limiter)| {
             let key = KeyHash::new(self.seed).part(network.bytes()).finish();
-            limiter.charge(key, now) != Verdict::Within
+            !limiter.charge(key, now).is_within()
         });
         if over { Share::Over } else { Share::Within }
     }

@@ -12,6 +12,9 @@
 //! 3. Newcomers who find no place in their set that owes nothing share what [`WAYS`] keys may have. So a whole table never lets
 //!    through more than twice what its places may have, whatever the number of keys; and nobody is refused too early while
 //!    fewer keys than there are places ask for something within one interval.
+//! 4. Newcomers who share are not kept out for longer than that, whatever [`Limiter::holding`] says: nobody knows which they are.
+//!
+//! Who is over is refused, or is given a turn that comes later: then he owes for it already, and the next one comes after him.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,12 +23,17 @@
 //! let rate = Rate::new(5, Duration::from_secs(60), 5).expect("five a minute");
 //! let limiter = Limiter::new(rate, 1_024);
 //! let key = KeyHash::new([7, 7]).part(b"203.0.113.9").finish();
-//! let second = 1_000_000_000;
+//! let seconds = |count| Duration::from_secs(count);
 //! for _ in 0..5 {
-//!     assert_eq!(limiter.charge(key, 0), Verdict::Within);
+//!     assert!(limiter.charge(key, 0).is_within());
 //! }
-//! assert_eq!(limiter.charge(key, 0), Verdict::Over { wait: Duration::from_secs(12) });
-//! assert_eq!(limiter.charge(key, 12 * second), Verdict::Within);
+//! assert_eq!(limiter.charge(key, 0), Verdict::Over { wait: seconds(12) });
+//! // Who may wait for half a minute is given the next two turns.
+//! for wait in [12, 24] {
+//!     let wait = seconds(wait);
+//!     assert_eq!(limiter.charge_or_wait(key, 0, seconds(30)), Verdict::Later { wait });
+//! }
+//! assert_eq!(limiter.charge_or_wait(key, 0, seconds(30)), Verdict::Over { wait: seconds(36) });
 //! ```
 
 use std::hash::{DefaultHasher, Hasher};
@@ -63,23 +71,58 @@ impl Rate {
         }
     }
 
-    /// What a key that has paid by `paid_by` owes after one more; or how long it must wait for that.
-    fn judge(self, paid_by: u64, now: u64) -> Result<u64, u64> {
-        let next = paid_by.max(now).saturating_add(self.every);
-        let latest = now.saturating_add(self.depth);
-        if next <= latest {
-            Ok(next)
-        } else {
-            Err(next - latest)
+    /// What a key that has paid by `paid_by` owes after one more, if it may have that before its patience ends.
+    fn judge(self, paid_by: u64, at: Asked) -> Judged {
+        let paid_by = paid_by.max(at.now).saturating_add(self.every);
+        let latest = at.now.saturating_add(self.depth);
+        match paid_by.saturating_sub(latest) {
+            0 => Judged::Within { paid_by },
+            wait if wait <= at.patience => Judged::Later { paid_by, wait },
+            wait => Judged::Over { wait },
         }
     }
+
+    /// How many more a key that owes so much may have at once.
+    pub fn left(self, owes: Duration) -> u64 {
+        let owes = u64::try_from(owes.as_nanos()).unwrap_or(u64::MAX);
+        self.depth.saturating_sub(owes) / self.every.max(1)
+    }
+}
+
+/// When something is asked for, and how long whoever asks would wait for it; in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    now: u64,
+    patience: u64,
+}
+
+impl Asked {
+    fn at(now: u64) -> Self {
+        Self { now, patience: 0 }
+    }
+}
+
+/// What one more comes to, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+enum Judged {
+    Within { paid_by: u64 },
+    Later { paid_by: u64, wait: u64 },
+    Over { wait: u64 },
 }
 
 /// Whether a key may have what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It may.
-    Within,
+    Within {
+        /// How long until it may have a whole burst again.
+        owes: Duration,
+    },
+    /// It may when this has passed, and owes for it already.
+    Later {
+        /// How long until its turn comes.
+        wait: Duration,
+    },
     /// It may not, and not before this has passed.
     Over {
         /// How long until it may have one.
@@ -88,12 +131,44 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn of(judged: Result<u64, u64>) -> Self {
+    fn of(judged: Judged, now: u64) -> Self {
         match judged {
-            Ok(_) => Self::Within,
-            Err(wait) => Self::Over {
+            Judged::Within { paid_by } => Self::Within {
+                owes: Duration::from_nanos(paid_by.saturating_sub(now)),
+            },
+            Judged::Later { wait, .. } => Self::Later {
                 wait: Duration::from_nanos(wait),
             },
+            Judged::Over { wait } => Self::Over {
+                wait: Duration::from_nanos(wait),
+            },
+        }
+    }
+
+    /// Whether it may at once.
+    pub fn is_within(self) -> bool {
+        matches!(self, Self::Within { .. })
+    }
+}
+
+/// What was decided so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that were judged.
+    pub seen: u64,
+    /// Of these, those that were given a turn later.
+    pub later: u64,
+    /// Of these, those that were one too many.
+    pub over: u64,
+}
+
+impl Counts {
+    fn note(&mut self, verdict: Verdict) {
+        self.seen = self.seen.wrapping_add(1);
+        match verdict {
+            Verdict::Within { .. } => {}
+            Verdict::Later { .. } => self.later = self.later.wrapping_add(1),
+            Verdict::Over { .. } => self.over = self.over.wrapping_add(1),
         }
     }
 }
@@ -134,22 +209,49 @@ impl KeyHash {
 /// One key in its place.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    /// Its hash but for the lowest 16 bits, which chose the set; in these, how often it was refused since it last owed nothing.
+    /// Its hash but for the lowest 16 bits, which chose the set; in these, whether it is being kept out ([`HELD`]), and how often
+    /// it was refused since it last owed nothing.
     name: u64,
     /// When it will owe nothing, in nanoseconds.
     paid_by: u64,
 }
 
-const REFUSED: u64 = 0xffff;
+const NOTES: u64 = 0xffff;
+const HELD: u64 = 0x8000;
+const REFUSED: u64 = 0x7fff;
 
 impl Entry {
     fn is_named(&self, key: u64) -> bool {
-        self.name & !REFUSED == key & !REFUSED
+        self.name & !NOTES == key & !NOTES
     }
 
-    fn note_refusal(&mut self) {
+    /// What becomes of one more.
+    fn charge(&mut self, terms: Terms, at: Asked) -> Judged {
+        let judged = terms.rate.judge(self.paid_by, at);
+        match judged {
+            Judged::Within { paid_by } | Judged::Later { paid_by, .. } => {
+                self.name &= !HELD;
+                self.paid_by = paid_by;
+                judged
+            }
+            Judged::Over { .. } => {
+                self.refuse(terms, at.now);
+                terms.rate.judge(self.paid_by, at)
+            }
+        }
+    }
+
+    /// It was one too many. From the first such on it may have no more for as long as the limit holds whom it refuses.
+    fn refuse(&mut self, terms: Terms, now: u64) {
         if self.name & REFUSED < REFUSED {
             self.name += 1;
+        }
+        if terms.hold > 0 && self.name & HELD == 0 {
+            self.name |= HELD;
+            let owes = terms
+                .hold
+                .saturating_add(terms.rate.depth - terms.rate.every);
+            self.paid_by = self.paid_by.max(now.saturating_add(owes));
         }
     }
 
@@ -157,9 +259,16 @@ impl Entry {
     fn weight(&self, now: u64) -> (u64, u64) {
         match self.paid_by.saturating_sub(now) {
             0 => (0, 0),
-            owed => (self.name & REFUSED, owed),
+            owed => (self.name & NOTES, owed),
         }
     }
+}
+
+/// How much each key may have, and for how long one that went over may have nothing; in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    rate: Rate,
+    hold: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -170,57 +279,79 @@ struct Set {
 }
 
 impl Set {
-    fn charge(&mut self, key: u64, rate: Rate, now: u64) -> Verdict {
+    fn charge(&mut self, key: u64, terms: Terms, at: Asked) -> Judged {
+        let Terms { rate, .. } = terms;
+        let now = at.now;
         if let Some(entry) = self.owing(key, now) {
-            let judged = rate.judge(entry.paid_by, now);
-            match judged {
-                Ok(next) => entry.paid_by = next,
-                Err(_) => entry.note_refusal(),
-            }
-            return Verdict::of(judged);
+            return entry.charge(terms, at);
         }
+        let new = Judged::Within {
+            paid_by: now.saturating_add(rate.every),
+        };
         let Some(lightest) = self.entries.iter_mut().min_by_key(|e| e.weight(now)) else {
-            return Verdict::Within;
+            return new;
         };
         let (refused, owed) = lightest.weight(now);
+        let mut judged = new;
         if owed > 0 {
             // To forget it would let through one more than the places may have: the newcomers pay for that.
-            match rate.shared_by(WAYS as u64).judge(self.others, now) {
-                Ok(next) => self.others = next,
-                Err(wait) => return Verdict::of(Err(wait)),
+            judged = rate.shared_by(WAYS as u64).judge(self.others, at);
+            match judged {
+                Judged::Within { paid_by } | Judged::Later { paid_by, .. } => self.others = paid_by,
+                Judged::Over { .. } => return judged,
             }
         }
         if refused == 0 && owed <= rate.every {
             *lightest = Entry {
-                name: key & !REFUSED,
+                name: key & !NOTES,
                 paid_by: now.saturating_add(rate.every),
             };
         }
-        Verdict::Within
+        match judged {
+            Judged::Within { .. } => new,
+            later => later,
+        }
     }
 
-    fn look(&mut self, key: u64, rate: Rate, now: u64) -> Verdict {
-        if let Some(entry) = self.owing(key, now) {
-            let judged = rate.judge(entry.paid_by, now);
-            if judged.is_err() {
-                entry.note_refusal();
+    fn look(&mut self, key: u64, terms: Terms, now: u64) -> Verdict {
+        let at = Asked::at(now);
+        let looked = |paid_by: u64, judged| match judged {
+            Judged::Within { .. } => Judged::Within { paid_by }, // and no more than before
+            judged => judged,
+        };
+        let judged = if let Some(entry) = self.owing(key, now) {
+            let mut copy = *entry;
+            let judged = copy.charge(terms, at);
+            if let Judged::Over { .. } = judged {
+                *entry = copy;
             }
-            return Verdict::of(judged);
-        }
-        if self.entries.iter().any(|entry| entry.paid_by <= now) {
-            return Verdict::Within;
-        }
-        Verdict::of(rate.shared_by(WAYS as u64).judge(self.others, now))
+            looked(entry.paid_by, judged)
+        } else if self.entries.iter().any(|entry| entry.paid_by <= now) {
+            Judged::Within { paid_by: now }
+        } else {
+            let shared = terms.rate.shared_by(WAYS as u64);
+            looked(self.others, shared.judge(self.others, at))
+        };
+        Verdict::of(judged, now)
     }
 
     /// Charges what has happened already: no key owes more than a whole burst for it.
-    fn note(&mut self, key: u64, rate: Rate, now: u64) {
-        if self.charge(key, rate, now) == Verdict::Within {
+    fn note(&mut self, key: u64, terms: Terms, now: u64) {
+        let Judged::Over { .. } = self.charge(key, terms, Asked::at(now)) else {
             return;
-        }
-        let most = now.saturating_add(rate.depth);
+        };
+        let most = now.saturating_add(terms.rate.depth);
         if let Some(entry) = self.owing(key, now) {
             entry.paid_by = entry.paid_by.max(most);
+        }
+    }
+
+    /// Forgives a key so much of what it owes, unless it is being kept out.
+    fn forgive(&mut self, key: u64, nanos: u64, now: u64) {
+        if let Some(entry) = self.owing(key, now)
+            && entry.name & HELD == 0
+        {
+            entry.paid_by = entry.paid_by.saturating_sub(nanos);
         }
     }
 
@@ -233,61 +364,123 @@ impl Set {
 /// A limit and who owes how much under it, shared by all cores.
 #[derive(Debug)]
 pub struct Limiter {
-    rate: Rate,
-    shards: Box<[Mutex<Box<[Set]>>]>,
+    terms: Terms,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    sets: Box<[Set]>,
+    counts: Counts,
 }
 
 impl Limiter {
     /// With places for at least `keys`, and memory for them from the first. Nobody owes anything.
     pub fn new(rate: Rate, keys: usize) -> Self {
         let sets = keys.div_ceil(WAYS * SHARDS).next_power_of_two();
-        let shard = || Mutex::new(vec![Set::default(); sets].into());
+        let shard = || {
+            Mutex::new(Shard {
+                sets: vec![Set::default(); sets].into(),
+                counts: Counts::default(),
+            })
+        };
+        let terms = Terms { rate, hold: 0 };
         Self {
-            rate,
+            terms,
             shards: (0..SHARDS).map(|_| shard()).collect(),
         }
     }
 
+    /// One that lets whoever goes over have nothing for so long, from the first request too many on; then one more, and a whole
+    /// burst in time.
+    #[must_use]
+    pub fn holding(mut self, time: Duration) -> Self {
+        // Far more than a day, and far from where sums of such end.
+        self.terms.hold =
+            u64::try_from(time.as_nanos()).map_or(u64::MAX >> 3, |n| n.min(u64::MAX >> 3));
+        self
+    }
+
+    /// How much each key may have.
+    pub fn rate(&self) -> Rate {
+        self.terms.rate
+    }
+
     /// Lets `key` have one more at `now`, in nanoseconds, or says that it may not.
     pub fn charge(&self, key: u64, now: u64) -> Verdict {
-        self.with_set(key, |set| set.charge(key, self.rate, now))
+        self.judge(key, |set| {
+            Verdict::of(set.charge(key, self.terms, Asked::at(now)), now)
+        })
+    }
+
+    /// The same for whoever may wait so long: one more, or a turn that comes later, or neither.
+    pub fn charge_or_wait(&self, key: u64, now: u64, patience: Duration) -> Verdict {
+        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+        self.judge(key, |set| {
+            Verdict::of(set.charge(key, self.terms, Asked { now, patience }), now)
+        })
     }
 
     /// Whether it might have one more, without giving it one.
     pub fn look(&self, key: u64, now: u64) -> Verdict {
-        self.with_set(key, |set| set.look(key, self.rate, now))
+        self.judge(key, |set| set.look(key, self.terms, now))
     }
 
     /// It has had one more, whether it might or not.
     pub fn note(&self, key: u64, now: u64) {
-        self.with_set(key, |set| {
-            set.note(key, self.rate, now);
-            Verdict::Within
-        });
+        self.with_set(key, |set, _| set.note(key, self.terms, now));
+    }
+
+    /// It has earned `percent` of what one costs in `100 - percent` of such: who does only so many of a hundred that count owes
+    /// nothing for them.
+    pub fn forgive(&self, key: u64, now: u64, percent: u32) {
+        let percent = u64::from(percent.min(99));
+        let nanos = self.terms.rate.every.saturating_mul(percent) / (100 - percent);
+        self.with_set(key, |set, _| set.forgive(key, nanos, now));
+    }
+
+    /// What was decided so far.
+    pub fn counts(&self) -> Counts {
+        self.shards.iter().fold(Counts::default(), |sum, shard| {
+            let counts = lock(shard).counts;
+            Counts {
+                seen: sum.seen.wrapping_add(counts.seen),
+                later: sum.later.wrapping_add(counts.later),
+                over: sum.over.wrapping_add(counts.over),
+            }
+        })
     }
 
     /// Bytes that it takes, whoever comes.
     pub fn bytes(&self) -> usize {
-        let sets = |shard: &Mutex<Box<[Set]>>| lock(shard).len();
+        let sets = |shard: &Mutex<Shard>| lock(shard).sets.len();
         self.shards.iter().map(sets).sum::<usize>() * size_of::<Set>()
     }
 
-    fn with_set(&self, key: u64, work: impl FnOnce(&mut Set) -> Verdict) -> Verdict {
+    fn judge(&self, key: u64, work: impl FnOnce(&mut Set) -> Verdict) -> Verdict {
+        let verdict = self.with_set(key, |set, counts| {
+            let verdict = work(set);
+            counts.note(verdict);
+            verdict
+        });
+        verdict.unwrap_or(Verdict::Within {
+            owes: Duration::ZERO,
+        })
+    }
+
+    fn with_set<T>(&self, key: u64, work: impl FnOnce(&mut Set, &mut Counts) -> T) -> Option<T> {
         let part = |bits: u64, of: usize| {
             usize::try_from(bits).unwrap_or(0) % of.max(1) // both are powers of two
         };
-        let shard = self.shards.get(part(key >> 58, SHARDS));
-        let mut sets = match shard {
-            Some(shard) => lock(shard),
-            None => return Verdict::Within,
-        };
+        let shard = self.shards.get(part(key >> 58, SHARDS))?;
+        let Shard { sets, counts } = &mut *lock(shard);
         let at = part(key & 0xffff_ffff, sets.len());
-        sets.get_mut(at).map_or(Verdict::Within, work)
+        Some(work(sets.get_mut(at)?, counts))
     }
 }
 
 /// What a panic left is as good as what was there: each entry stands for itself.
-fn lock(shard: &Mutex<Box<[Set]>>) -> std::sync::MutexGuard<'_, Box<[Set]>> {
+fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -336,10 +529,10 @@ mod tests {
         let (mut exact, mut refused) = (Exact::default(), 0);
         for n in 0..1_000_000 {
             let now = n * MILLI / 100; // 100,000 a second
-            assert_eq!(limiter.charge(key(HEAVY + n), now), Verdict::Within, "{n}");
+            assert!(limiter.charge(key(HEAVY + n), now).is_within(), "{n}");
             // Each heavy one asks for ten times what it may have, and more than that now and then.
             let heavy = key(n * 7 % HEAVY);
-            let allowed = limiter.charge(heavy, now) == Verdict::Within;
+            let allowed = limiter.charge(heavy, now).is_within();
             assert_eq!(allowed, exact.allows(heavy, 100 * MILLI, 20, now), "{n}");
             refused += u32::from(!allowed);
         }
@@ -356,7 +549,7 @@ mod tests {
             let now = n * MILLI / 100;
             let _ = limiter.charge(key(1 + n), now);
             if n % 10 == 0 {
-                allowed += u32::from(limiter.charge(key(0), now) == Verdict::Within);
+                allowed += u32::from(limiter.charge(key(0), now).is_within());
             }
         }
         // In ten seconds; now and then a newcomer sits in its place.
@@ -372,7 +565,7 @@ mod tests {
         for round in 0..100 {
             for n in 0..20_000 {
                 let now = round * 100 * MILLI;
-                through += usize::from(limiter.charge(key(n), now) == Verdict::Within);
+                through += usize::from(limiter.charge(key(n), now).is_within());
             }
         }
         let seconds = 10;
@@ -384,13 +577,117 @@ mod tests {
     fn a_look_costs_nothing_and_what_happened_is_noted() {
         let limiter = Limiter::new(rate(3, 60, 3), 64);
         for _ in 0..10 {
-            assert_eq!(limiter.look(key(1), 0), Verdict::Within);
+            assert!(limiter.look(key(1), 0).is_within());
         }
         (0..5).for_each(|_| limiter.note(key(1), 0)); // two were under way at once with the third
         let wait = Duration::from_secs(20);
         assert_eq!(limiter.look(key(1), 0), Verdict::Over { wait });
-        assert_eq!(limiter.look(key(2), 0), Verdict::Within);
-        assert_eq!(limiter.look(key(1), 20_000 * MILLI), Verdict::Within);
+        assert!(limiter.look(key(2), 0).is_within());
+        assert!(limiter.look(key(1), 20_000 * MILLI).is_within());
+    }
+
+    #[test]
+    fn who_may_wait_is_given_one_turn_after_another_and_no_more_than_he_waits_for() {
+        let limiter = Limiter::new(rate(10, 1, 2), 64);
+        let patience = Duration::from_millis(300);
+        let charge = |now| limiter.charge_or_wait(key(1), now * MILLI, patience);
+        (0..2).for_each(|_| assert!(charge(0).is_within()));
+        for wait in [100, 200, 300] {
+            let wait = Duration::from_millis(wait);
+            assert_eq!(charge(0), Verdict::Later { wait });
+        }
+        let wait = Duration::from_millis(400);
+        assert_eq!(
+            charge(0),
+            Verdict::Over { wait },
+            "and it owes nothing for that"
+        );
+        let wait = Duration::from_millis(300);
+        assert_eq!(charge(100), Verdict::Later { wait });
+        assert!(charge(1_000).is_within());
+        assert_eq!(
+            limiter.counts(),
+            Counts {
+                seen: 8,
+                later: 4,
+                over: 1
+            }
+        );
+    }
+
+    /// From the first request too many on, however often it asks meanwhile, and whatever the rate would give it.
+    #[test]
+    fn who_goes_over_is_kept_out_for_as_long_as_was_said_and_no_longer() {
+        const SECOND: u64 = 1_000 * MILLI;
+        for (count, per, burst) in [(5, 600, 5), (10, 1, 1), (10, 1, 20)] {
+            let limiter =
+                Limiter::new(rate(count, per, burst), 64).holding(Duration::from_secs(60));
+            (0..burst).for_each(|_| assert!(limiter.charge(key(1), 0).is_within()));
+            let over = |at: u64| limiter.charge(key(1), at);
+            let natural = Duration::from_secs(per) / count;
+            let held = natural.max(Duration::from_secs(60));
+            for at in [0, 1, 30, 59] {
+                let wait = held.saturating_sub(Duration::from_secs(at));
+                assert_eq!(over(at * SECOND), Verdict::Over { wait }, "{count} {at}");
+            }
+            let end = u64::try_from(held.as_nanos()).unwrap();
+            assert!(!over(end - 1).is_within());
+            assert!(over(end).is_within());
+            // One more, and then it is held anew.
+            let Verdict::Over { wait } = over(end + 1) else {
+                panic!("{count}: it has its whole burst at once")
+            };
+            assert!(wait >= Duration::from_secs(60), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_kept_out_stays_so_under_a_flood_and_is_not_forgiven() {
+        let limiter = Limiter::new(rate(10, 1, 1), 1_024).holding(Duration::from_secs(600));
+        assert!(limiter.charge(key(0), 0).is_within());
+        assert!(!limiter.charge(key(0), 0).is_within());
+        for n in 0..1_000_000 {
+            let now = n * MILLI / 100;
+            let _ = limiter.charge(key(1 + n), now);
+            if n % 1_000 == 0 {
+                limiter.forgive(key(0), now, 50);
+                assert!(!limiter.look(key(0), now).is_within(), "{n}");
+            }
+        }
+    }
+
+    /// One in five that counts is paid for by the other four, at any pace; one in four is not.
+    #[test]
+    fn a_share_is_forgiven_and_no_more() {
+        for (of, ends) in [(5, true), (4, false)] {
+            let limiter = Limiter::new(rate(1, 86_400, 50), 64);
+            let mut counted = 0;
+            for n in 0..10_000 {
+                if !limiter.look(key(1), 0).is_within() {
+                    break;
+                }
+                match n % of {
+                    0 => limiter.note(key(1), 0),
+                    _ => limiter.forgive(key(1), 0, 20),
+                }
+                counted += 1;
+            }
+            assert_eq!(counted == 10_000, ends, "{of}: {counted}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_told_and_a_look_leaves_it() {
+        let limiter = Limiter::new(rate(3, 60, 3), 64);
+        let left = |verdict| match verdict {
+            Verdict::Within { owes } => (limiter.rate().left(owes), owes.as_secs()),
+            _ => panic!("{verdict:?}"),
+        };
+        assert_eq!(left(limiter.look(key(1), 0)), (3, 0));
+        assert_eq!(left(limiter.charge(key(1), 0)), (2, 20));
+        assert_eq!(left(limiter.look(key(1), 0)), (2, 20));
+        assert_eq!(left(limiter.charge(key(1), 0)), (1, 40));
+        assert_eq!(left(limiter.charge(key(1), 0)), (0, 60));
     }
 
     #[test]
@@ -428,7 +725,7 @@ mod tests {
             let (mut exact, mut now) = (Exact::default(), 0);
             for (pause, n) in steps {
                 now += pause * MILLI;
-                let allowed = limiter.charge(key(n), now) == Verdict::Within;
+                let allowed = limiter.charge(key(n), now).is_within();
                 prop_assert_eq!(allowed, exact.allows(key(n), rate.every, u64::from(burst), now));
             }
         }
@@ -442,8 +739,8 @@ mod tests {
                     break u64::try_from(wait.as_nanos()).unwrap();
                 }
             };
-            prop_assert!(limiter.charge(key(1), at + wait - 1) != Verdict::Within);
-            prop_assert_eq!(limiter.charge(key(1), at + wait), Verdict::Within);
+            prop_assert!(!limiter.charge(key(1), at + wait - 1).is_within());
+            prop_assert!(limiter.charge(key(1), at + wait).is_within());
         }
     }
 }

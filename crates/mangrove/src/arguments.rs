@@ -284,9 +284,13 @@ pub(crate) enum ShieldCommand {
     )]
     Status(ShieldStatus),
 
-    /// One order: what it does, why, whose it is, and what it has done
+    /// One order, or one client: who keeps it out or holds it back, why, and until when
     #[command(
-        after_help = "The number stands in `shield status`, and as `shield.order` in the log line of a request that it was about."
+        after_help = "An order's number stands in `shield status`, and as `shield.order` in the log line of a request that it was \
+        about. Of a client, or a network, it is told which rate limits hold it back now, which orders are about it, and whether the \
+        shield leaves it alone.\n\nExamples:\n  \
+        mangrove shield explain 7\n  \
+        mangrove shield explain 198.51.100.9"
     )]
     Explain(ShieldExplain),
 
@@ -324,9 +328,9 @@ pub(crate) struct ShieldStatus {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShieldExplain {
-    /// The order's number
-    #[arg(value_name = "ID")]
-    pub(crate) id: u64,
+    /// An order's number, or an address or network
+    #[arg(value_name = "ID or ADDRESS")]
+    pub(crate) what: shield::What,
 
     #[command(flatten)]
     pub(crate) told: Told,

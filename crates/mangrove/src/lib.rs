@@ -102,7 +102,7 @@ fn run_shield(asked: ShieldCommand) -> anyhow::Result<ExitCode> {
             shield::status(&asked.told.running.folder()?, asked.told.json)
         }
         ShieldCommand::Explain(asked) => {
-            shield::explain(&asked.told.running.folder()?, asked.id, asked.told.json)
+            shield::explain(&asked.told.running.folder()?, &asked.what, asked.told.json)
         }
         ShieldCommand::Allow(asked) => {
             let wanted = asked.wanted(true);

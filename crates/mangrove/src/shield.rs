@@ -2,6 +2,8 @@
 //!
 //! The edge in charge is told; one that is only finishing its requests reads the same file a second later.
 
+mod whom;
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use serde::Deserialize;
 
+pub(crate) use self::whom::What;
 use crate::terminal::{self, counted, shell_word, shown, span};
 use crate::{privileges, running, table};
 
@@ -52,6 +55,7 @@ struct Held {
     client: String,
     refused: u64,
     left_ms: u64,
+    until_unix_ms: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,8 +161,12 @@ pub(crate) fn status(state: &Path, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints one order.
-pub(crate) fn explain(state: &Path, id: u64, json: bool) -> Result<ExitCode> {
+/// Prints one order, or what there is of a client.
+pub(crate) fn explain(state: &Path, what: &What, json: bool) -> Result<ExitCode> {
+    let id = match what {
+        What::Order(id) => id,
+        What::Client(client) => return whom::explain(state, *client, json),
+    };
     let answer = running::ask_in_charge(state, &format!("GET /shield/order?id={id}"))?;
     if json {
         return pretty(&answer);
@@ -273,11 +281,16 @@ fn no_longer(order: &Order) -> String {
 }
 
 fn left(order: &Order) -> String {
-    let of_day = order.expires_at_unix_ms / 1_000 % 86_400;
-    let (hour, minute) = (of_day / 3_600, of_day / 60 % 60);
     // A second has begun already.
     let left = span(order.left_seconds.saturating_add(1));
-    format!("{left}, until {hour:02}:{minute:02} UTC")
+    format!("{left}, until {}", of_day(order.expires_at_unix_ms))
+}
+
+/// `14:05 UTC`
+fn of_day(unix_ms: u64) -> String {
+    let of_day = unix_ms / 1_000 % 86_400;
+    let (hour, minute) = (of_day / 3_600, of_day / 60 % 60);
+    format!("{hour:02}:{minute:02} UTC")
 }
 
 /// Whom it touches, and why it waits if it does.
@@ -428,7 +441,7 @@ fn in_words(status: &Status) -> String {
 const HELD_SHOWN: usize = 20;
 
 fn held(held_back: &[Held]) -> String {
-    let head = ["client", "site", "limit", "refused", "may ask in"];
+    let head = ["client", "site", "limit", "refused", "may ask in", "until"];
     let cells = held_back.iter().take(HELD_SHOWN).map(|held| {
         [
             held.client.clone(),
@@ -436,6 +449,7 @@ fn held(held_back: &[Held]) -> String {
             held.limit.clone(),
             held.refused.to_string(),
             span(held.left_ms.div_ceil(1_000)),
+            of_day(held.until_unix_ms),
         ]
     });
     table::of(head, cells)
@@ -608,6 +622,7 @@ mod tests {
                     client: "203.0.113.9/32".to_owned(),
                     refused: 312 - n,
                     left_ms: 39_001,
+                    until_unix_ms: 3_600_000,
                 })
                 .collect(),
             exempt: Exempt {
@@ -619,7 +634,12 @@ mod tests {
             },
         };
         let rows: String = (0..20)
-            .map(|n| format!("203.0.113.9/32  shop  log-ins  {}      40 s\n", 312 - n))
+            .map(|n| {
+                format!(
+                    "203.0.113.9/32  shop  log-ins  {}      40 s        01:00 UTC\n",
+                    312 - n
+                )
+            })
             .collect();
         assert_eq!(
             in_words(&status),
@@ -629,7 +649,7 @@ mod tests {
              7   block  shop  198.51.100.0/24  in force  1 h 59 min  mina   0         scrapes\n\
              7   block  shop  198.51.100.0/24  waits     1 h 59 min  mina   0         scrapes\n\
              \nRate limits hold 21 clients back now\n\n\
-             client          site  limit    refused  may ask in\n\
+             client          site  limit    refused  may ask in  until\n\
              {rows}and 1 more, refused less often: see --json\n\
              \nleft alone  192.0.2.0/24\
              \nlogged in   203.0.113.7/32, left alone for 1 min"

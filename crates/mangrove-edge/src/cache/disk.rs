@@ -235,10 +235,10 @@ impl DiskTier {
             .clone()
     }
 
-    /// Whether something may be kept under a key.
+    /// Whether something may be kept under a key. Nothing stays longer for this question: whoever is answered asks for it.
     pub fn may_have(&self, key: &[u8]) -> bool {
         self.opened()
-            .is_some_and(|open| !open.store.lookup(open.key(key)).is_empty())
+            .is_some_and(|open| !open.store.peek(open.key(key)).is_empty())
     }
 
     /// The complete objects under a key's hash, the newest first, and the store they are in.

@@ -41,23 +41,25 @@ impl Edge {
                 "now_unix_ms": wall.0,
                 "orders": orders,
                 "most_orders": ORDERS,
-                "held_back": self.held_back(now),
+                "held_back": self.held_back(now, wall),
                 "exempt": { "listed": listed, "logged_in": logged_in.collect::<Value>() },
             }),
         )
     }
 
     /// Whom rate limits hold back.
-    fn held_back(&self, now: Moment) -> Value {
+    fn held_back(&self, now: Moment, wall: UnixMillis) -> Value {
         let held_back = self.visitors.held_back.list(now.0).into_iter();
         let told = held_back.map(|held| {
             let left = Moment(held.until).saturating_since(now);
+            let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             json!({
                 "site": held.site,
                 "limit": held.limit,
                 "client": held.client,
                 "refused": held.refused,
-                "left_ms": u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                "left_ms": left,
+                "until_unix_ms": wall.0.saturating_add(left),
             })
         });
         told.collect()

@@ -24,8 +24,8 @@ use crate::core::{Connection, Core};
 use crate::io::Stream;
 use crate::module::{Module, guarded};
 use crate::pipeline::{
-    Answer, Begun, Interim, Outcome, Planned, Story, answer_fetched, answer_refused, begin, fetch,
-    receive, refuse,
+    Answer, Begun, Held, Interim, Outcome, Planned, Story, answer_fetched, answer_refused, begin,
+    fetch, is_silent, receive, refuse,
 };
 use crate::reason::{EdgeReason, Reason};
 
@@ -41,7 +41,7 @@ pub async fn serve(
     loop {
         let read = std::future::poll_fn(|cx| client.poll_head(cx, first)).await;
         first = false;
-        let (begun, readable) = match read {
+        let (mut begun, readable) = match read {
             HeadRead::Nothing => {
                 Box::pin(client.see_off()).await;
                 return;
@@ -61,20 +61,30 @@ pub async fn serve(
                 (refuse(received.refused(reason)), false)
             }
         };
-        let next = match begun {
-            Begun::Answered(story, answer) => {
-                unless_in_the_way(&client, respond(&client, story, answer, readable)).await
-            }
-            // Boxed so that an idle connection does not hold room for a fetch.
-            Begun::Fetch(planned) => {
-                let work = Box::pin(fetch_and_respond(&client, planned));
-                unless_in_the_way(&client, work).await
-            }
-            Begun::Cut(story) => {
-                client.end_by_reset();
-                story.finish();
-                Next::Cut
-            }
+        let next = loop {
+            break match begun {
+                Begun::Answered(story, answer) => {
+                    unless_in_the_way(&client, respond(&client, story, answer, readable)).await
+                }
+                // Boxed so that an idle connection does not hold room for a fetch, or for waiting.
+                Begun::Fetch(planned) => {
+                    let work = Box::pin(fetch_and_respond(&client, planned));
+                    unless_in_the_way(&client, work).await
+                }
+                // Who waits because we have him wait is not in the way: how many do is bounded.
+                Begun::Held(held) => match Box::pin(its_turn(&client, held)).await {
+                    Some(further) => {
+                        begun = further;
+                        continue;
+                    }
+                    None => Next::Cut,
+                },
+                Begun::Cut(story) => {
+                    client.end_by_reset();
+                    story.finish();
+                    Next::Cut
+                }
+            };
         };
         match next {
             Next::Request => {}
@@ -111,6 +121,29 @@ async fn unless_in_the_way(client: &ClientSide, work: impl Future<Output = Next>
     .await
 }
 
+/// Waits for a request's turn, and goes on; none where its client did not wait.
+async fn its_turn(client: &Rc<ClientSide>, held: Held) -> Option<Begun> {
+    let timer = held.timer();
+    let gone = std::future::poll_fn(|cx| {
+        if timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        match client.poll_while_waiting(cx) {
+            Poll::Ready(Err(reason)) => Poll::Ready(Some(reason)),
+            _ => Poll::Pending,
+        }
+    });
+    match gone.await {
+        None => Some(held.go_on()),
+        Some(gone) => {
+            let mut story = held.leave();
+            story.blame(gone);
+            story.finish();
+            None
+        }
+    }
+}
+
 async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Next {
     client.limit_body(planned.site().request_body_bytes);
     let body = client.request_body();
@@ -136,6 +169,12 @@ async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Nex
         Ok(Ok(Outcome::Fetched(fetched))) => answer_fetched(&mut story, fetched),
         Ok(Ok(Outcome::Answered(answer))) => *answer,
         Ok(Ok(Outcome::Switched(switched))) => return tunnel::run(client, story, switched).await,
+        Ok(Ok(Outcome::Failed(reason))) if is_silent(reason) => {
+            story.blame(reason);
+            story.finish();
+            client.end_by_reset();
+            return Next::Cut;
+        }
         Ok(Ok(Outcome::Failed(reason))) => answer_refused(&mut story, reason),
         Ok(Err(_panicked)) => answer_refused(&mut story, Reason::Edge(EdgeReason::InternalError)),
         Err(gone) => {

@@ -11,6 +11,7 @@ use super::{has_no_body, takes_chunks};
 use crate::answer_head::{AnswerHead, push_field, push_status_line};
 use crate::body::ResponseBody;
 use crate::core::Core;
+use crate::limits::tell;
 use crate::log::push_decimal;
 use crate::outgoing::{Broken, InFile, Outgoing, OutgoingFraming, Progress, Sink};
 use crate::pipeline::{Answer, Story};
@@ -75,6 +76,7 @@ impl Responder {
             tale.write(story.cache_name(), &mut out);
             out.extend_from_slice(b"\r\n");
         }
+        tell(story, |name, value| push_field(&mut out, name, value));
         if !dated {
             push_field(&mut out, b"date", &core.date());
         }

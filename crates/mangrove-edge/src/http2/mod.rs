@@ -26,11 +26,12 @@ use crate::answer_head::AnswerHead;
 use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
 use crate::core::{Connection, Core, READ_BYTES};
 use crate::io::Stream;
+use crate::limits::tell;
 use crate::module::{Module, guarded};
 use crate::origin::http2::to_header_map;
 use crate::pipeline::{
-    Answer, Begun, Interim, Outcome, Planned, Story, Switched, answer_fetched, answer_refused,
-    begin, fetch, receive,
+    Answer, Begun, Held, Interim, Outcome, Planned, Story, Switched, answer_fetched,
+    answer_refused, begin, fetch, is_silent, receive,
 };
 use crate::reason::{EdgeReason, Reason};
 use crate::tcp::Account;
@@ -336,24 +337,50 @@ async fn exchange(
         mangrove_http::BodyFraming::Length(length) => Some(length),
         _ => None,
     };
-    match begin(received) {
-        Begun::Answered(story, answer) => {
-            write_answer_without_body(&core, &respond, recv, story, *answer).await;
+    let mut begun = begin(received);
+    loop {
+        match begun {
+            Begun::Answered(story, answer) => {
+                return write_answer_without_body(&core, &respond, recv, story, *answer).await;
+            }
+            Begun::Fetch(planned) => {
+                let body = RequestStream::new(
+                    &core,
+                    wire,
+                    recv,
+                    declared,
+                    planned.site().request_body_bytes,
+                    &planned.story().snapshot,
+                );
+                return Box::pin(fetch_and_respond(&core, planned, body, respond)).await;
+            }
+            Begun::Held(held) => match Box::pin(its_turn(held, &respond)).await {
+                Some(further) => begun = further,
+                None => return,
+            },
+            Begun::Cut(story) => {
+                story.finish();
+                return wire.account().end_by_reset();
+            }
         }
-        Begun::Fetch(planned) => {
-            let body = RequestStream::new(
-                &core,
-                wire,
-                recv,
-                declared,
-                planned.site().request_body_bytes,
-                &planned.story().snapshot,
-            );
-            Box::pin(fetch_and_respond(&core, planned, body, respond)).await;
+    }
+}
+
+/// Waits for a request's turn, and goes on; none where its client did not wait.
+async fn its_turn(held: Held, respond: &Respond) -> Option<Begun> {
+    let timer = held.timer();
+    let gone = std::future::poll_fn(|cx| {
+        if timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(None);
         }
-        Begun::Cut(story) => {
-            story.finish();
-            wire.account().end_by_reset();
+        let gone = respond.send.borrow_mut().poll_reset(cx);
+        gone.map(|_| Some(respond.why_over()))
+    });
+    match gone.await {
+        None => Some(held.go_on()),
+        Some(gone) => {
+            end_unanswered(held.leave(), gone);
+            None
         }
     }
 }
@@ -402,6 +429,10 @@ async fn fetch_and_respond(
                 .borrow_mut()
                 .send_reset(h2::Reason::PROTOCOL_ERROR);
             return end_unanswered(story, refusal.into());
+        }
+        Ok(Ok(Outcome::Failed(reason))) if is_silent(reason) => {
+            end_unanswered(story, reason);
+            return respond.wire.account().end_by_reset();
         }
         Ok(Ok(Outcome::Failed(reason))) => answer_refused(&mut story, reason),
         Ok(Err(_panicked)) => answer_refused(&mut story, EdgeReason::InternalError.into()),
@@ -577,6 +608,14 @@ async fn send(
         }
         story.core.give_buffer(value);
     }
+    tell(story, |name, value| {
+        if let (Ok(name), Ok(value)) = (
+            http::HeaderName::from_bytes(name),
+            http::HeaderValue::from_bytes(value),
+        ) {
+            fields.append(name, value);
+        }
+    });
     let length = match (bodiless, head) {
         (false, _) => body.length(),
         (true, AnswerHead::Own(_)) => head.told_length(),

@@ -191,6 +191,7 @@ reason-protocol-sniff-timeout = নতুন সংযোগে কিছুই 
 reason-protocol-without-connect = :protocol ফিল্ড শুধু CONNECT-এর সঙ্গে চলে।
 reason-queue-timeout = অরিজিনের সব সংযোগ বেশি সময় ব্যস্ত ছিল; সংখ্যা বাড়ান, অথবা অরিজিন দ্রুত করুন।
 reason-rate-limited = এই সময়ে একজন এই ওয়েবসাইটে যতটা চাইতে পারে তার চেয়ে বেশি চাওয়া হয়েছে; Retry-After-এ লেখা সময়ের পরে আবার চেষ্টা করুন।
+reason-rate-limited-no-room = এই সময়ে একজন এই ওয়েবসাইটে যতটা চাইতে পারে তার চেয়ে বেশি চাওয়া হয়েছে, আর যত অনুরোধ নিজের পালার জন্য অপেক্ষা করতে পারে তত অনুরোধ এখনই অপেক্ষা করছে; Retry-After-এ লেখা সময়ের পরে আবার চেষ্টা করুন।
 reason-rate-limited-closed = এই সময়ে একজন এই ওয়েবসাইটে যতটা চাইতে পারে তার চেয়ে বেশি চাওয়া হয়েছে, তাই তার সংযোগ শেষ করা হয়েছে।
 reason-repeated-content-length = একাধিক Content-Length ফিল্ড আছে; একটি পাঠান।
 reason-repeated-host = একাধিক Host ফিল্ড আছে; একটি পাঠান।

@@ -313,9 +313,6 @@ pub fn answer_refused(story: &mut Story, reason: Reason) -> Answer {
         story,
     );
     head.push_field(b"proxy-status", &status_field);
-    if let Some(limited) = &story.limited {
-        limited.tell(|name, value| head.push_field(name, value));
-    }
     match reason {
         Reason::Refusal(Refusal::MethodNotAllowed | Refusal::ConnectRefused) => {
             head.push_field(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");

@@ -23,6 +23,8 @@ use super::answer::{Answer, answer_filling, answer_kept};
 use super::carry::Carrier;
 use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
 use super::from_disk::{Brought, answer_alone, asks_behind, bring};
+use super::held::timer;
+use super::inspect::within_limits;
 use super::plan::Planned;
 use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
@@ -33,6 +35,7 @@ use crate::cache::{
 };
 use crate::compress::{why_uncoded, why_uncoded_after};
 use crate::core::Core;
+use crate::limits::Stage;
 use crate::origin::Upstreams;
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, SiteKind};
@@ -94,6 +97,12 @@ impl Looked {
             found,
             decision,
         })
+    }
+
+    /// Whether the disk may have it, where memory has not.
+    pub(super) fn may_be_on_disk(&self, core: &Core) -> bool {
+        let disk = core.cache.shared.disk();
+        self.found.at.is_none() && disk.is_some_and(|disk| disk.may_have(&self.key))
     }
 
     fn object(&self) -> Option<Arc<Object>> {
@@ -183,6 +192,17 @@ pub(super) async fn fetch_through(
                 if looked.decision.action == Action::Refuse {
                     leader.free(None);
                     return Outcome::Failed(EdgeReason::OnlyIfCached.into());
+                }
+                // The disk might have had it, and has not.
+                if !story.missed {
+                    match within_limits(story, &site, Stage::Missed) {
+                        Ok(None) => {}
+                        Ok(Some(turn)) => timer(story, &turn).expiry().await,
+                        Err(reason) => {
+                            leader.free(None);
+                            return Outcome::Failed(reason);
+                        }
+                    }
                 }
                 return Exchange {
                     site: &site,

@@ -6,9 +6,10 @@ use mangrove_http::{Known, Moment, TraceParent, client_address, is_normal, norma
 use mangrove_shield::orders::Act;
 
 use super::admit::Admitted;
+use super::plan::Planned;
 use super::record::Story;
 use super::{Refused, optional};
-use crate::limits::Stage;
+use crate::limits::{Judged, Stage, Turn};
 use crate::module::Module;
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::Site;
@@ -19,6 +20,8 @@ use crate::standing::{Asked, Stands};
 pub struct Inspected {
     story: Box<Story>,
     site: Rc<Site>,
+    /// What it has to wait for.
+    turn: Option<Turn>,
 }
 
 /// Finds the visitor's address, the trace it belongs to and the normal form of its path; then how he stands with the operator,
@@ -29,7 +32,7 @@ pub fn inspect(admitted: Admitted) -> Result<Inspected, Refused> {
         .and_then(|comes| by_hand(&mut story, &site, comes))
         .and_then(|()| within_limits(&mut story, &site, Stage::Asked));
     match judged {
-        Ok(()) => Ok(Inspected { story, site }),
+        Ok(turn) => Ok(Inspected { story, site, turn }),
         Err(reason) => Err(Refused { story, reason }),
     }
 }
@@ -44,30 +47,63 @@ enum Comes {
 }
 
 impl Inspected {
+    /// What was planned had been inspected; it is to be planned anew when its turn has come.
+    pub(super) fn again(planned: Planned, turn: Turn) -> Self {
+        let (story, site) = planned.into_parts();
+        let turn = Some(turn);
+        Self { story, site, turn }
+    }
+
+    /// What it has to wait for, once.
+    pub(super) fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
+    }
+
+    pub(super) fn story(&self) -> &Story {
+        &self.story
+    }
+
+    pub(super) fn into_story(self) -> Box<Story> {
+        self.story
+    }
+
     pub(super) fn into_parts(self) -> (Box<Story>, Rc<Site>) {
         (self.story, self.site)
     }
 }
 
-/// Counts the request under the site's limits for requests at this `stage`.
-pub(super) fn within_limits(story: &mut Story, site: &Site, stage: Stage) -> Result<(), Reason> {
+/// Counts the request under the site's limits for requests at this `stage`: it may go on, or when its turn has come, or not.
+pub(super) fn within_limits(
+    story: &mut Story,
+    site: &Site,
+    stage: Stage,
+) -> Result<Option<Turn>, Reason> {
+    story.missed |= stage == Stage::Missed;
     let Some(limits) = &site.limits else {
-        return Ok(());
+        return Ok(None);
     };
     if story.exempt {
-        return Ok(());
+        return Ok(None);
     }
     let now = story.begun_at();
-    let judged = optional(story, Module::RateLimit, || limits.judge(story, stage, now))?;
-    match judged.flatten() {
-        None => Ok(()),
-        Some(limited) => {
-            let reason = limited.reason();
+    let mut told = std::mem::take(&mut story.told);
+    let judged = optional(story, Module::RateLimit, || {
+        limits.judge(story, stage, now, &mut told)
+    });
+    story.told = told;
+    match judged? {
+        None | Some(Judged::Within) => Ok(None),
+        Some(Judged::Later(turn)) => {
+            story.limited = Some(Box::new(turn.tale()));
+            Ok(Some(turn))
+        }
+        Some(Judged::Over(limited)) => {
             let now = Moment(now / 1_000_000);
             let until = now + limited.wait();
             let held_back = &story.core.standings.visitors.held_back;
             let name = limited.name();
             held_back.note(&site.name, name, story.client, now.0, until.0);
+            let reason = limited.reason();
             story.limited = Some(Box::new(limited));
             Err(reason)
         }

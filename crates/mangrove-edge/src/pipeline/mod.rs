@@ -14,6 +14,7 @@ pub(crate) mod cached;
 pub(crate) mod carry;
 mod fetch;
 pub(crate) mod from_disk;
+mod held;
 mod inspect;
 mod plan;
 mod purged;
@@ -24,6 +25,7 @@ pub use admit::{Admitted, admit};
 pub use answer::{Answer, answer_fetched, answer_prepared, answer_refused, answer_sample};
 pub use cached::Looked;
 pub use fetch::{Ask, Fetched, Interim, Outcome, Switched, fetch};
+pub use held::Held;
 pub use inspect::{Inspected, inspect};
 
 pub use plan::{Plan, Planned, plan};
@@ -53,6 +55,8 @@ pub enum Begun {
     Answered(Box<Story>, Box<Answer>),
     /// An origin has to be asked.
     Fetch(Planned),
+    /// Its turn has not come.
+    Held(Held),
     /// Nothing is said, and the connection ends.
     Cut(Box<Story>),
 }
@@ -63,10 +67,17 @@ pub fn begin(received: Received) -> Begun {
         Ok(admitted) => admitted,
         Err(refused) => return refuse(refused),
     };
-    let inspected = match inspect(admitted) {
-        Ok(inspected) => inspected,
-        Err(refused) => return refuse(refused),
-    };
+    match inspect(admitted) {
+        Ok(inspected) => go_on(inspected),
+        Err(refused) => refuse(refused),
+    }
+}
+
+/// Takes an inspected request further, unless it has to wait.
+fn go_on(mut inspected: Inspected) -> Begun {
+    if let Some(turn) = inspected.take_turn() {
+        return Begun::Held(Held::new(inspected, turn));
+    }
     let planned = plan(inspected);
     match planned.plan() {
         Plan::Prepared(prepared) => {
@@ -101,11 +112,16 @@ pub fn begin(received: Received) -> Begun {
             let answer = answer_refused(&mut story, EdgeReason::OnlyIfCached.into());
             Begun::Answered(story, Box::new(answer))
         }
+        // What the disk may have is no miss until it is known that it has not: then the fetch counts it.
+        Plan::Fetch(..) if planned.story().missed || planned.may_be_on_disk() => {
+            Begun::Fetch(planned)
+        }
         Plan::Fetch(..) => {
             let mut planned = planned;
             let site = Rc::clone(planned.site());
             match within_limits(planned.story_mut(), &site, Stage::Missed) {
-                Ok(()) => Begun::Fetch(planned),
+                Ok(None) => Begun::Fetch(planned),
+                Ok(Some(turn)) => go_on(Inspected::again(planned, turn)),
                 Err(reason) => refuse(Refused {
                     story: planned.into_story(),
                     reason,
@@ -118,12 +134,17 @@ pub fn begin(received: Received) -> Begun {
 /// Turns a refusal into its page.
 pub fn refuse(refused: Refused) -> Begun {
     let Refused { mut story, reason } = refused;
-    if reason == Reason::Edge(EdgeReason::RateLimitedClosed) {
+    if is_silent(reason) {
         story.blame(reason);
         return Begun::Cut(story);
     }
     let answer = answer_refused(&mut story, reason);
     Begun::Answered(story, Box::new(answer))
+}
+
+/// Whether the connection ends without a word.
+pub fn is_silent(reason: Reason) -> bool {
+    reason == Reason::Edge(EdgeReason::RateLimitedClosed)
 }
 
 /// Runs an optional step behind its border: `Ok(None)` when it failed open.

@@ -104,6 +104,22 @@ impl Planned {
         }
     }
 
+    /// Whether the disk may have what memory has not, so that it is not known yet whether it is a miss; looked for only where
+    /// that matters to a limit.
+    pub(super) fn may_be_on_disk(&self) -> bool {
+        let limits = self.site.limits.as_ref();
+        match &self.plan {
+            Plan::Fetch(_, Some(looked)) if limits.is_some_and(|limits| limits.of_misses()) => {
+                looked.may_be_on_disk(&self.story.core)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (Box<Story>, Rc<Site>) {
+        (self.story, self.site)
+    }
+
     /// The story alone, for the answer.
     pub fn into_story(self) -> Box<Story> {
         self.story

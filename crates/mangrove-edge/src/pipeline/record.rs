@@ -11,7 +11,7 @@ use mangrove_http::{Known, RequestHead, RequestId, TraceParent, UnixMillis};
 use super::fetch::Ask;
 use crate::cache::CacheTale;
 use crate::core::{Connection, Core};
-use crate::limits::Limited;
+use crate::limits::{Limited, Told};
 use crate::log::{address_text, push_decimal, push_next_text, push_number, push_text};
 use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
@@ -46,8 +46,12 @@ pub struct Story {
     pub exempt: bool,
     /// The order that lets it through, or keeps it out.
     pub order: Option<Arc<InForce>>,
-    /// Under which limit it was one too many.
+    /// Under which limit it was one too many, or had to wait for its turn.
     pub limited: Option<Box<Limited>>,
+    /// What is left under the limits that tell it.
+    pub told: Vec<Told>,
+    /// The cache did not answer it from what it keeps, and the limits for such have judged it.
+    pub missed: bool,
     /// The status sent; 0 when nothing was.
     pub status: u16,
     /// Why it did not go as asked, if it did not.
@@ -107,6 +111,8 @@ impl Story {
             exempt: false,
             order: None,
             limited: None,
+            told: Vec::new(),
+            missed: false,
             status: 0,
             reason: None,
             received: 0,
@@ -137,6 +143,8 @@ impl Story {
             exempt: self.exempt,
             order: self.order.clone(),
             limited: None,
+            told: Vec::new(),
+            missed: false,
             status: 0,
             reason: None,
             received: 0,
@@ -216,8 +224,11 @@ impl Story {
             core.metrics.cache(tale, self.sent);
         }
         if let Some(limits) = self.site.as_ref().and_then(|site| site.limits.as_ref())
-            && self.limited.is_none()
             && !self.exempt
+            && !self
+                .limited
+                .as_ref()
+                .is_some_and(|limited| limited.is_refused())
         {
             let now = core.clock.moment_of(ended).0.saturating_mul(1_000_000);
             let counted = || limits.answered(self, status, now);
@@ -281,8 +292,12 @@ impl Story {
         if let Some(reason) = self.reason {
             push_text(out, member!("reason"), reason.name().as_bytes());
             push_text(out, member!("fault"), reason.fault().name().as_bytes());
-            if let Some(limited) = &self.limited {
-                push_text(out, member!("rate_limit"), limited.name().as_bytes());
+        }
+        if let Some(limited) = &self.limited {
+            push_text(out, member!("rate_limit"), limited.name().as_bytes());
+            if !limited.is_refused() {
+                let wait = u64::try_from(limited.wait().as_micros()).unwrap_or(u64::MAX);
+                push_number(out, member!("rate_limit.delay_us"), wait);
             }
         }
         if let Some(held) = &self.order {

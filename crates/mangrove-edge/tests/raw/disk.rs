@@ -37,13 +37,13 @@ fn on_disk(world: &World, what: &str) -> u64 {
 }
 
 /// Waits until so many objects are found on the disk.
-fn are_on_disk(world: &World, objects: u64) {
+pub(crate) fn are_on_disk(world: &World, objects: u64) {
     let there = || (on_disk(world, "complete") >= objects).then_some(());
     eventually(format!("{objects} objects on disk"), there);
 }
 
 /// Begins anew, and waits until all that was left is known again: meanwhile a visitor would be answered by the origin.
-fn restart(world: &mut World) {
+pub(crate) fn restart(world: &mut World) {
     world.restart();
     let is_over = || world.operator("GET", "/cache").1["disk"]["scan"]["over"] == true;
     eventually("the scan is over", || is_over().then_some(()));

@@ -21,7 +21,7 @@ fn limit(rate: u32, more: &str) -> String {
 }
 
 /// Asks, and has the origin answer.
-fn asks(world: &World, client: &mut Client, request: &str, status: u16) {
+pub(crate) fn asks(world: &World, client: &mut Client, request: &str, status: u16) {
     client.send(request);
     let mut origin = world.origin.accept();
     origin.head();
@@ -106,6 +106,81 @@ fn an_operator_is_told_who_is_held_back_and_until_when() {
         let left = held["left_ms"].as_u64().unwrap();
         assert!((3_000_000..=3_600_000).contains(&left), "{told}");
     }
+}
+
+/// Whoever went over stays out for as long as the site says, whatever the rate would give him, and an operator is told until when.
+#[test]
+fn who_went_over_may_be_kept_out_for_a_while() {
+    let limit = "[[site.rate_limit]]\nname = 'hourly'\nrate = 1\nttl = '2h'\npath = '/dear'";
+    let world = World::with("", limit);
+    let mut client = Http2::connect(&world);
+    client.holds_back();
+    let streams = [client.ask(&get("/dear")), client.ask(&get("/dear"))];
+    client.lets_go();
+    assert_eq!(client.outcome(streams[1]), Outcome::Status(429));
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.outcome(streams[0]), Outcome::Status(200));
+    let mut client = world.client();
+    for _ in 0..3 {
+        client.get("/dear");
+        let answer = client.answer();
+        is_refused(&world, &answer);
+        let seconds: u64 = answer.head.field("retry-after").unwrap().parse().unwrap();
+        assert!((7_000..=7_200).contains(&seconds), "{seconds}");
+    }
+    let held = &world.operator("GET", "/shield").1["held_back"][0];
+    assert_eq!(held["refused"], 4);
+    let left = held["left_ms"].as_u64().unwrap();
+    assert!((7_000_000..=7_200_000).contains(&left), "{held}");
+    asks(&world, &mut client, &get_from("/", ""), 200);
+    asks(
+        &world,
+        &mut world.client_from(NEIGHBOUR),
+        &get_from("/dear", ""),
+        200,
+    );
+}
+
+#[test]
+fn what_is_left_is_told_with_every_answer_where_the_site_says_so_also_with_hits() {
+    let all = "[[site.rate_limit]]\nname = 'all'\nkey = ['site']\nrate = 100\nper = '1h'";
+    let silent = "[[site.rate_limit]]\nname = 'silent'\nrate = 100\nper = '1h'";
+    let world = world(3, &format!("tell = true\n{all}\ntell = true\n{silent}"));
+    let mut client = world.client();
+    let told = |answer: &Answer| {
+        let of = |name| answer.head.field(name).unwrap_or("nothing").to_owned();
+        assert_eq!(answer.head.field("retry-after"), None);
+        (of("ratelimit-policy"), of("ratelimit"))
+    };
+    let policies = "\"hourly\";q=3;w=3600, \"all\";q=100;w=3600";
+    client.get("/kept");
+    let mut origin = world.origin.accept();
+    origin.head();
+    origin.send("HTTP/1.1 200 OK\r\nConnection: close\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nkept");
+    let first = (
+        policies.to_owned(),
+        "\"hourly\";r=2;t=1200, \"all\";r=99;t=36".to_owned(),
+    );
+    assert_eq!(told(&client.answer()), first);
+    client.get("/kept");
+    let answer = client.answer();
+    assert!(answer.head.field("cache-status").unwrap().contains("; hit"));
+    let (policy, left) = told(&answer);
+    assert_eq!(policy, policies);
+    assert!(left.starts_with("\"hourly\";r=1;t=2"), "{left}");
+    assert!(left.contains(", \"all\";r=98;t="), "{left}");
+    client.get("/kept");
+    assert!(told(&client.answer()).1.starts_with("\"hourly\";r=0;t=3"));
+    // Who is refused is told of what refused him, and when to come again.
+    client.get("/kept");
+    let answer = client.answer();
+    assert_eq!(
+        answer.head.field("ratelimit-policy"),
+        Some("\"hourly\";q=3;w=3600")
+    );
+    is_refused(&world, &answer);
 }
 
 #[test]

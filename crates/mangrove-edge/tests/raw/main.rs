@@ -26,6 +26,8 @@
 //! | `connections` | who makes room where there is none, and that nobody is refused while there is |
 //! | `making_room` | that who is slow in the middle of a request makes room where nobody is idle |
 //! | `limits` | how much one client may ask for |
+//! | `turns` | how a client who asks too much waits for his turn |
+//! | `budgets` | how much of its origin a whole site may be made to ask |
 //! | `standing` | whom the operator has named: whoever the shield leaves alone |
 //! | `orders` | whom the operator keeps out or lets through by hand |
 //! | `floods` | clients that make the edge work and ask for nothing |
@@ -44,6 +46,7 @@
 
 mod addresses;
 mod attacks;
+mod budgets;
 mod cached;
 mod chunks;
 mod connections;
@@ -72,6 +75,7 @@ mod standing;
 mod streams;
 mod tls;
 mod told;
+mod turns;
 mod websockets;
 mod wire;
 mod world;

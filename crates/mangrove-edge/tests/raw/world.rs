@@ -277,12 +277,17 @@ impl World {
 
     /// The value of a plain number among the metrics.
     pub(crate) fn metric(&self, name: &str) -> u64 {
+        let found = self.metric_if_any(name);
+        found.unwrap_or_else(|| panic!("no metric {name}"))
+    }
+
+    /// The same of a row that is there only once there is something to count; `name` has its labels.
+    pub(crate) fn metric_if_any(&self, name: &str) -> Option<u64> {
         let metrics = self.order("GET", "/metrics");
-        let row = metrics.lines().find_map(|line| {
+        metrics.lines().find_map(|line| {
             let value = line.strip_prefix(name)?;
             value.strip_prefix(' ')?.parse().ok()
-        });
-        row.unwrap_or_else(|| panic!("no metric {name}"))
+        })
     }
 
     /// What an operator is told on the edge's own socket: status and JSON.
