@@ -19,8 +19,10 @@ use std::time::Duration;
 use mangrove_config::Network;
 use mangrove_http::{Moment, UnixMillis};
 use mangrove_shield::held_back::{self, HeldBack};
+use mangrove_shield::ja4::Ja4;
 use mangrove_shield::orders::{self, Act, Order};
-use mangrove_shield::recent::{self, RecentClients, Sample, Share, hash_of};
+use mangrove_shield::recent::{self, Client, RecentClients, Sample, Share, hash_of};
+use mangrove_shield::subject::Subject;
 
 use crate::core::Connection;
 use crate::keyed_hash::Keyed;
@@ -177,11 +179,11 @@ impl Said {
         &self.orders
     }
 
-    fn find(&self, address: IpAddr) -> Option<Found> {
+    fn find(&self, address: IpAddr, ja4: Option<&Ja4>) -> Option<Found> {
         if self.is_exempt(address) {
             return Some(Found::Exempt);
         }
-        let about = |order: &&Arc<InForce>| order.order.subject.contains(address);
+        let about = |order: &&Arc<InForce>| order.order.subject.is_about(address, ja4);
         let orders: Box<[_]> = self.orders.iter().filter(about).map(Arc::clone).collect();
         (!orders.is_empty()).then_some(Found::Ordered(orders))
     }
@@ -217,9 +219,10 @@ impl InForce {
     /// It is about one more request.
     pub fn touches(&self, client: IpAddr, visitors: &Visitors) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let client = Network::of_client(client);
-        let hash = hash_of(visitors.seed, &client);
-        lock(&self.clients).note(hash, client);
+        let network = Network::of_client(client);
+        let hash = hash_of(visitors.seed, &network);
+        let software = 0; // which it is does not matter here
+        lock(&self.clients).note(hash, Client { network, software });
     }
 
     /// How many requests it was about.
@@ -245,13 +248,13 @@ impl Visitors {
         })
     }
 
-    /// How many of a site's recent clients are of a network; none where it cannot be told.
-    pub fn share(&self, site: &str, network: Network, now: Moment) -> Option<Share> {
-        lock(&self.recent).share(site, network, now.0)
+    /// How many of a site's recent clients an order would be about; none where it cannot be told.
+    pub fn share(&self, site: &str, subject: &Subject, now: Moment) -> Option<Share> {
+        lock(&self.recent).share(site, subject, now.0)
     }
 
-    fn came(&self, address: IpAddr, asked: Asked<'_>) {
-        lock(&self.recent).note(asked.site, address, asked.now.0);
+    fn came(&self, address: IpAddr, ja4: Option<&Ja4>, asked: Asked<'_>) {
+        lock(&self.recent).note(asked.site, address, ja4, asked.now.0);
     }
 }
 
@@ -296,21 +299,22 @@ impl Standings {
         let plain = self.plain.get();
         if mark.get() & !OF_NOTE != plain {
             let address = connection.peer_ip();
-            let new = self.said.borrow().find(address);
+            let ja4 = stable_of(connection);
+            let new = self.said.borrow().find(address, ja4);
             mark.set(plain | if new.is_some() { OF_NOTE } else { 0 });
             found.replace(new.map(Box::new));
-            self.visitors.came(address, asked);
+            self.visitors.came(address, ja4, asked);
         }
         let stands = found.borrow().as_ref().map(|found| found.stands(asked));
         self.counted(stands, connection.peer_ip())
     }
 
-    /// How a client stands who shares his connection with others.
+    /// How a client stands who shares his connection with others. Its fingerprint is that of whoever speaks for them.
     pub fn of_address(&self, address: IpAddr, asked: Asked<'_>) -> Stands {
         if self.told_of.is_new(address, asked.site) {
-            self.visitors.came(address, asked);
+            self.visitors.came(address, None, asked);
         }
-        let found = self.said.borrow().find(address);
+        let found = self.said.borrow().find(address, None);
         self.counted(found.map(|found| found.stands(asked)), address)
     }
 
@@ -321,6 +325,12 @@ impl Standings {
         }
         stands
     }
+}
+
+/// Which software the client of a connection is, where that is known.
+fn stable_of(connection: &Connection) -> Option<&Ja4> {
+    let tls = connection.tls.as_ref()?;
+    tls.fingerprint.as_ref().map(|client| &client.stable)
 }
 
 /// What a panic left is as good as what was there: samples and counts.
@@ -483,7 +493,12 @@ mod tests {
             }
             standings.of_address("198.51.100.1".parse().unwrap(), ASKED);
         }
-        let share = |site| standings.visitors.share(site, everyone, Moment(0)).unwrap();
+        let share = |site| {
+            standings
+                .visitors
+                .share(site, &everyone, Moment(0))
+                .unwrap()
+        };
         assert_eq!(share("shop").clients, 10);
         assert_eq!(share("news").clients, 0);
     }

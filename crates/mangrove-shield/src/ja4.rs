@@ -66,6 +66,11 @@ pub enum NoFingerprint {
 pub struct Ja4([u8; LENGTH]);
 
 impl Ja4 {
+    /// As it was written; whoever reads it has looked whether it is one.
+    pub(crate) fn written(text: [u8; LENGTH]) -> Self {
+        Self(text)
+    }
+
     /// As text, which is ASCII.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()

@@ -22,8 +22,8 @@
 //!
 //! [`held_back`] remembers whom limits have refused lately, for a person to look at.
 //!
-//! [`orders`] keeps what a person has said of a network: to let it through, or to keep it out, for a while. [`recent`] tells how many
-//! of a site's clients that would touch.
+//! [`orders`] keeps what a person has said of a network or a fingerprint ([`subject`]): to let it through, or to keep it out, for a
+//! while. [`recent`] tells how many of a site's clients that would touch.
 
 pub mod connections;
 pub mod gait;
@@ -35,3 +35,4 @@ pub mod network;
 pub mod orders;
 pub mod protocol;
 pub mod recent;
+pub mod subject;

@@ -1,7 +1,7 @@
 //! Orders by hand: whom a person lets through, or keeps out, for a while.
 //!
-//! An order is about one site and one address or network, has an owner and a reason, and expires by itself within a day. One that
-//! would touch more than [`ALONE_PERCENT`] of the site's recent clients does nothing until a second owner has approved it: the hand
+//! An order is about one site and one address or network, or one fingerprint of TLS clients that are kept out. It has an owner
+//! and a reason, and expires by itself within a day. One that would touch more than [`ALONE_PERCENT`] of the site's recent clients does nothing until a second owner has approved it: the hand
 //! that slips at night is the commonest way to take a site down. Where it cannot be told whom it would touch, width decides.
 //!
 //! An order that lets through wins over one that keeps out.
@@ -30,8 +30,8 @@
 use mangrove_http::UnixMillis;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Network;
 use crate::recent::Share;
+use crate::subject::Subject;
 
 /// Orders at one time, of all sites together; one more is refused until another is removed or has expired.
 pub const ORDERS: usize = 256;
@@ -74,7 +74,7 @@ pub struct Wanted {
     /// On which site.
     pub site: String,
     /// To whom.
-    pub subject: Network,
+    pub subject: Subject,
     /// Who says so.
     pub owner: String,
     /// Why.
@@ -94,7 +94,7 @@ pub struct Order {
     /// On which site.
     pub site: String,
     /// To whom.
-    pub subject: Network,
+    pub subject: Subject,
     /// Who said so.
     pub owner: String,
     /// Why.
@@ -145,6 +145,11 @@ pub enum Refused {
         "an order has a reason: 1 to {REASON_BYTES} bytes, without control characters; whoever reads it tomorrow was not here"
     )]
     Reason,
+    /// It would let through whoever copies a greeting.
+    #[error(
+        "a fingerprint can be kept out and not let through: whoever copies it would be counted by no limit; allow a network"
+    )]
+    AllowsJa4,
     /// It is there already.
     #[error("order {0} says the same already; remove it first if it is to be given anew")]
     Already(u64),
@@ -202,6 +207,9 @@ impl Book {
             ..SHORTEST_MS => return Err(Refused::TooShort),
             SHORTEST_MS..=LONGEST_MS => {}
             _ => return Err(Refused::TooLong),
+        }
+        if wanted.act == Act::Allow && wanted.subject.network().is_none() {
+            return Err(Refused::AllowsJa4);
         }
         if let Some(same) = self.orders.iter().find(|order| order.says_as(&wanted)) {
             return Err(Refused::Already(same.id));
@@ -286,7 +294,7 @@ impl Book {
 }
 
 /// Whether an order needs a second owner: it would touch too many, or it is wide and nobody is known whom it might touch.
-fn needs_second(subject: Network, touches: Option<Share>) -> bool {
+fn needs_second(subject: Subject, touches: Option<Share>) -> bool {
     match touches {
         Some(share) if share.sampled > 0 => share.is_over(ALONE_PERCENT),
         Some(_) => subject.is_wide(),
@@ -308,7 +316,7 @@ struct Written {
     id: u64,
     act: Act,
     site: String,
-    subject: Network,
+    subject: Subject,
     owner: String,
     reason: String,
     made_at_unix_ms: u64,
@@ -345,6 +353,9 @@ impl TryFrom<Written> for Order {
             Some(LONGEST_MS..) if lasts != Some(LONGEST_MS) => return Err(Refused::TooLong),
             Some(_) => {}
             None => return Err(Refused::TooShort),
+        }
+        if written.act == Act::Allow && written.subject.network().is_none() {
+            return Err(Refused::AllowsJa4);
         }
         let second = match written.second {
             Second::Given(owner) => {
@@ -546,6 +557,24 @@ mod tests {
         let later = UnixMillis(NOW.0 + LONGEST_MS);
         assert!(book.give(block("10.1.0.0"), share(0), later).is_ok());
         assert_eq!(book.orders().len(), 1);
+    }
+
+    #[test]
+    fn a_fingerprint_is_kept_out_and_never_let_through_and_of_unknown_visitors_not_by_one_alone() {
+        const JA4: &str = "ja4:t13d3112h2_e8f1e7e78f70_375ca2c5e164";
+        let mut book = Book::default();
+        let refused = book.give(wanted(Act::Allow, JA4), share(0), NOW);
+        assert_eq!(refused.unwrap_err(), Refused::AllowsJa4);
+        let order = book.give(block(JA4), Some(Share::default()), NOW).unwrap();
+        assert_eq!(order.second, Second::Awaited);
+        book.remove(1, NOW).unwrap();
+        let order = book.give(block(JA4), share(5), NOW).unwrap();
+        assert_eq!(order.second, Second::Spared);
+        let text = serde_json::to_string(&book).unwrap();
+        assert!(text.contains(JA4), "{text}");
+        assert_eq!(serde_json::from_str::<Book>(&text).unwrap(), book);
+        let allows = text.replace("\"block\"", "\"allow\"");
+        assert!(serde_json::from_str::<Book>(&allows).is_err());
     }
 
     #[test]

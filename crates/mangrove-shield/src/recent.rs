@@ -9,7 +9,8 @@
 //! 1. Of at most [`SAMPLED`] clients all are known, and the answer is exact.
 //! 2. Of more, a share has a standard error of the root of `p (1 - p) / 256`: at 5 % that is 1.4 points.
 //! 3. "Lately" is from one window to two. Who came earlier is forgotten.
-//! 4. At most [`SITES`] sites are known at one time; of another nothing can be told, which is not the same as nobody
+//! 4. A client who comes with several kinds of software counts as the first of them in each window.
+//! 5. At most [`SITES`] sites are known at one time; of another nothing can be told, which is not the same as nobody
 //!    ([`RecentClients::share`]).
 //!
 //! ```
@@ -17,10 +18,10 @@
 //!
 //! let mut recent = RecentClients::new([7, 7]);
 //! for _ in 0..1_000 {
-//!     recent.note("shop", "198.51.100.1".parse()?, 0); // asks without end, and is one
+//!     recent.note("shop", "198.51.100.1".parse()?, None, 0); // asks without end, and is one
 //! }
-//! recent.note("shop", "203.0.113.9".parse()?, 0);
-//! let share = recent.share("shop", "198.51.100.0/24".parse()?, 1_000).expect("there is room for this site");
+//! recent.note("shop", "203.0.113.9".parse()?, None, 0);
+//! let share = recent.share("shop", &"198.51.100.0/24".parse()?, 1_000).expect("there is room for this site");
 //! assert_eq!((share.touched(), share.clients), (1, 2));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -30,12 +31,14 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ja4::Ja4;
 use crate::limits::KeyHash;
 use crate::network::Network;
+use crate::subject::Subject;
 
 /// Clients of a site that are remembered from one window.
 pub const SAMPLED: usize = 256;
-/// Sites whose clients are remembered at one time: 20 MiB when each has as many as are remembered.
+/// Sites whose clients are remembered at one time: 24 MiB when each has as many as are remembered.
 pub const SITES: usize = 1_024;
 /// How long a window is, in milliseconds: ten minutes.
 pub const WINDOW_MS: u64 = 10 * 60 * 1_000;
@@ -44,12 +47,21 @@ pub const WINDOW_MS: u64 = 10 * 60 * 1_000;
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// Those with the smallest hashes, in their order.
-    entries: Vec<(u64, Network)>,
+    entries: Vec<(u64, Client)>,
+}
+
+/// A client as a sample knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Where it comes from.
+    pub network: Network,
+    /// A number for the software it is, or 0 where that is not known.
+    pub software: u64,
 }
 
 impl Sample {
     /// One of them, or the same once more.
-    pub fn note(&mut self, hash: u64, client: Network) {
+    pub fn note(&mut self, hash: u64, client: Client) {
         if self.entries.len() >= SAMPLED
             && self.entries.last().is_some_and(|(most, _)| hash > *most)
         {
@@ -146,10 +158,12 @@ impl RecentClients {
         }
     }
 
-    /// Somebody came to a site, at `now` in milliseconds.
-    pub fn note(&mut self, site: &str, address: IpAddr, now: u64) {
-        let client = Network::of_client(address);
-        let hash = self.hash(&client);
+    /// Somebody came to a site, at `now` in milliseconds, with software that greets like that.
+    pub fn note(&mut self, site: &str, address: IpAddr, ja4: Option<&Ja4>, now: u64) {
+        let network = Network::of_client(address);
+        let hash = self.hash(&network);
+        let software = ja4.map_or(0, |ja4| self.software(ja4));
+        let client = Client { network, software };
         if let Some(known) = self.sites.get_mut(site) {
             known.turn(now);
             known.current.note(hash, client);
@@ -161,9 +175,9 @@ impl RecentClients {
         }
     }
 
-    /// How many of those who came to a site lately are of `network`. None where this cannot be told: more sites are asked for than
+    /// How many of those who came to a site lately `subject` is about. None where this cannot be told: more sites are asked for than
     /// are remembered.
-    pub fn share(&self, site: &str, network: Network, now: u64) -> Option<Share> {
+    pub fn share(&self, site: &str, subject: &Subject, now: u64) -> Option<Share> {
         let Some(known) = self.sites.get(site) else {
             return (self.sites.len() < SITES).then(Share::default);
         };
@@ -177,12 +191,20 @@ impl RecentClients {
             _ => {}
         }
         let inside = all.entries.iter();
-        let inside = inside.filter(|(_, client)| network.touches(client)).count();
+        let is_meant = |client: &Client| match subject {
+            Subject::Network(network) => network.touches(&client.network),
+            Subject::Ja4(ja4) => client.software == self.software(ja4),
+        };
+        let inside = inside.filter(|(_, client)| is_meant(client)).count();
         Some(Share {
             inside: inside as u64,
             sampled: all.entries.len() as u64,
             clients: all.count(),
         })
+    }
+
+    fn software(&self, ja4: &Ja4) -> u64 {
+        KeyHash::new(self.seed).part(ja4.as_bytes()).finish().max(1)
     }
 
     /// A number for a client that nobody outside can choose.
@@ -220,7 +242,7 @@ mod tests {
     }
 
     fn share(recent: &RecentClients, network: &str, now: u64) -> Share {
-        recent.share("a", network.parse().unwrap(), now).unwrap()
+        recent.share("a", &network.parse().unwrap(), now).unwrap()
     }
 
     /// The promise: a share of a million clients is right to its stated error, in memory that stays.
@@ -228,7 +250,7 @@ mod tests {
     fn a_share_of_a_million_is_about_right_and_of_few_exact() {
         let mut recent = RecentClients::new([1, 2]);
         for n in 0..u32::try_from(SAMPLED).unwrap() {
-            recent.note("a", v4(0x0a00_0000 | n << 8), 0);
+            recent.note("a", v4(0x0a00_0000 | n << 8), None, 0);
         }
         let exact = share(&recent, "10.0.0.0/16", 0);
         assert_eq!(
@@ -242,7 +264,7 @@ mod tests {
                 0 => 0x0a00_0000 | n,
                 _ => n.wrapping_mul(0x9e37_79b1) | 0x8000_0000,
             };
-            recent.note("a", v4(address), 0);
+            recent.note("a", v4(address), None, 0);
         }
         let about = share(&recent, "10.0.0.0/8", 0);
         assert_eq!(about.sampled, SAMPLED as u64);
@@ -257,13 +279,31 @@ mod tests {
     #[test]
     fn who_asks_much_is_one() {
         let mut recent = RecentClients::new([1, 2]);
-        (0..1_000).for_each(|_| recent.note("a", v4(7), 0));
-        (0..39).for_each(|n| recent.note("a", v4(0x0a00_0000 | n), 0));
+        (0..1_000).for_each(|_| recent.note("a", v4(7), None, 0));
+        (0..39).for_each(|n| recent.note("a", v4(0x0a00_0000 | n), None, 0));
         let one = share(&recent, "0.0.0.7", 0);
         assert_eq!((one.touched(), one.clients), (1, 40));
         assert!(!one.is_over(5) && one.is_over(2));
         let two = share(&recent, "10.0.0.0/30", 0);
         assert!(two.is_over(5));
+    }
+
+    #[test]
+    fn of_a_software_each_client_counts_that_came_with_it() {
+        let mut recent = RecentClients::new([1, 2]);
+        let curl: Ja4 = "t13d3112h2_e8f1e7e78f70_375ca2c5e164".parse().unwrap();
+        let browser: Ja4 = "t13d1516h2_8daaf6152771_e5627efa2ab1".parse().unwrap();
+        for n in 0..100 {
+            let ja4 = match n {
+                0..4 => Some(&curl),
+                4..90 => Some(&browser),
+                _ => None,
+            };
+            (0..3).for_each(|_| recent.note("a", v4(n), ja4, 0));
+        }
+        let of = |ja4| recent.share("a", &Subject::Ja4(ja4), 0).unwrap();
+        assert_eq!((of(curl).inside, of(browser).inside), (4, 86));
+        assert!(!of(curl).is_over(5) && of(browser).is_over(5));
     }
 
     #[test]
@@ -281,7 +321,7 @@ mod tests {
     fn of_ipv6_a_customer_is_one_and_an_address_touches_him() {
         let mut recent = RecentClients::new([1, 2]);
         for host in ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"] {
-            recent.note("a", host.parse().unwrap(), 0);
+            recent.note("a", host.parse().unwrap(), None, 0);
         }
         assert_eq!(share(&recent, "2001:db8::9", 0).inside, 1);
         assert_eq!(share(&recent, "2001:db8::/48", 0).inside, 2);
@@ -291,12 +331,12 @@ mod tests {
     fn who_came_two_windows_ago_is_forgotten() {
         let mut recent = RecentClients::new([1, 2]);
         let all = "0.0.0.0/0";
-        recent.note("a", v4(1), 0);
-        recent.note("a", v4(2), WINDOW_MS);
+        recent.note("a", v4(1), None, 0);
+        recent.note("a", v4(2), None, WINDOW_MS);
         assert_eq!(share(&recent, all, WINDOW_MS).clients, 2);
         assert_eq!(share(&recent, all, 2 * WINDOW_MS).clients, 1);
         assert_eq!(share(&recent, all, 3 * WINDOW_MS).clients, 0);
-        recent.note("a", v4(3), 2 * WINDOW_MS);
+        recent.note("a", v4(3), None, 2 * WINDOW_MS);
         assert_eq!(share(&recent, all, 2 * WINDOW_MS).clients, 2);
     }
 
@@ -304,15 +344,15 @@ mod tests {
     fn of_one_site_too_many_nothing_can_be_told_until_another_is_forgotten() {
         let mut recent = RecentClients::new([1, 2]);
         let all = "0.0.0.0/0".parse().unwrap();
-        assert_eq!(recent.share("new", all, 0), Some(Share::default()));
+        assert_eq!(recent.share("new", &all, 0), Some(Share::default()));
         for n in 0..SITES {
-            recent.note(&format!("site {n}"), v4(1), 0);
+            recent.note(&format!("site {n}"), v4(1), None, 0);
         }
-        recent.note("new", v4(1), 0);
-        assert_eq!(recent.share("new", all, 0), None);
+        recent.note("new", v4(1), None, 0);
+        assert_eq!(recent.share("new", &all, 0), None);
         assert_eq!(recent.sites.len(), SITES);
-        recent.note("new", v4(1), 2 * WINDOW_MS);
-        let known = recent.share("new", all, 2 * WINDOW_MS).unwrap();
+        recent.note("new", v4(1), None, 2 * WINDOW_MS);
+        let known = recent.share("new", &all, 2 * WINDOW_MS).unwrap();
         assert_eq!(known.clients, 1);
     }
 }

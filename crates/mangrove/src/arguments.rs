@@ -315,7 +315,8 @@ pub(crate) enum ShieldCommand {
 
 const ORDER_HELP: &str = "Examples:\n  \
     mangrove shield block shop 198.51.100.0/24 --for 2h --reason \"scrapes the search\"\n  \
-    mangrove shield allow shop 2001:db8:7::/48 --reason \"load test until noon\"\n\n\
+    mangrove shield allow shop 2001:db8:7::/48 --reason \"load test until noon\"\n  \
+    mangrove shield block shop --ja4 t13d3112h2_e8f1e7e78f70_375ca2c5e164 --reason \"one script, many addresses\"\n\n\
     It ends by itself. Behind a listed proxy the visitor's address counts. What would touch more than 5 % of the site's recent \
     clients changes nothing until somebody else has approved it.\n\n\
     Exits with 0 when the order is taken, also if it waits; with 1 if not; with 2 when the command line is wrong.";
@@ -343,8 +344,12 @@ pub(crate) struct ShieldOrder {
     site: String,
 
     /// An address, or a network such as 198.51.100.0/24
-    #[arg(value_name = "NETWORK")]
-    subject: String,
+    #[arg(value_name = "NETWORK", required_unless_present = "ja4")]
+    subject: Option<String>,
+
+    /// To keep out: all TLS clients that greet so, `tls.client.ja4_stable` in the log; a browser's is millions of people's
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "subject")]
+    ja4: Option<String>,
 
     /// Why, for whoever reads it tomorrow
     #[arg(long, value_name = "TEXT")]
@@ -368,7 +373,10 @@ impl ShieldOrder {
         shield::Wanted::Give(shield::Given {
             allow,
             site: self.site.clone(),
-            subject: self.subject.clone(),
+            subject: match (&self.subject, &self.ja4) {
+                (Some(network), _) => network.clone(),
+                (None, ja4) => format!("ja4:{}", ja4.as_deref().unwrap_or_default()),
+            },
             reason: self.reason.clone(),
             seconds: self.seconds,
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mangrove_config::Network;
 use mangrove_http::{Moment, UnixMillis};
 use mangrove_shield::orders::{Act, Order, Refused, Second, Wanted};
+use mangrove_shield::subject::Subject;
 use serde_json::{Value, json};
 
 use super::Edge;
@@ -16,7 +17,7 @@ use super::parameters::{Parameter, Parameters};
 use crate::admin::{Asker, Reply};
 use crate::standing::{InForce, ORDERS};
 
-const WHAT: &str = "say whom, where, why and for how long: site=NAME, subject=ADDRESS or NETWORK, owner=NAME, reason=TEXT, \
+const WHAT: &str = "say whom, where, why and for how long: site=NAME, subject=ADDRESS, NETWORK or ja4:FINGERPRINT, owner=NAME, reason=TEXT, \
                     seconds=NUMBER";
 const WHICH: &str = "say which order, and who you are: id=NUMBER, owner=NAME";
 
@@ -108,7 +109,7 @@ impl Edge {
         self.notice(&said, asker)?;
         let value = |name| said.value(name).ok_or_else(|| Reply::error(400, WHAT));
         let site = value("site")?;
-        let subject: Network = value("subject")?.parse().map_err(|wrong| {
+        let subject: Subject = value("subject")?.parse().map_err(|wrong| {
             let subject = value("subject").unwrap_or_default();
             Reply::error(400, format!("the subject {subject:?} is none: {wrong}"))
         })?;
@@ -117,6 +118,7 @@ impl Edge {
         let seconds = seconds.map_err(|_| Reply::error(400, "seconds is a whole number"))?;
         named(&self.snapshot.borrow(), site)?;
         if act == Act::Block
+            && let Some(subject) = subject.network()
             && let Some(network) = self.exempts_all_of(subject)
         {
             return Err(Reply::error(
@@ -127,7 +129,7 @@ impl Edge {
                 ),
             ));
         }
-        let touches = self.visitors.share(site, subject, self.clock.now());
+        let touches = self.visitors.share(site, &subject, self.clock.now());
         let wanted = Wanted {
             act,
             site: site.to_owned(),
@@ -188,7 +190,9 @@ impl Edge {
         let wall = self.clock.wall();
         let said = self.said();
         let within = said.exempt().iter();
-        let within: Vec<&Network> = within.filter(|n| order.subject.holds(n)).collect();
+        let subject = order.subject.network();
+        let within = within.filter(|network| subject.is_some_and(|subject| subject.holds(network)));
+        let within: Vec<&Network> = within.collect();
         let orders = self.orders.borrow();
         let held = orders.held().iter().find(|held| held.order.id == order.id);
         // One that was removed is told as it was.
@@ -246,7 +250,11 @@ fn refused(why: &Refused) -> Reply {
         | Refused::Already(_)
         | Refused::NotAwaited(_)
         | Refused::SameOwner { .. } => 409,
-        Refused::TooLong | Refused::TooShort | Refused::Owner | Refused::Reason => 400,
+        Refused::AllowsJa4
+        | Refused::TooLong
+        | Refused::TooShort
+        | Refused::Owner
+        | Refused::Reason => 400,
     };
     Reply::error(status, why.to_string())
 }

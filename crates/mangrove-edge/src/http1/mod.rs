@@ -71,7 +71,6 @@ pub async fn serve(
                     let work = Box::pin(fetch_and_respond(&client, planned));
                     unless_in_the_way(&client, work).await
                 }
-                // Who waits because we have him wait is not in the way: how many do is bounded.
                 Begun::Held(held) => match Box::pin(its_turn(&client, held)).await {
                     Some(further) => {
                         begun = further;
@@ -121,24 +120,26 @@ async fn unless_in_the_way(client: &ClientSide, work: impl Future<Output = Next>
     .await
 }
 
-/// Waits for a request's turn, and goes on; none where its client did not wait.
+/// Waits for a request's turn, and goes on; none where its client did not wait, or had to make room.
 async fn its_turn(client: &Rc<ClientSide>, held: Held) -> Option<Begun> {
     let timer = held.timer();
-    let gone = std::future::poll_fn(|cx| {
+    let came = std::future::poll_fn(|cx| {
         if timer.poll_expired(cx).is_ready() {
-            return Poll::Ready(None);
+            return Poll::Ready(Ok(()));
         }
-        match client.poll_while_waiting(cx) {
-            Poll::Ready(Err(reason)) => Poll::Ready(Some(reason)),
-            _ => Poll::Pending,
+        if let Poll::Ready(Err(gone)) = client.poll_while_waiting(cx) {
+            return Poll::Ready(Err(Some(gone)));
         }
+        client.poll_must_go(cx).map(|()| Err(None))
     });
-    match gone.await {
-        None => Some(held.go_on()),
-        Some(gone) => {
+    match came.await {
+        Ok(()) => Some(held.go_on()),
+        Err(gone) => {
             let mut story = held.leave();
-            story.blame(gone);
-            story.finish();
+            if let Some(gone) = gone {
+                story.blame(gone);
+                story.finish();
+            }
             None
         }
     }

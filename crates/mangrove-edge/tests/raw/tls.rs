@@ -108,6 +108,35 @@ fn a_limit_may_count_all_clients_of_one_software_together() {
     assert!(world.origin.is_untouched());
 }
 
+/// Whatever address it comes from; and whoever speaks to the same site in cleartext does not notice.
+#[test]
+fn an_order_may_keep_out_all_clients_of_one_software() {
+    let world = World::with_tls("");
+    let client = Client::new();
+    let (name, record) = client.get(&world, "/");
+    assert_eq!(record["http.response.status_code"], 200);
+    let order = format!(
+        "/shield/block?site=story&subject=ja4:{}&owner=mina&reason=a%20script&seconds=60",
+        name.stable
+    );
+    let (status, told) = world.operator("POST", &order);
+    assert_eq!((status, &told["pending"]), (200, &true.into()));
+    assert_eq!(told["would_touch"]["clients"], 1);
+    assert_eq!(client.get(&world, "/").1["http.response.status_code"], 200);
+    let (status, told) = world.operator("POST", "/shield/approve?id=1&owner=rafi");
+    assert_eq!((status, &told["pending"]), (200, &false.into()));
+    let (_, record) = client.get_from_nobody(&world, "/");
+    assert_eq!(record["reason"], "blocked-by-hand");
+    assert_eq!(record["shield.order"], 1);
+    let mut other = world.client();
+    other.get("/");
+    world.origin.accept().answer("fine");
+    assert_eq!(other.answer().body, "fine");
+    let allow = order.replace("/block?", "/allow?");
+    assert_eq!(world.operator("POST", &allow).0, 400);
+    assert!(world.origin.is_untouched());
+}
+
 #[test]
 fn without_tls_there_is_no_name() {
     let world = World::new();
