@@ -67,6 +67,8 @@ settings! {
             "Whether Accept-Encoding is reduced to zstd, br and gzip, in keys and towards origins, so that each browser's spelling of it does not have its own copy.";
         max_object_bytes: u64 = 1_073_741_824, Bytes 1_024 ..= 1_099_511_627_776,
             "The largest response that is kept; a larger one is passed on.";
+        disk_bytes: Option<u64> = None, Bytes 1_048_576 ..= 1_125_899_906_842_624,
+            "Room on disk for this site's. When it is full its own oldest makes room, whatever room others have. Unset, all that the disk cache has.";
         max_variants: u32 = 64, Count 1 ..= 1_024,
             "Copies of one URL that differ by Vary or by the keys above; with one more, the oldest goes.";
         purge_from: Vec<Network> = Vec::new(), List 1 ..= 1_024,

@@ -34,6 +34,7 @@ pub(crate) const COVERED: &[&str] = &[
     "cache.obey_requests",
     "cache.targeted",
     "cache.purge_from",
+    "cache.disk_bytes",
     "compress.",
 ];
 
@@ -67,6 +68,10 @@ pub(crate) fn explain_cache(cache: &CacheSettings, compress: &CompressSettings, 
                 "reload",
                 "a visitor's Cache-Control does not reach past the cache",
             );
+        }
+        if let Some(bytes) = cache.disk_bytes {
+            let room = units::show(Unit::Bytes, bytes);
+            line(page, "disk", &format!("at most {room} of this site"));
         }
         if !cache.purge_from.is_empty() {
             let mut from: Vec<String> = cache.purge_from.iter().map(ToString::to_string).collect();

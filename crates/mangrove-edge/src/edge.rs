@@ -180,6 +180,9 @@ fn start(args: EdgeArgs) -> Result<(), String> {
         DiskTier::new(folder, server.disk_cache_bytes, server.cache_memory)
     });
     let cache = Cache::new(server.cache_memory, seed, Some(compressor), disk);
+    if let Some(disk) = cache.disk() {
+        disk.say_quotas(shared.disk_quotas());
+    }
     // Before the first request, so that a restart is not noticed. Where another edge that ends still has the store, or the
     // disk takes its time, later: the first visitor is not kept waiting.
     let (opened, is_open) = std::sync::mpsc::channel();
@@ -471,6 +474,9 @@ impl Edge {
         }
         self.log.retarget(log_target(&self.state, &server));
         let digest = shared.digest.clone();
+        if let Some(disk) = self.cache.disk() {
+            disk.say_quotas(shared.disk_quotas()); // in force within a second: whoever looks after the disk does it
+        }
         self.snapshot.replace(shared);
         late += self.tell_said().await;
         self.remember_files();
@@ -618,6 +624,7 @@ impl Edge {
                 let trouble = watch_store(&cache);
                 if let Some(disk) = cache.disk() {
                     disk.compact(cache.ledger(), clock.wall());
+                    disk.enforce_quotas();
                 }
                 if trouble != last {
                     match &trouble {

@@ -17,7 +17,7 @@ use mangrove_http::{HeadLimits, Moment, ResponseHead, Version, contains};
 use rustls::ClientConfig;
 
 use crate::answer_head::Prepared;
-use crate::cache::{Cache, SiteCache};
+use crate::cache::{Cache, Quotas, SiteCache};
 use crate::core::Core;
 use crate::keyed_hash::Keyed;
 use crate::limits::{Decided, SiteLimits};
@@ -211,6 +211,14 @@ impl SharedSnapshot {
             let decided = limits.iter().flat_map(|limits| limits.decided());
             decided.map(|decided| (site.name.as_str(), decided))
         })
+    }
+
+    /// What sites may have of the disk.
+    pub fn disk_quotas(&self) -> Quotas {
+        let sites = self.settled.sites.iter();
+        let own =
+            sites.filter_map(|site| Some((site.name.as_str().into(), site.cache.disk_bytes?)));
+        own.collect()
     }
 
     fn limits_of(&self, name: &str) -> Option<Arc<SiteLimits>> {

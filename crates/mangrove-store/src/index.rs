@@ -4,13 +4,16 @@
 //! read or written. An object takes about 130 bytes and 16 more for each chunk after its first; a million of one chunk each
 //! are 136 MB, measured.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod quota;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::cursor::{Cursor, SHARD_BITS};
+use crate::index::quota::SiteLedger;
 use crate::lock::lock;
 use crate::object::{
     Found, Landed, NO_TOTAL, Object, Origin, PINNED_CHUNKS, Part, Pinned, Place, fits,
@@ -21,16 +24,6 @@ use crate::words::{Generation, KeyHash, ObjectId, Site, Subject, VARIANTS_ANSWER
 
 /// Parts of the table, each with a lock of its own.
 const SHARDS: usize = 1 << SHARD_BITS;
-/// Objects that a full site passes over, because they were asked for, before a new one is refused.
-const SITE_SECOND_CHANCES: u32 = 64;
-#[derive(Debug, Default)]
-struct SiteLedger {
-    live: u64,
-    quota: Option<u64>,
-    /// In the order of their coming; kept only for sites with a quota.
-    objects: VecDeque<(KeyHash, ObjectId)>,
-}
-
 /// Objects that are gone up to an id, of which the scan may still find records.
 #[derive(Clone, Copy, Debug)]
 struct Grave {
@@ -76,6 +69,7 @@ impl Index {
         insert(&mut shard, subject, id, total, main);
         drop(shard);
         self.note_for_site(subject.site, subject.key, id);
+        self.look_through(subject.site);
     }
 
     /// Removes an object that never got a head.
@@ -595,66 +589,6 @@ impl Index {
             }
         }
         (objects, complete, bytes)
-    }
-
-    /// Bytes on disk of all that is kept of a site.
-    pub(crate) fn site_bytes(&self, site: Site) -> u64 {
-        lock(&self.sites).get(&site).map_or(0, |ledger| ledger.live)
-    }
-
-    pub(crate) fn set_quota(&self, site: Site, quota: Option<u64>) {
-        let mut sites = lock(&self.sites);
-        let ledger = sites.entry(site).or_default();
-        ledger.quota = quota;
-        if quota.is_none() {
-            ledger.objects = VecDeque::new();
-        }
-    }
-
-    /// Lets go of a site's oldest objects until so many bytes more are within its quota. False if they are all asked for.
-    pub(crate) fn make_site_room(&self, site: Site, bytes: u64) -> bool {
-        let mut chances = SITE_SECOND_CHANCES;
-        loop {
-            let mut sites = lock(&self.sites);
-            let Some(ledger) = sites.get_mut(&site) else {
-                return self.site_quota.is_none_or(|quota| bytes <= quota);
-            };
-            let quota = ledger.quota.or(self.site_quota);
-            if quota.is_none_or(|quota| ledger.live.saturating_add(bytes) <= quota) {
-                return true;
-            }
-            let Some((key, id)) = ledger.objects.pop_front() else {
-                return false;
-            };
-            drop(sites);
-            let mut shard = lock(self.shard(key));
-            let Ok(mut entry) = shard.find_entry(key.0, |object| object.id == id) else {
-                continue;
-            };
-            let object = entry.get_mut();
-            if object.head.asked() > 0 || !object.head.is_somewhere() {
-                object.head.set_asked(object.head.asked().saturating_sub(1));
-                drop(shard);
-                if let Some(ledger) = lock(&self.sites).get_mut(&site) {
-                    ledger.objects.push_back((key, id));
-                }
-                chances -= 1;
-                if chances == 0 {
-                    return false;
-                }
-                continue;
-            }
-            let (object, _) = entry.remove();
-            self.release_all(&object);
-        }
-    }
-
-    fn note_for_site(&self, site: Site, key: KeyHash, id: ObjectId) {
-        let mut sites = lock(&self.sites);
-        let ledger = sites.entry(site).or_default();
-        if ledger.quota.or(self.site_quota).is_some() {
-            ledger.objects.push_back((key, id));
-        }
     }
 
     fn hold(&self, site: Site, place: Place) {

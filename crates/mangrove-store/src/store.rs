@@ -328,9 +328,10 @@ impl Store {
         self.inner.index.oldest()
     }
 
-    /// Gives a site a quota of its own, or none.
-    pub fn set_quota(&self, site: Site, bytes: Option<u64>) {
-        self.inner.index.set_quota(site, bytes);
+    /// Gives sites quotas of their own, in bytes on disk, or none. What they have beyond that leaves, the oldest first. Looks at
+    /// every object where a site had no quota before: not for requests.
+    pub fn set_quotas(&self, quotas: &[(Site, Option<u64>)]) {
+        self.inner.index.set_quotas(quotas);
     }
 
     /// Bytes of memory that wait to be written: nobody else may hold them any more.

@@ -485,7 +485,7 @@ fn no_store_has_more_files_than_it_may() {
 #[test]
 fn a_site_over_its_quota_gives_up_its_own_oldest() {
     let mut shop = shop();
-    shop.store().set_quota(Site(2), Some(MIB));
+    shop.store().set_quotas(&[(Site(2), Some(MIB))]);
     let fill = |shop: &mut Shop, key: u64| {
         let content = bytes(key, 100_000);
         let mut writing = shop.store().begin(NewObject {
@@ -514,6 +514,36 @@ fn a_site_over_its_quota_gives_up_its_own_oldest() {
         Refused::SiteFull,
         "its first chunk alone is over the quota"
     );
+}
+
+#[test]
+fn a_quota_that_comes_later_counts_what_was_there_before() {
+    let mut shop = shop();
+    let of_site = |site: u32, key: u64| NewObject {
+        site: Site(site),
+        ..new(key, Some(100_000))
+    };
+    let fill = |shop: &mut Shop, site: u32, key: u64| {
+        let mut writing = shop.store().begin(of_site(site, key)).unwrap();
+        writing.try_head(Generation(1), None, &head(key)).unwrap();
+        writing.try_chunk(0, bytes(key, 100_000).into()).unwrap();
+        shop.work();
+    };
+    for key in 100..130 {
+        fill(&mut shop, 2, key);
+        fill(&mut shop, 3, key + 100);
+    }
+    shop.store().set_quotas(&[(Site(2), Some(MIB))]);
+    assert!(shop.store().site_bytes(Site(2)) <= MIB);
+    assert!(shop.handle(100).is_none(), "the oldest has left");
+    assert!(shop.handle(129).is_some(), "the newest has not");
+    assert!(
+        (200..230).all(|key| shop.handle(key).is_some()),
+        "nor has anything of another site"
+    );
+    fill(&mut shop, 2, 130);
+    assert!(shop.handle(130).is_some(), "and there is room for new ones");
+    assert!(shop.store().site_bytes(Site(2)) <= MIB);
 }
 
 #[test]

@@ -15,7 +15,7 @@
 mod spool;
 pub(crate) mod told;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -71,6 +71,17 @@ pub struct DiskTier {
     ahead: Mutex<Ahead>,
     /// Handed over, and still read by answers under way.
     handed_over: Mutex<Option<Arc<Open>>>,
+    quotas: Mutex<Said>,
+}
+
+/// What sites may have of the disk, by their names; where nothing is said, all that there is.
+pub type Quotas = BTreeMap<Box<str>, u64>;
+
+/// Quotas as they were said last, and as the store has them.
+#[derive(Debug, Default)]
+struct Said {
+    last: Quotas,
+    in_force: Quotas,
 }
 
 /// A store that was opened.
@@ -151,6 +162,7 @@ impl DiskTier {
             open: RwLock::new(None),
             ahead: Mutex::default(),
             handed_over: Mutex::default(),
+            quotas: Mutex::default(),
         }
     }
 
@@ -198,7 +210,52 @@ impl DiskTier {
             open.note(&site, filters, force, at, generation, |_| {});
         }
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open));
+        drop(ahead);
+        self.enforce_quotas();
         Ok(())
+    }
+
+    /// Says what sites may have from now on; in force once [`enforce_quotas`](Self::enforce_quotas) is called.
+    pub fn say_quotas(&self, quotas: Quotas) {
+        lock(&self.quotas).last = quotas;
+    }
+
+    /// Brings the store to the quotas that were said last. Where a site has more, its oldest leaves. Looks at every object where
+    /// a site had none before.
+    pub fn enforce_quotas(&self) {
+        let Some(open) = self.opened() else {
+            return;
+        };
+        let mut said = lock(&self.quotas);
+        let Said { last, in_force } = &mut *said;
+        if last == in_force {
+            return;
+        }
+        let site = |name: &str| open.site(name.as_bytes());
+        let ended = in_force.keys().filter(|name| !last.contains_key(*name));
+        let ended = ended.map(|name| (site(name), None));
+        let changed = last
+            .iter()
+            .filter(|(name, bytes)| in_force.get(*name) != Some(*bytes));
+        let changed = changed.map(|(name, bytes)| (site(name), Some(*bytes)));
+        let quotas: Vec<_> = ended.chain(changed).collect();
+        open.store.set_quotas(&quotas);
+        in_force.clone_from(last);
+    }
+
+    /// Of each site that has a quota: its name, what it has on disk, and the quota.
+    pub fn quotas(&self) -> Vec<(Box<str>, u64, u64)> {
+        let quotas = lock(&self.quotas).last.clone();
+        let open = self.opened();
+        let held = |name: &str| {
+            let open = open.as_ref();
+            open.map_or(0, |open| open.store.site_bytes(open.site(name.as_bytes())))
+        };
+        let told = quotas.into_iter().map(|(name, quota)| {
+            let held = held(&name);
+            (name, held, quota)
+        });
+        told.collect()
     }
 
     /// Lets another process have the store: what was accepted is written, nothing more is. Answers under way are read to their

@@ -35,7 +35,9 @@ use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 use crate::compress::{Coding, Compressor};
 
-pub use disk::{DiskTier, Durable, OnDisk, PlaceOnDisk, SeenOnDisk, Spool, Spooled, Unseen};
+pub use disk::{
+    DiskTier, Durable, OnDisk, PlaceOnDisk, Quotas, SeenOnDisk, Spool, Spooled, Unseen,
+};
 pub use fill::{
     Entered, FINISH_BYTES, Fill, FillReport, Fills, Follower, Leader, News, PIECE_BYTES,
     WINDOW_BYTES, Worth,

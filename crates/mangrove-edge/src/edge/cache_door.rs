@@ -163,6 +163,11 @@ impl Edge {
             "lost": held.lost,
             "damaged": held.damaged,
             "read_failures": held.read_failures,
+            "quotas": disk
+                .quotas()
+                .into_iter()
+                .map(|(site, held, quota)| json!({ "site": site, "held_bytes": held, "ceiling_bytes": quota }))
+                .collect::<Vec<_>>(),
             "scan": {
                 "over": scan.is_over,
                 "bytes": scan.bytes,

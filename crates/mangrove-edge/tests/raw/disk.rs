@@ -504,3 +504,70 @@ fn a_folder_that_is_no_folder_costs_the_disk_tier_and_nothing_else() {
         (world.operator("GET", "/cache").1["disk"]["in_use"] == true).then_some(())
     });
 }
+
+#[test]
+fn a_site_keeps_within_what_it_may_have_of_the_disk() {
+    const OWN: &str = "[site.cache]\ndisk_bytes = '1MiB'";
+    let world = World::new();
+    let body = "0123456789".repeat(40_000);
+    let mut client = world.client();
+    client.get("/0");
+    let mut origin = world.origin.accept();
+    origin.head();
+    send(&mut origin, FRESH, &body);
+    client.answer();
+    for object in 1..5 {
+        fetch(
+            &mut client,
+            &mut origin,
+            &format!("/{object}"),
+            FRESH,
+            &body,
+        );
+    }
+    are_on_disk(&world, 5);
+
+    world.reload("", OWN);
+    let quota = || world.operator("GET", "/cache").1["disk"]["quotas"][0].clone();
+    let held = || {
+        quota()["held_bytes"]
+            .as_u64()
+            .filter(|held| *held <= 1 << 20)
+    };
+    let held = eventually("its oldest have left", held);
+    assert!(held > 800_000, "and two of five are there still: {held}");
+    assert_eq!(quota()["site"], "story");
+    assert_eq!(quota()["ceiling_bytes"], 1 << 20);
+    assert_eq!(on_disk(&world, "complete"), 2);
+    for object in 5..8 {
+        fetch(
+            &mut client,
+            &mut origin,
+            &format!("/{object}"),
+            FRESH,
+            &body,
+        );
+        let written = || (on_disk(&world, "written") == 2 * (object + 1)).then_some(());
+        eventually("it is written", written);
+        assert_eq!(
+            on_disk(&world, "complete"),
+            2,
+            "one has left for each that came"
+        );
+    }
+
+    // Without it more may come, once that is in force.
+    world.reload("", "");
+    let mut object = 8;
+    eventually("a third one stays", || {
+        fetch(
+            &mut client,
+            &mut origin,
+            &format!("/{object}"),
+            FRESH,
+            &body,
+        );
+        object += 1;
+        (on_disk(&world, "complete") >= 3).then_some(())
+    });
+}

@@ -71,8 +71,22 @@ struct Disk {
     evicted: Option<u64>,
     refused: Option<u64>,
     damaged: Option<u64>,
+    /// Of sites that may not have all of it.
+    #[serde(default)]
+    quotas: Vec<Quota>,
     scan: Option<Scan>,
 }
+
+/// What a site has on disk, and may have.
+#[derive(Debug, Deserialize)]
+struct Quota {
+    site: String,
+    held_bytes: u64,
+    ceiling_bytes: u64,
+}
+
+/// The most sites whose quotas are told.
+const QUOTAS_TOLD: usize = 8;
 
 #[derive(Debug, Deserialize)]
 struct Scan {
@@ -185,6 +199,17 @@ fn in_words(statistics: &Statistics, look: Look) -> String {
         "on disk",
         disk.as_ref().map_or("nothing".to_owned(), disk_in_words),
     );
+    for quota in disk
+        .iter()
+        .flat_map(|disk| disk.quotas.iter().take(QUOTAS_TOLD))
+    {
+        row("of a site", quota_in_words(quota));
+    }
+    if let Some(more @ 1..) =
+        (disk.as_ref()).map(|disk| disk.quotas.len().saturating_sub(QUOTAS_TOLD))
+    {
+        row("", format!("and {more} more sites; --json tells them all"));
+    }
     if let Some(scan) = disk.as_ref().and_then(|disk| disk.scan.as_ref())
         && scan.bytes > 0
     {
@@ -200,6 +225,15 @@ fn in_words(statistics: &Statistics, look: Look) -> String {
         ),
     );
     text
+}
+
+fn quota_in_words(quota: &Quota) -> String {
+    format!(
+        "{}: {} of {} on disk",
+        terminal::shown(&quota.site),
+        bytes(quota.held_bytes),
+        bytes(quota.ceiling_bytes)
+    )
 }
 
 fn disk_in_words(disk: &Disk) -> String {
@@ -341,6 +375,31 @@ mod tests {
             json!({ "ceiling_bytes": 1 << 30, "in_use": true, "why": null, "waiting_bytes": 2048 });
         let text = told(disk, beside(1, 0)).replace("\n           ", " ");
         assert!(text.contains("; 2 KiB wait to be written"), "{text}");
+    }
+
+    #[test]
+    fn what_a_site_may_have_of_the_disk_is_told() {
+        let of = |sites: u64| {
+            let quota = |n| json!({ "site": format!("news{n}"), "held_bytes": 3 << 20, "ceiling_bytes": 1 << 30 });
+            let quotas: Vec<_> = (0..sites).map(quota).collect();
+            told(
+                json!({ "ceiling_bytes": 8_u64 << 30, "in_use": true, "why": null, "quotas": quotas }),
+                beside(0, 0),
+            )
+        };
+        assert!(!of(0).contains("of a site"));
+        let text = of(1);
+        assert!(
+            text.contains("of a site  news0: 3 MiB of 1 GiB on disk\n"),
+            "{text}"
+        );
+        let most = QUOTAS_TOLD as u64;
+        assert!(!of(most).contains("--json"));
+        let text = of(most + 2);
+        assert!(
+            text.contains("and 2 more sites; --json tells them all"),
+            "{text}"
+        );
     }
 
     #[test]
