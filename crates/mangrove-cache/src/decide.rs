@@ -92,6 +92,20 @@ pub fn decide(
     decision
 }
 
+/// The decision where what is stored would be served, and some of the bytes that are asked for are not at hand.
+pub fn decide_in_parts(asked: &Asked<'_>, decision: Decision) -> Decision {
+    if !matches!(decision.action, Action::Serve | Action::ServeStale { .. }) {
+        return decision;
+    }
+    match asked.directives.only_if_cached {
+        true => Decision {
+            action: Action::Refuse,
+            reason: Reason::OnlyIfCached,
+        },
+        false => fetch(Reason::Partial),
+    }
+}
+
 fn decide_for(
     asked: &Asked<'_>,
     stored: &Stored,

@@ -69,7 +69,9 @@ pub use asked::{Asked, cookie};
 pub use cache_status::{CacheStatus, Outcome};
 pub use compress::{COMPRESSIBLE, CompressRules, MEDIA_PATTERN_BYTES, MediaPattern};
 pub use conditions::{Answer, answer, is_in_not_modified, is_not_modified};
-pub use decide::{Action, Decision, Failure, Found, OriginState, decide, on_error};
+pub use decide::{
+    Action, Decision, Failure, Found, OriginState, decide, decide_in_parts, on_error,
+};
 pub use device::{Device, device_class, language_class};
 pub use directives::{
     DELTA_CEILING, RequestDirectives, ResponseDirectives, WITHHELD_FIELDS, delta_seconds,
@@ -78,7 +80,7 @@ pub use fields::Fields;
 pub use invalidate::invalidated_keys;
 pub use key::{SORTED_PARAMETERS, key_of_url, write_key};
 pub use page::decisions_markdown;
-pub use partial::{Combined, From, combine, missing};
+pub use partial::{Combined, From, combine, missing, whole_of};
 pub use pattern::{NAME_PATTERN_BYTES, NamePattern, PATTERN_BYTES, PATTERN_STARS, PathPattern};
 pub use range::{
     AskedRange, ByteRanges, ContentRange, Interval, Multipart, RANGES_ANSWERED, RANGES_ASKED,

@@ -113,6 +113,7 @@ const fn consequence(reason: Reason) -> (&'static str, bool) {
         Reason::Miss
         | Reason::VariantMiss
         | Reason::PartialMiss
+        | Reason::Partial
         | Reason::PreconditionForOrigin
         | Reason::Method
         | Reason::RequestContent

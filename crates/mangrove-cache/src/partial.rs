@@ -69,6 +69,25 @@ pub fn combine(old: &Stored, new: &Stored) -> Option<Combined> {
     })
 }
 
+/// What is kept of the whole of which this is a part, where its total was said.
+pub fn whole_of(part: &Stored) -> Option<Stored> {
+    let Content::Part {
+        held,
+        total: Some(total),
+    } = part.content
+    else {
+        return None;
+    };
+    let whole = Interval::new(0, total.checked_sub(1)?)?;
+    let mut stored = part.clone();
+    stored.status = 200;
+    stored.content = Content::Whole {
+        length: Some(total),
+    };
+    stored.fields = fields(&part.fields, whole, Some(total), Some(total));
+    whole.contains(held).then_some(stored)
+}
+
 fn pieces(before: Interval, after: Interval) -> Vec<(From, Interval)> {
     let left = after
         .first

@@ -28,6 +28,11 @@ impl Interval {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 
+    /// The value of `Range` that asks for it.
+    pub fn asked(self) -> String {
+        format!("bytes={}-{}", self.first, self.last)
+    }
+
     /// Whether all of `other` is in it.
     pub fn contains(self, other: Interval) -> bool {
         self.first <= other.first && other.last <= self.last

@@ -118,6 +118,8 @@ outcomes! {
             "Something is stored for this URL, but for requests that differ in what the response varies on.";
         PartialMiss = "partial-miss", Forward::Partial, "RFC 9111 section 3.3",
             "Only a part is stored, and not all that is asked for.";
+        Partial = "partial", Forward::Partial, "RFC 9110 section 14.2",
+            "Some of what is asked for is on the disk, and the origin is asked for some of the rest.";
         PreconditionForOrigin = "precondition-for-origin", Forward::Request, "RFC 9110 section 13.1.1",
             "If-Match or If-Unmodified-Since does not fit what is stored; only the origin knows whether it fits what is current.";
         Method = "method", Forward::Method, "RFC 9111 section 4",
@@ -186,6 +188,8 @@ outcomes! {
             "A part came although the request was for the whole.";
         PartMultiple = "part-multiple", Forward::Partial, "RFC 9110 section 15.3.7.2",
             "Several parts in one response are not stored.";
+        PartBeside = "part-beside", Forward::Partial, "RFC 9111 section 3.4",
+            "More of the same is on the disk, or on its way there, than came with this response.";
         TooLarge = "too-large", Forward::UriMiss, "the site's settings",
             "The response is larger than the site stores.";
     }

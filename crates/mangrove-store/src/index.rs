@@ -31,7 +31,7 @@ struct Grave {
     up_to: ObjectId,
 }
 
-type Shard = HashTable<Box<Object>>;
+pub(crate) type Shard = HashTable<Box<Object>>;
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -54,7 +54,7 @@ impl Index {
         }
     }
 
-    fn shard(&self, key: KeyHash) -> &Mutex<Shard> {
+    pub(crate) fn shard(&self, key: KeyHash) -> &Mutex<Shard> {
         let number = usize::try_from(Cursor::of(key).shard()).unwrap_or(0) % SHARDS;
         #[allow(
             clippy::indexing_slicing,
@@ -458,20 +458,6 @@ impl Index {
             slab: self.slabs.by_id(place.slab)?,
             place: *place,
         })
-    }
-
-    /// Which chunks there are, within `from..to`.
-    pub(crate) fn chunks(&self, key: KeyHash, id: ObjectId, from: u32, to: u32) -> Vec<u32> {
-        let shard = lock(self.shard(key));
-        let Some(object) = shard.find(key.0, |object| object.id == id) else {
-            return Vec::new();
-        };
-        let first = object.chunks.partition_point(|(index, _)| *index < from);
-        let rest = object.chunks.get(first..).unwrap_or_default();
-        rest.iter()
-            .map(|(index, _)| *index)
-            .take_while(|index| *index < to)
-            .collect()
     }
 
     /// Remembers that a record was found whole by this process, as are those that it writes.

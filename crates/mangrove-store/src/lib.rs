@@ -49,6 +49,7 @@ mod health;
 mod index;
 mod journal;
 mod lock;
+mod missing;
 mod object;
 mod policy;
 mod queue;

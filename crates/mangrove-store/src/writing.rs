@@ -131,6 +131,37 @@ impl Writing {
         self.hand_over(Kind::Chunk, index, content)
     }
 
+    /// The same object, for somebody else to write to as well.
+    pub fn share(&self) -> Writing {
+        let inner = Arc::clone(&self.inner);
+        Writing::of(inner, self.subject, self.id, self.total, self.main)
+    }
+
+    /// Whether a chunk is written. It counts as no wish to have it.
+    pub fn has_chunk(&self, index: u32) -> bool {
+        self.first_missing(index) != index
+    }
+
+    /// The first chunk from `from` on that is not written, perhaps one past the last.
+    pub fn first_missing(&self, from: u32) -> u32 {
+        self.inner
+            .index
+            .first_missing(self.subject.key, self.id, from)
+    }
+
+    /// The first chunk from `from` on that is written.
+    pub fn first_there(&self, from: u32) -> Option<u32> {
+        self.inner
+            .index
+            .first_there(self.subject.key, self.id, from)
+    }
+
+    /// Removes the object, and older ones of its key and variant; also where its head waits to be written.
+    pub fn remove(&self) {
+        let Subject { key, variant, .. } = self.subject;
+        self.inner.remove(key, Some(variant), self.id);
+    }
+
     fn hand_over(&self, kind: Kind, index: u32, payload: Bytes) -> Result<(), Refused> {
         if let Err(why) = self.inner.takes_writes() {
             return self.inner.refused(why);

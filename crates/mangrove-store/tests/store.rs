@@ -165,6 +165,28 @@ fn what_was_flushed_is_there_after_a_power_loss() {
 }
 
 #[test]
+fn whoever_writes_to_an_object_knows_which_chunks_are_written_and_can_take_it_back() {
+    let mut shop = shop();
+    let mut writing = shop.begin(1, Some(u64::from(CHUNK_BYTES) * 5));
+    writing.try_head(Generation(1), None, &head(1)).unwrap();
+    let other = writing.share();
+    assert_eq!((other.first_missing(0), other.first_there(0)), (0, None));
+    let chunk = Bytes::from(bytes(3, CHUNK_BYTES as usize));
+    for index in [0, 1, 3] {
+        other.try_chunk(index, chunk.clone()).unwrap();
+    }
+    assert!(!writing.has_chunk(0), "it waits to be written");
+    shop.flush();
+    let missing: Vec<u32> = (0..5).map(|from| writing.first_missing(from)).collect();
+    assert_eq!(missing, [2, 2, 2, 4, 4]);
+    let there: Vec<_> = (0..5).map(|from| writing.first_there(from)).collect();
+    assert_eq!(there, [Some(0), Some(1), Some(3), Some(3), None]);
+    other.remove();
+    assert!(!writing.has_chunk(0) && shop.handle(1).is_none());
+    assert_eq!(writing.try_chunk(2, chunk), Err(Refused::Gone));
+}
+
+#[test]
 fn a_part_of_an_object_is_served_as_a_part_and_completed_later() {
     let mut shop = shop();
     let content = bytes(2, CHUNK_BYTES as usize + 5);

@@ -2,7 +2,7 @@
 
 use mangrove_cache::{
     Action, BypassRules, Decision, Failure, Found, NamePattern, OriginState, PathPattern, Reason,
-    Rules, Stored, decide, on_error,
+    Rules, Stored, decide, decide_in_parts, on_error,
 };
 use mangrove_http::RequestHead;
 
@@ -102,6 +102,9 @@ fn every_reason_has_its_case() {
         )
     };
     let this = Found::This(&minute);
+    let only_if_cached = get(&[("cache-control", "only-if-cached")]);
+    let in_parts =
+        |request: &RequestHead, decision| decide_in_parts(&asked(request, &rules), decision);
     let asking = |fields: Lines<'_>| get(fields);
 
     let cases = [
@@ -187,6 +190,16 @@ fn every_reason_has_its_case() {
             Reason::PartialMiss,
             Action::Fetch,
             decided(&plain, Found::This(&part), &rules),
+        ),
+        (
+            Reason::Partial,
+            Action::Fetch,
+            in_parts(&plain, decided(&plain, this, &rules)),
+        ),
+        (
+            Reason::OnlyIfCached,
+            Action::Refuse,
+            in_parts(&only_if_cached, decided(&only_if_cached, this, &rules)),
         ),
         (
             Reason::PreconditionForOrigin,

@@ -1,6 +1,6 @@
 //! Parts of a representation put together (RFC 9111 section 3.4).
 
-use mangrove_cache::{Content, From, Interval, Rules, Stored, combine, missing};
+use mangrove_cache::{Content, From, Interval, Rules, Stored, combine, missing, whole_of};
 use mangrove_http::Known;
 
 use crate::talk::{get, response, store, store_for};
@@ -124,4 +124,18 @@ fn only_parts_of_one_representation_go_together() {
         None,
         "more than there is"
     );
+}
+
+#[test]
+fn of_a_part_it_is_known_what_the_whole_would_be_kept_with() {
+    let whole = whole_of(&part("bytes 4-6/10")).unwrap();
+    assert_eq!(
+        (whole.status, whole.content),
+        (200, Content::Whole { length: Some(10) })
+    );
+    assert_eq!(whole.fields.field(Known::ContentLength), Some(&b"10"[..]));
+    assert_eq!(whole.fields.field(Known::ContentRange), None);
+    assert_eq!(whole_of(&part("bytes 4-6/*")), None);
+    assert_eq!(whole_of(&whole), None);
+    assert_eq!(piece(4, 6).asked(), "bytes=4-6");
 }

@@ -234,7 +234,9 @@ fn every_reason_not_to_store_has_its_case() {
     for (reason, case) in &cases {
         assert_eq!(refused(case), Some(*reason), "{} {:?}", case.0, case.3);
     }
-    for reason in NotStored::ALL {
+    // Whether more of the same is kept is not for this crate to know.
+    let known_here = |reason: &&NotStored| **reason != NotStored::PartBeside;
+    for reason in NotStored::ALL.iter().filter(known_here) {
         assert!(
             cases.iter().any(|(covered, _)| covered == reason),
             "{reason} has no case"
