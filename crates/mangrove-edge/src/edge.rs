@@ -346,7 +346,7 @@ impl Edge {
             log_failed: self.log.failed(),
             http2_ahead_bytes: self.ceiling.held_by_all.bytes(),
             cache: self.cache.memory().statistics(),
-            fills: self.cache.fills().len() as u64,
+            fills: self.cache.under_way() as u64,
             fill_bytes: self.cache.fills().held(),
             followers: self.cache.fills().followers() as u64,
             purges: self.cache.purge_counts(),

@@ -111,7 +111,11 @@ fixed! {
     bytes cache::kept_body::FROM_FILE_BYTES: "So much in one piece is sent from the disk's file, on connections without TLS of HTTP/1, even where memory has it.";
     bytes cache::kept_body::RESIDENT_EVERY: "Before a file is sent from, the first byte, the last, and one in so many are asked for: is it in the kernel's memory?";
     time cache::kept_body::DISK_BEHIND: "Where more wait for the disk than may, how long it is before an answer asks again.";
-    time pipeline::carry::SPOOL_PATIENCE: "An answer that goes to the disk as it comes is held up by a disk that is behind, so long with each MiB; a slower disk does not get it.";
+    time pipeline::parts::SPOOL_PATIENCE: "An answer that goes to the disk as it comes is held up by a disk that is behind, so long with each MiB; a slower disk does not get it.";
+    bytes cache::parts::AHEAD_BYTES: "What comes to go to the disk may be so far ahead of whoever reads furthest, who may leave or look elsewhere.";
+    bytes cache::parts::SOON_BYTES: "Whoever wants what will come behind no more than this waits for it; for what is further away the origin is asked.";
+    bytes pipeline::parts::WORTH_CHUNKS_BYTES: "Where so much or more is wanted of an object and some of it is missing on the disk, that is asked for in whole chunks, at most eight times as much; for less the origin is asked as the visitor asked.";
+    time pipeline::parts::WRITTEN_WITHIN: "When all of an answer has come, how long it is found although the disk has yet to write the end.";
     count cache::disk::QUEUE_SHARE: "Of cache_memory, what may wait for the disk: one part in so many,";
     bytes cache::disk::QUEUE_LEAST: "but at least so much,";
     bytes cache::disk::QUEUE_MOST: "and at most so much.";
@@ -313,6 +317,7 @@ mod tests {
         ("tls::self_signed::DAY", "a unit"),
         ("sock_diag", "what the kernel writes"),
         ("cache::object::BLOCK_BYTES", "what an allocator adds"),
+        ("cache::parts::CHUNK", "is CHUNK_BYTES"),
         ("http2::tap::END_STREAM_OR_ACK", "the form of a frame"),
         ("http2::tap::HEAD_BYTES", "the form of a frame"),
         ("http2::tap::START_BYTES", "the form of a frame"),

@@ -12,6 +12,7 @@
 //! handed over or, where the disk is behind, not kept there (a [`Spool`] is tried again for a moment). A purge is in the ledger first and then in the store's journal:
 //! when [`DiskTier::note`]'s word has come, it holds after a power loss as well.
 
+mod located;
 mod spool;
 pub(crate) mod told;
 
@@ -33,9 +34,12 @@ use tokio::sync::oneshot;
 use twox_hash::XxHash3_64;
 
 use super::object::{Content, Object};
+use super::parts::Parts;
 use super::split_key;
 use crate::compress::why_uncoded_after;
 
+pub use located::Located;
+pub(crate) use located::is_strong;
 pub use spool::{Spool, Spooled};
 pub use told::{PlaceOnDisk, SeenOnDisk, Unseen};
 
@@ -96,24 +100,8 @@ pub struct Open {
     compact_at: AtomicUsize,
     /// Bytes of chunks that are gathered, or could not be handed over yet.
     gathering: AtomicU64,
-}
-
-/// Where an object of the disk tier is found, each time that somebody wants it: nothing on the disk is held for it meanwhile.
-#[derive(Clone, Debug)]
-pub struct Located {
-    open: Arc<Open>,
-    key: KeyHash,
-    /// Which object it is.
-    pub id: ObjectId,
-}
-
-impl Located {
-    /// The object, if all of it is there and can be read now.
-    pub fn handle(&self) -> Option<Handle> {
-        let found = self.open.store.lookup(self.key);
-        let mut found = found.into_iter();
-        found.find(|handle| handle.id() == self.id && handle.is_complete())
-    }
+    /// What of objects that are not whole is on its way.
+    parts: Parts,
 }
 
 /// What happened before the store was open.
@@ -198,6 +186,7 @@ impl DiskTier {
             began: Generation(opened.generation.0),
             compact_at: AtomicUsize::new(COMPACT_BYTES),
             gathering: AtomicU64::new(0),
+            parts: Parts::default(),
         };
         let whole = std::mem::take(&mut ahead.whole);
         let whole = whole
@@ -298,12 +287,19 @@ impl DiskTier {
             .is_some_and(|open| !open.store.peek(open.key(key)).is_empty())
     }
 
-    /// The complete objects under a key's hash, the newest first, and the store they are in.
+    /// The objects under a key's hash that may answer, the newest first, and the store they are in.
     pub fn lookup(&self, key: &[u8]) -> Option<(Arc<Open>, SmallVec<[Handle; 2]>)> {
         let open = self.opened()?;
         let mut found = open.store.lookup(open.key(key));
-        found.retain(|handle| handle.is_complete());
+        let is_large = |handle: &Handle| handle.total().is_some_and(|total| total > WHOLE_BYTES);
+        found.retain(|handle| handle.is_complete() || is_large(handle));
         Some((open, found))
+    }
+
+    /// The objects of a key that have begun to come, and are found by that alone where memory has no room for their heads.
+    pub fn begun(&self, key: &[u8]) -> Vec<Arc<Object>> {
+        self.opened()
+            .map_or_else(Vec::new, |open| open.parts.begun(key))
     }
 
     /// Hands a whole answer over to be written; says where it will be.
@@ -322,36 +318,7 @@ impl DiskTier {
         }
         let id = written?;
         let key = open.key(key);
-        Some(Located { open, key, id })
-    }
-
-    /// Begins to write an answer of so many bytes that memory will not hold; its content is handed over as it comes.
-    pub fn spool(
-        &self,
-        key: &[u8],
-        stored: &Stored,
-        born: Generation,
-        length: u64,
-        codable: bool,
-    ) -> Option<Spool> {
-        let open = self.opened()?;
-        // Each holds a chunk that is not full: all together no more than may wait.
-        if open.gathering.load(Ordering::Relaxed) >= self.queue_bytes {
-            return None;
-        }
-        let writing = open.begin(key, stored, born, length).ok()?;
-        Some(Spool {
-            open,
-            writing,
-            head: head_of(key, stored, codable)?,
-            born,
-            length,
-            index: 0,
-            chunk: Vec::new(),
-            full: None,
-            taken: 0,
-            counted: 0,
-        })
+        Some(Located::new(open, key, id, &object.head.stored))
     }
 
     /// Answers of so many bytes and more are handed over as they come: all of such a one would not fit into what may wait.
@@ -410,6 +377,7 @@ impl DiskTier {
     /// Lets go of everything under a key.
     pub fn take_out(&self, key: &[u8]) {
         if let Some(open) = self.opened() {
+            open.parts.withdraw(open.key(key));
             open.store.remove(open.key(key));
         }
     }
@@ -564,11 +532,20 @@ impl Open {
 
     /// Lets go of what `stored` takes the place of.
     fn bury(&self, key: &[u8], stored: &Stored) {
+        self.bury_where(key, stored, |_| true);
+    }
+
+    /// The same for one that has been begun already.
+    fn bury_older(&self, key: &[u8], stored: &Stored, than: ObjectId) {
+        self.bury_where(key, stored, |handle| handle.id() < than);
+    }
+
+    fn bury_where(&self, key: &[u8], stored: &Stored, is_meant: impl Fn(&Handle) -> bool) {
         let variant = self.variant(stored);
-        let found = self.store.lookup(self.key(key));
+        let found = self.store.peek(self.key(key));
         let of_variant = found
             .iter()
-            .filter(|handle| handle.subject().variant == variant);
+            .filter(|handle| handle.subject().variant == variant && is_meant(handle));
         of_variant.for_each(Handle::remove);
     }
 
@@ -641,6 +618,11 @@ impl OnDisk {
         })
     }
 
+    /// Whether all of it is there, or what is missing can be had: where that is certain to be of the same content.
+    pub fn is_of_use(&self) -> bool {
+        self.handle.is_complete() || is_strong(&self.stored)
+    }
+
     /// Whether its content is to be read into memory.
     pub fn is_small(&self) -> bool {
         self.handle
@@ -658,11 +640,8 @@ impl OnDisk {
         // The site may want less coded than when it was written.
         let codable = self.codable && why_uncoded_after(&self.stored, false, compress).is_none();
         let born = Generation(self.handle.subject().born.0);
-        let located = Located {
-            open: Arc::clone(open),
-            key: self.handle.subject().key,
-            id: self.handle.id(),
-        };
+        let (key, id) = (self.handle.subject().key, self.handle.id());
+        let located = Located::new(Arc::clone(open), key, id, &self.stored);
         let (content, codable) = match content {
             Some(bytes) => (Content::gather([bytes]), codable),
             None => {
@@ -768,6 +747,7 @@ mod tests {
             began: Generation(opened.generation.0),
             compact_at: AtomicUsize::new(COMPACT_BYTES),
             gathering: AtomicU64::new(0),
+            parts: Parts::default(),
         };
         (Arc::new(open), hands)
     }
@@ -782,7 +762,7 @@ mod tests {
         let (chunk, length) = (vec![7; CHUNK_BYTES], 5 * CHUNK_BYTES as u64 + 3);
         let stored = stored_of(length);
         let born = Generation(open.began.0 + 1);
-        let spool = |key: &[u8]| tier.spool(key, &stored, born, length, false).unwrap();
+        let spool = |key: &[u8]| tier.spool(key, &stored, born, length, false).unwrap().1;
         let mut spooled = spool(b"a\0/a");
         assert_eq!(spooled.push(&chunk), Ok(Spooled::Taken));
         assert_eq!(spooled.push(&chunk), Ok(Spooled::Taken));
@@ -795,7 +775,7 @@ mod tests {
         drop(other);
         // The chunks that are not full may not be more than may wait.
         let mut others = Vec::new();
-        while let Some(mut other) = tier.spool(b"a\0/c", &stored, born, length, false) {
+        while let Some((_, mut other)) = tier.spool(b"a\0/c", &stored, born, length, false) {
             assert_eq!(other.push(b"x"), Ok(Spooled::Taken));
             others.push(other);
         }
@@ -807,7 +787,7 @@ mod tests {
         while hands.write() {}
         assert_eq!(spooled.push(&chunk[..4]), Ok(Spooled::Taken));
         assert_eq!(spooled.end(), Ok(Spooled::Taken));
-        spooled.finish().unwrap();
+        drop(spooled);
         while hands.write() {}
         assert_eq!(tier.waiting_bytes(), 0);
         let (_, found) = tier.lookup(b"a\0/a").unwrap();

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +14,9 @@ use mangrove_store::{ChunkPlace, Handle, ReadError, Refused};
 use rustix::io::{Errno, ReadWriteFlags};
 use tokio::sync::oneshot;
 
+use super::disk::Located;
 use super::object::Kept;
+use super::parts::{Bring, Brought, Reader};
 use crate::body::{CHUNK_BYTES, Filled};
 use crate::outgoing::InFile;
 use crate::reason::{EdgeReason, Reason};
@@ -40,7 +43,17 @@ pub struct KeptBody {
     more: Option<Box<More>>,
     /// For content on the disk.
     disk: Option<Box<FromDisk>>,
+    /// Where that is not all there.
+    coming: Option<Box<Coming>>,
     sent_from: SentFrom,
+}
+
+/// Content that is not all on the disk yet.
+#[derive(Debug)]
+struct Coming {
+    reader: Reader,
+    /// Asks for what is missing.
+    bring: Option<Rc<dyn Bring>>,
 }
 
 /// Whether the kernel may send it from the file it lies in.
@@ -97,10 +110,16 @@ impl KeptBody {
 
     /// So many bytes of what is held, from `at` on.
     pub fn part(kept: Kept, at: u64, length: u64) -> Self {
-        let located = kept.object().and_then(|object| object.content.located());
-        let disk = located.map(|located| {
+        let end = at.saturating_add(length);
+        let content = kept.object().map(|object| &object.content);
+        let located = content.and_then(|content| content.located());
+        let partial = content.and_then(|content| content.partial());
+        // Whoever reads what has just begun to come does not ask for it again.
+        let is_new = partial.as_ref().is_some_and(|partial| partial.is_new());
+        let handle = located.filter(|_| !is_new).and_then(Located::part);
+        let disk = located.map(|_| {
             Box::new(FromDisk {
-                handle: located.handle().map(Arc::new),
+                handle: handle.map(Arc::new),
                 buffer: Vec::new(),
                 from: 0,
                 to: 0,
@@ -109,13 +128,30 @@ impl KeptBody {
                 pause: None,
             })
         });
+        let coming = partial.map(|partial| {
+            let (reader, bring) = (partial.sit(at, end), None);
+            Box::new(Coming { reader, bring })
+        });
         Self {
             kept,
             at,
-            end: at.saturating_add(length),
+            end,
             more: None,
             disk,
+            coming,
             sent_from: SentFrom::Unknown,
+        }
+    }
+
+    /// Whether not all of it was on the disk when it was begun.
+    pub fn is_coming(&self) -> bool {
+        self.coming.is_some()
+    }
+
+    /// What is missing when its turn comes, and that nobody brings, is asked for so.
+    pub fn bring_with(&mut self, bring: Rc<dyn Bring>) {
+        if let Some(coming) = &mut self.coming {
+            coming.bring = Some(bring);
         }
     }
 
@@ -158,6 +194,24 @@ impl KeptBody {
                 std::task::ready!(pause.as_mut().poll(cx));
                 disk.pause = None;
             }
+            if let Some(coming) = &mut self.coming
+                && disk.reading.is_none()
+            {
+                let bring = coming.bring.as_deref();
+                match std::task::ready!(coming.reader.poll(cx, self.at, self.end, bring))? {
+                    Brought::Bytes(bytes) => {
+                        let most = self.end.saturating_sub(self.at).min(bytes.len() as u64);
+                        disk.chunk = bytes.slice(..usize::try_from(most).unwrap_or(usize::MAX));
+                        continue;
+                    }
+                    // Its head may have been written only now.
+                    Brought::OnDisk if disk.handle.is_none() => {
+                        let located = coming.reader.partial().located();
+                        disk.handle = located.seen().map(Arc::new);
+                    }
+                    Brought::OnDisk => {}
+                }
+            }
             let Some(handle) = disk.handle.clone() else {
                 return lost();
             };
@@ -169,8 +223,11 @@ impl KeptBody {
             if let Some(reading) = &mut disk.reading {
                 let read = std::task::ready!(Pin::new(reading).poll(cx));
                 disk.reading = None;
-                let Ok(Ok(bytes)) = read else {
-                    return lost();
+                let bytes = match read {
+                    Ok(Ok(bytes)) => bytes,
+                    // It is asked for like what was never there.
+                    _ if self.coming.is_some() => continue,
+                    _ => return lost(),
                 };
                 // It has been verified and is in the kernel's memory now: from there on it needs none of ours.
                 let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
@@ -199,6 +256,7 @@ impl KeptBody {
                 Err(Refused::Behind) => {
                     disk.pause = Some(Box::pin(tokio::time::sleep(DISK_BEHIND)))
                 }
+                Err(Refused::Gone) if self.coming.is_some() => {} // since we looked
                 Err(_) => return lost(),
             }
         }
@@ -262,6 +320,9 @@ impl KeptBody {
                 located.and_then(|located| located.handle().map(Arc::new))
             }
         };
+        if handle.is_none() && self.coming.is_some() {
+            return SentFrom::Unknown; // its head has yet to be written
+        }
         handle.map_or(SentFrom::Memory, |handle| {
             SentFrom::File(Box::new(FromFile {
                 handle,
@@ -286,6 +347,9 @@ impl KeptBody {
                 disk.consume(n);
             }
             self.at = self.at.saturating_add(n as u64);
+            if let Some(coming) = &self.coming {
+                coming.reader.move_to(self.at, self.end);
+            }
         }
         self.settle();
     }
@@ -336,6 +400,9 @@ impl KeptBody {
             more.words = words.into();
             if let Some(piece) = piece {
                 (self.at, self.end) = (piece.first, piece.last.saturating_add(1));
+                if let Some(coming) = &self.coming {
+                    coming.reader.move_to(self.at, self.end);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ pub(crate) mod disk;
 pub(crate) mod fill;
 pub(crate) mod kept_body;
 mod object;
+pub(crate) mod parts;
 pub(crate) mod sweep;
 mod tale;
 
@@ -36,7 +37,7 @@ use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 use crate::compress::{Coding, Compressor};
 
 pub use disk::{
-    DiskTier, Durable, OnDisk, PlaceOnDisk, Quotas, SeenOnDisk, Spool, Spooled, Unseen,
+    DiskTier, Durable, Located, OnDisk, PlaceOnDisk, Quotas, SeenOnDisk, Spool, Spooled, Unseen,
 };
 pub use fill::{
     Entered, FINISH_BYTES, Fill, FillReport, Fills, Follower, Leader, News, PIECE_BYTES,
@@ -44,6 +45,7 @@ pub use fill::{
 };
 pub use kept_body::KeptBody;
 pub use object::{Content, Hold, Kept, KeptHead, Object, Resource};
+pub use parts::{Bring, Lack, Partial, Reader, RunLeader};
 pub use tale::{CacheResult, CacheTale};
 
 /// Places of a core's own front: so many objects are found without asking what all cores share.
@@ -119,6 +121,12 @@ impl Cache {
     /// What is on its way.
     pub fn fills(&self) -> &Fills {
         &self.fills
+    }
+
+    /// How many answers are on their way, into memory or to the disk.
+    pub fn under_way(&self) -> usize {
+        let to_disk = self.disk.as_ref().map(|disk| disk.under_way(None).len());
+        self.fills.len() + to_disk.unwrap_or(0)
     }
 
     /// What was purged.

@@ -12,6 +12,7 @@ use mangrove_store::ObjectId;
 
 use super::disk::Located;
 use super::kept_body::DISK_PIECE_BYTES;
+use super::parts::Partial;
 use super::{is_for_caches, is_told_afresh};
 use crate::answer_head::push_field;
 use crate::body::CHUNK_BYTES;
@@ -175,12 +176,21 @@ impl Content {
         self.on_disk.as_ref()
     }
 
-    /// Whether it can be had: it is in memory, or the disk has it still and gives it.
+    /// Whether it can be had: it is in memory, or the disk has it still and gives it, and what is missing there can be got.
     #[inline]
     pub fn is_at_hand(&self) -> bool {
         match &self.on_disk {
             None => true,
-            Some(located) => located.handle().is_some(),
+            Some(located) => located.is_at_hand(),
+        }
+    }
+
+    /// What of it is on its way, where it is on the disk and not all there.
+    pub fn partial(&self) -> Option<Arc<Partial>> {
+        let located = self.on_disk.as_ref()?;
+        match located.is_complete() {
+            true => None,
+            false => located.partial(self.length),
         }
     }
 

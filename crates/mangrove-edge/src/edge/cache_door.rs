@@ -120,7 +120,7 @@ impl Edge {
                 "fills": {
                     "ceiling_bytes": fills.ceiling(),
                     "held_bytes": fills.held(),
-                    "under_way": fills.len(),
+                    "under_way": self.cache.under_way(),
                 },
             }),
         )

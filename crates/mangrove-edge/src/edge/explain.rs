@@ -125,7 +125,16 @@ pub(super) fn plain_get(
         None => Found::Nothing,
     };
     let asked = Asked::read(request, path, rules);
-    outcome(decide(&asked, found, now, OriginState::Reachable, rules))
+    let decision = decide(&asked, found, now, OriginState::Reachable, rules);
+    let is_in_parts = chosen.is_some_and(|object| object.content.partial().is_some());
+    let serves = matches!(decision.action, Action::Serve | Action::ServeStale { .. });
+    outcome(match serves && is_in_parts {
+        true => Decision {
+            action: Action::Fetch,
+            reason: mangrove_cache::Reason::Partial,
+        },
+        false => decision,
+    })
 }
 
 fn outcome(decision: Decision) -> Value {

@@ -64,7 +64,10 @@ impl Edge {
             .flat_map(|under| {
                 let key = &under.kept.key;
                 let fills = self.cache.fills().report(memory.hash(key), key);
-                fills.into_iter().map(|report| explain::fill(&report))
+                let to_disk = self.cache.disk().map(|disk| disk.under_way(Some(key)));
+                let to_disk = to_disk.unwrap_or_default();
+                let fills = fills.into_iter().chain(to_disk);
+                fills.map(|report| explain::fill(&report))
             })
             .collect();
         let plain = as_seen.map(|under| plain_get(under, &url, &rules, now));

@@ -35,9 +35,16 @@ impl Whereabouts {
         self.in_memory && self.object.content.located().is_none()
     }
 
-    /// Whether it is answered with: what has lost some of its content is not, a part that came as one is.
+    /// Whether it is answered with: what has lost some of its content is not, unless the rest can be asked for; a part that
+    /// came as one is.
     fn is_at_hand(&self) -> bool {
-        self.is_whole_in_memory() || self.is_complete()
+        self.is_whole_in_memory() || self.is_complete() || self.is_in_parts()
+    }
+
+    /// Whether some of it is there, and the rest can be asked for.
+    fn is_in_parts(&self) -> bool {
+        let is_strong = self.object.located().is_some_and(|at| at.strong);
+        is_strong && self.on_disk.is_some_and(|place| !place.complete)
     }
 
     /// Whether all of the content is there, and not only a part of it.
@@ -58,6 +65,7 @@ impl Whereabouts {
             json!({
                 "complete": place.complete,
                 "pieces": place.pieces,
+                "in_parts": self.is_in_parts(),
                 "log": if place.in_main { "main" } else { "probation" },
                 "asked": place.asked,
             })

@@ -11,6 +11,7 @@ use mangrove_http::accept::{Language as Tongue, PageForm, preferred_form, prefer
 use mangrove_http::{Known, Method, Refusal, ResponseHead, UnixMillis, Version};
 
 use super::fetch::Fetched;
+use super::parts::bringer;
 use super::record::Story;
 use crate::answer_head::{AnswerHead, Form, HeadSource, KeptAnswer, Prepared};
 use crate::body::ResponseBody;
@@ -41,6 +42,15 @@ pub fn answer_fetched(story: &mut Story, fetched: Fetched) -> Answer {
 
 /// What the cache keeps, as an answer to this request: whole, not modified, or some of its bytes.
 pub(super) fn answer_kept(story: &mut Story, cache: &SiteCache, kept: &Kept) -> Answer {
+    answer_with(story, cache, kept, true)
+}
+
+/// The same without cutting a range out of it: the origin does not either, and the rest would have to be waited for.
+pub(super) fn answer_kept_whole(story: &mut Story, cache: &SiteCache, kept: &Kept) -> Answer {
+    answer_with(story, cache, kept, false)
+}
+
+fn answer_with(story: &mut Story, cache: &SiteCache, kept: &Kept, cut: bool) -> Answer {
     let now = story.judged_at;
     let kept = &in_coding(story, cache, kept);
     let Some(object) = kept.object() else {
@@ -49,12 +59,12 @@ pub(super) fn answer_kept(story: &mut Story, cache: &SiteCache, kept: &Kept) -> 
     let stored = &object.head.stored;
     let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let is_part = matches!(stored.content, mangrove_cache::Content::Part { .. });
-    let length = (!is_part).then(|| object.content.length());
+    let length = (cut && !is_part).then(|| object.content.length());
     let answer = mangrove_cache::answer(&asked, stored, length, now);
     if let Some(tale) = &mut story.cache {
         tale.ttl = Some(stored.ttl(now));
     }
-    let (form, body) = match answer {
+    let (form, mut body) = match answer {
         mangrove_cache::Answer::Whole => (Form::Whole, KeptBody::whole(kept.clone())),
         mangrove_cache::Answer::NotModified => {
             return kept_answer(story, kept.clone(), now, Form::NotModified, None);
@@ -87,6 +97,11 @@ pub(super) fn answer_kept(story: &mut Story, cache: &SiteCache, kept: &Kept) -> 
             return kept_answer(story, kept.clone(), now, Form::Unsatisfiable(total), None);
         }
     };
+    if body.is_coming()
+        && let Some(bring) = bringer(story, object)
+    {
+        body.bring_with(bring);
+    }
     kept_answer(story, kept.clone(), now, form, Some(body))
 }
 

@@ -7,6 +7,7 @@
 //!                                        └─ look again     └─ failure: what is kept, if it may stand in
 //! ```
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::{
-    Action, Asked, Decision, Failure, Freshened, NotStored, OriginState, Stored, Times, admit,
-    decide, freshen, freshen_by_head, invalidated_keys, on_error,
+    Action, Asked, Decision, Failure, Freshened, Interval, NotStored, OriginState, Stored, Times,
+    admit, decide, freshen, freshen_by_head, invalidated_keys, on_error,
 };
 use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
 
@@ -25,13 +26,14 @@ use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
 use super::from_disk::{Brought, answer_alone, asks_behind, bring};
 use super::held::timer;
 use super::inspect::within_limits;
+use super::parts::{self, Completed, OnItsWay};
 use super::plan::Planned;
 use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
 use crate::cache::disk::WHOLE_BYTES;
 use crate::cache::{
     CacheResult, CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object,
-    PIECE_BYTES, Resource, SiteCache, Spool, is_uncollapsible,
+    PIECE_BYTES, Resource, SiteCache, is_uncollapsible,
 };
 use crate::compress::{why_uncoded, why_uncoded_after};
 use crate::core::Core;
@@ -54,8 +56,8 @@ pub(crate) const TRIES: u32 = 2;
 pub struct Looked {
     pub(super) key: Box<[u8]>,
     pub(super) hash: KeyHash,
-    found: Found,
-    decision: Decision,
+    pub(super) found: Found,
+    pub(super) decision: Decision,
 }
 
 /// What is kept for a request, and what is to be done about it. Nothing is looked for where the request does not use the
@@ -74,7 +76,11 @@ pub(super) fn look(story: &mut Story, site: &Site, cache: &SiteCache) -> (Option
         let kept = kept.map_or(mangrove_cache::Found::Nothing, Found::for_decision);
         decide(&asked, kept, now, origin, &cache.rules)
     };
-    let decision = decide_while(OriginState::Reachable);
+    let by_what_is_there = |decision| match &found {
+        Some(found) => parts::by_what_is_there(story, cache, found, decision),
+        None => decision,
+    };
+    let decision = by_what_is_there(decide_while(OriginState::Reachable));
     // Whether anyone can be asked matters only where something is kept that might stand in.
     let may_stand_in = found.as_ref().is_some_and(|found| found.at.is_some());
     if decision.action != Action::Serve
@@ -82,7 +88,7 @@ pub(super) fn look(story: &mut Story, site: &Site, cache: &SiteCache) -> (Option
         && let SiteKind::Origins(upstreams) = &site.kind
         && upstreams.is_down(story.core.clock.now())
     {
-        let decision = decide_while(OriginState::Down);
+        let decision = by_what_is_there(decide_while(OriginState::Down));
         return (found, decision);
     }
     (found, decision)
@@ -122,7 +128,7 @@ pub(super) async fn fetch_through(
     let Some(cache) = &site.cache else {
         return Outcome::Failed(EdgeReason::InternalError.into());
     };
-    let (mut looks, mut failures) = (0, 0);
+    let (mut looks, mut failures, mut completions) = (0, 0, 0);
     let mut sought = false;
     loop {
         let story = planned.story_mut();
@@ -204,14 +210,34 @@ pub(super) async fn fetch_through(
                         }
                     }
                 }
-                return Exchange {
-                    site: &site,
-                    cache,
-                    upstreams,
-                    looked,
+                let mut exchange = Exchange::new(&site, cache, upstreams, looked);
+                if exchange.looked.decision.reason != mangrove_cache::Reason::Partial {
+                    return exchange.lead(story, leader, interim).await;
                 }
-                .lead(story, leader, interim)
-                .await;
+                completions += 1;
+                let completed = match completions > LOOKS {
+                    true => Completed::AsCame(leader),
+                    // Many times as large as the rest, and nearly no request needs it.
+                    false => {
+                        let interim = Rc::clone(&interim);
+                        Box::pin(exchange.complete(story, leader, interim)).await
+                    }
+                };
+                match completed {
+                    Completed::Answered(outcome) => return outcome,
+                    Completed::AsCame(leader) => {
+                        exchange.beside = true;
+                        return exchange.lead(story, leader, interim).await;
+                    }
+                    Completed::Again => match again(story, &site, cache, Waited::ForAnother) {
+                        Ok((answer, behind)) => {
+                            ask_behind(story, &site, upstreams, behind);
+                            return answer;
+                        }
+                        Err(newer) => looked = newer,
+                    },
+                }
+                continue;
             }
             Entered::Follower(follower) => follower,
         };
@@ -389,11 +415,33 @@ fn instead_of_failure(
 }
 
 /// One question to the origin on behalf of a request that looked into the cache.
-struct Exchange<'a> {
-    site: &'a Rc<Site>,
-    cache: &'a SiteCache,
-    upstreams: &'a Rc<Upstreams>,
-    looked: Box<Looked>,
+pub(super) struct Exchange<'a> {
+    pub(super) site: &'a Rc<Site>,
+    pub(super) cache: &'a SiteCache,
+    pub(super) upstreams: &'a Rc<Upstreams>,
+    pub(super) looked: Box<Looked>,
+    /// The disk has more of the same than this can bring: it is not to take its place.
+    beside: bool,
+    /// The origin was asked for a part, and sends the whole.
+    pub(super) without_ranges: Cell<bool>,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(
+        site: &'a Rc<Site>,
+        cache: &'a SiteCache,
+        upstreams: &'a Rc<Upstreams>,
+        looked: Box<Looked>,
+    ) -> Self {
+        Self {
+            site,
+            cache,
+            upstreams,
+            looked,
+            beside: false,
+            without_ranges: Cell::new(false),
+        }
+    }
 }
 
 impl Exchange<'_> {
@@ -445,7 +493,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn judge(
+    pub(super) fn judge(
         &self,
         story: &mut Story,
         leader: Leader,
@@ -476,6 +524,9 @@ impl Exchange<'_> {
         }
         let asked = Asked::read(&story.head, story.path(), &self.cache.rules);
         match admit(&asked, &fetched.head, &self.cache.rules, times) {
+            Ok(_) if self.beside && !self.is_outdated_by(story, &fetched.head) => {
+                self.pass(story, leader, NotStored::PartBeside, fetched, false)
+            }
             Ok(stored) => self.keep(story, leader, stored, fetched),
             Err(why) => self.pass(story, leader, why, fetched, known.is_some()),
         }
@@ -590,9 +641,14 @@ impl Exchange<'_> {
             mangrove_cache::Content::Part { held, .. } => Some(held.length()),
         };
         let credentials = story.head.field(Known::Authorization).is_some();
-        let spool = match self.place_for(story, &leader, &stored, length, credentials) {
-            Some(on_its_way) => on_its_way,
-            None => return self.pass(story, leader, NotStored::TooLarge, fetched, false),
+        let stored = match self.place_for(story, &leader, stored, length, credentials) {
+            Place::Memory(stored) => stored,
+            Place::Disk(on_its_way) => {
+                return self.keep_on_disk(story, leader, *on_its_way, fetched);
+            }
+            Place::Nowhere => {
+                return self.pass(story, leader, NotStored::TooLarge, fetched, false);
+            }
         };
         if let Some(tale) = &mut story.cache {
             tale.stored = true;
@@ -613,7 +669,6 @@ impl Exchange<'_> {
             credentials,
             body,
             length,
-            spool,
         };
         let mut carry = Box::pin(carrier.carry());
         // Content that came together with its head is kept at once; for the rest a task of its own waits.
@@ -625,42 +680,64 @@ impl Exchange<'_> {
     }
 }
 
+/// Where an answer is held while it comes.
+enum Place {
+    /// In memory.
+    Memory(Stored),
+    /// On the disk.
+    Disk(Box<OnItsWay>),
+    /// Neither has room.
+    Nowhere,
+}
+
 impl Exchange<'_> {
-    /// Where an answer is held while it comes: on its way to the disk, or in memory, or neither has room. What is large, and
-    /// what memory has no room for now, goes to the disk.
+    /// Finds the place. What is large, and what memory has no room for now, goes to the disk.
     fn place_for(
         &self,
         story: &Story,
         leader: &Leader,
-        stored: &Stored,
+        stored: Stored,
         length: Option<u64>,
         credentials: bool,
-    ) -> Option<Option<Spool>> {
+    ) -> Place {
         let Some(length) = length else {
-            return Some(None);
+            return Place::Memory(stored);
         };
         let disk = story.core.cache.shared.disk();
         let is_whole = matches!(stored.content, mangrove_cache::Content::Whole { .. });
+        if !is_whole && let Some(on_its_way) = self.place_for_part(story, leader, &stored) {
+            return Place::Disk(Box::new(on_its_way));
+        }
         let disk = disk.filter(|_| is_whole && length <= self.cache.rules.largest);
         let spool = || {
             let fill = leader.fill();
+            let held = Interval::new(0, length.checked_sub(1)?)?;
             // What comes into memory again when it is asked for may be coded then.
             let codable = length <= WHOLE_BYTES
-                && why_uncoded_after(stored, credentials, &self.cache.compress).is_none();
-            disk.and_then(|disk| disk.spool(&fill.key, stored, fill.born, length, codable))
+                && why_uncoded_after(&stored, credentials, &self.cache.compress).is_none();
+            let spool = disk?.spool(&fill.key, &stored, fill.born, length, codable);
+            let (located, spool) = spool?;
+            let stored = stored.clone();
+            Some(Box::new(OnItsWay {
+                stored,
+                located,
+                spool,
+                total: length,
+                held,
+            }))
         };
         let is_large = disk.is_some_and(|disk| length >= disk.spooled_from());
         let first = is_large.then(spool).flatten();
         match first {
-            Some(spool) => Some(Some(spool)),
-            None if leader.reserve(length) => Some(None),
-            None => spool().map(Some),
+            Some(spool) => Place::Disk(spool),
+            None if leader.reserve(length) => Place::Memory(stored),
+            None => spool().map_or(Place::Nowhere, Place::Disk),
         }
     }
 }
 
 /// When the origin was first asked, and when its head had arrived: read once each, for the record too.
-fn times_of(story: &Story) -> Times {
+pub(super) fn times_of(story: &Story) -> Times {
     let (clock, origin) = (&story.core.clock, &story.origin);
     Times {
         requested_at: clock.wall_at(origin.asked_at),
@@ -732,13 +809,7 @@ pub(super) fn heard_around(
     let Entered::Leader(leader) = entered else {
         return Outcome::Fetched(fetched);
     };
-    Exchange {
-        site,
-        cache,
-        upstreams,
-        looked,
-    }
-    .keep(story, leader, stored, fetched)
+    Exchange::new(site, cache, upstreams, looked).keep(story, leader, stored, fetched)
 }
 
 /// Takes out what the answer to an unsafe request has made invalid (RFC 9111 section 4.4).
@@ -818,16 +889,11 @@ pub(super) fn revalidate_behind(
         let Some(cache) = &site.cache else {
             return;
         };
-        let exchange = Exchange {
-            site: &site,
-            cache,
-            upstreams: &upstreams,
-            looked: Box::new(looked),
-        };
+        let exchange = Exchange::new(&site, cache, &upstreams, Box::new(looked));
         let outcome = exchange.lead(&mut behind, leader, Rc::new(Nobody)).await;
         // A new answer is read to its end, as large as it may be: someone who waits is what keeps it coming.
         if let Outcome::Answered(mut answer) = outcome
-            && let ResponseBody::Following(_) = answer.body
+            && is_brought_by_reading(&answer.body)
         {
             while let Ok(Filled::Data) = std::future::poll_fn(|cx| answer.body.poll_fill(cx)).await
             {
@@ -838,9 +904,18 @@ pub(super) fn revalidate_behind(
     });
 }
 
+/// Whether somebody has to read it, or it would not come.
+fn is_brought_by_reading(body: &ResponseBody) -> bool {
+    match body {
+        ResponseBody::Following(_) => true,
+        ResponseBody::Kept(kept) => kept.is_coming(),
+        _ => false,
+    }
+}
+
 /// Where nobody waits for interim responses.
 #[derive(Debug)]
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Interim for Nobody {
     fn send(&self, _: &ResponseHead) {}

@@ -3,23 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
-
-use mangrove_store::Refused;
 
 use crate::body::{Filled, ResponseBody};
-use crate::cache::kept_body::DISK_BEHIND;
-use crate::cache::{
-    Content, Hold, Kept, KeptHead, Leader, Object, PIECE_BYTES, Spool, Spooled, Worth,
-};
+use crate::cache::{Content, Hold, Kept, KeptHead, Leader, Object, PIECE_BYTES, Worth};
 use crate::compress::why_uncoded_after;
 use crate::core::Core;
 use crate::reason::EdgeReason;
 use crate::snapshot::Site;
-
-/// An answer that goes to the disk as it comes is held up by a disk that is behind, for so long with each chunk: a disk that
-/// is slower does not get it.
-pub(crate) const SPOOL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Carries an answer's content from the origin into its fill, at the origin's pace, whoever reads it.
 pub(super) struct Carrier {
@@ -31,15 +21,10 @@ pub(super) struct Carrier {
     pub(super) credentials: bool,
     pub(super) body: ResponseBody,
     pub(super) length: Option<u64>,
-    /// Where it goes instead of into memory.
-    pub(super) spool: Option<Spool>,
 }
 
 impl Carrier {
     fn largest(&self) -> u64 {
-        if self.spool.is_some() {
-            return 0; // nothing of it stays in memory longer than somebody reads it
-        }
         self.site
             .cache
             .as_ref()
@@ -70,15 +55,9 @@ impl Carrier {
                     let piece = self.body.take(PIECE_BYTES);
                     arrived += piece.len() as u64;
                     self.core.cache.shared.note_brought(piece.len() as u64);
-                    let spooled = self.spool.as_mut().map(|spool| spool.push(&piece));
                     self.leader.push(piece, largest);
-                    self.settle(spooled).await;
                 }
-                Some(Ok(Filled::End)) => {
-                    let spooled = self.spool.as_mut().map(Spool::end);
-                    self.settle(spooled).await;
-                    break;
-                }
+                Some(Ok(Filled::End)) => break,
                 Some(Err(reason)) => {
                     self.leader.cut(reason);
                     return;
@@ -88,50 +67,7 @@ impl Carrier {
         self.finish();
     }
 
-    /// Waits for a disk that is behind, as long as that is worth it: no visitor is held up for longer.
-    async fn settle(&mut self, mut spooled: Option<Result<Spooled, Refused>>) {
-        let mut waited = Duration::ZERO;
-        while spooled == Some(Ok(Spooled::Behind)) && waited < SPOOL_PATIENCE {
-            // Not by the wheel, whose turns are longer.
-            tokio::time::sleep(DISK_BEHIND).await;
-            waited += DISK_BEHIND;
-            spooled = self.spool.as_mut().map(Spool::settle);
-        }
-        if !matches!(spooled, None | Some(Ok(Spooled::Taken))) {
-            self.give_up_spool();
-        }
-    }
-
-    /// What it would have taken the place of is outdated all the same.
-    fn give_up_spool(&mut self) {
-        self.spool = None;
-        if let Some(disk) = self.core.cache.shared.disk() {
-            disk.gave_up(&self.leader.fill().key, &self.head.stored);
-        }
-    }
-
-    fn finish(mut self) {
-        if let Some(spool) = self.spool.take() {
-            let fill = self.leader.fill();
-            let (key, born, fields) = (&fill.key, fill.born, &self.head.stored.fields);
-            let cache = self.site.cache.as_ref();
-            let is_alive = || cache.is_some_and(|cache| cache.is_current(key, born, Some(fields)));
-            let shared = &self.core.cache.shared;
-            self.leader.keep(is_alive, || {
-                let cache = cache?;
-                // Memory still has what it takes the place of, which would be found before it.
-                shared.supersede(fill.hash, key, &self.head.stored, cache);
-                let kept = spool.finish().ok();
-                if kept.is_none()
-                    && let Some(disk) = shared.disk()
-                {
-                    disk.gave_up(key, &self.head.stored);
-                }
-                kept
-            });
-            self.leader.finish(None);
-            return;
-        }
+    fn finish(self) {
         let Some(pieces) = self.leader.content() else {
             self.leader.finish(None);
             return;

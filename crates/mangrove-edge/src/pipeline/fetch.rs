@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mangrove_cache::{
-    AcceptedCodings, PolicyField, conditions, is_replaced_when_revalidating,
+    AcceptedCodings, Interval, PolicyField, conditions, is_replaced_when_revalidating,
     write_surrogate_capability,
 };
 use mangrove_http::{
@@ -87,6 +87,8 @@ pub enum Ask {
     AsCame,
     /// Whether this is still good (RFC 9111 section 4.3.1); the visitor's own preconditions are judged afterwards.
     About(Arc<KeptHead>),
+    /// These bytes of this, and all of what there is instead if it is not that any more (RFC 9110 section 13.1.5).
+    Bytes(Arc<KeptHead>, Interval),
 }
 
 /// Brings an answer from the site's origins, or what the cache has instead.
@@ -630,7 +632,7 @@ fn is_replaced(story: &Story, site: &Site, known: Known) -> bool {
     }
     match &story.ask {
         Ask::AsCame => false,
-        Ask::About(_) => is_replaced_when_revalidating(known),
+        Ask::About(_) | Ask::Bytes(..) => is_replaced_when_revalidating(known),
     }
 }
 
@@ -656,8 +658,17 @@ fn own_conditions(story: &Story, site: &Site, mut write: impl FnMut(&'static str
         write("surrogate-capability", &value);
         story.core.give_buffer(value);
     }
-    if let Ask::About(head) = &story.ask {
-        conditions(&head.stored).for_each(|(name, value)| write(name, value));
+    match &story.ask {
+        Ask::AsCame => {}
+        Ask::About(head) => {
+            conditions(&head.stored).for_each(|(name, value)| write(name, value));
+        }
+        Ask::Bytes(head, bytes) => {
+            write("range", bytes.asked().as_bytes());
+            if let Some(tag) = head.stored.fields.field(Known::ETag) {
+                write("if-range", tag);
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::answer::answer_kept;
 use super::cached::Looked;
 use super::fetch::Outcome;
+use super::parts::begun;
 use super::record::Story;
 use crate::cache::{CacheTale, Hold, Kept, Leader, Object, OnDisk, SiteCache};
 use crate::snapshot::{Site, SiteKind};
@@ -80,6 +81,9 @@ pub(super) async fn bring(
     let Some(disk) = shared.disk() else {
         return Brought::Nothing;
     };
+    if let Some(object) = begun(story, cache, &looked.key) {
+        return Brought::Alone(object);
+    }
     let patience = story.core.wheel.timer();
     patience.arm_in(DISK_WAIT);
     let mut scratch = Vec::new();
@@ -88,7 +92,8 @@ pub(super) async fn bring(
     };
     for handle in found {
         let head = read_from(&patience, |done| handle.read_head_then(done)).await;
-        let Some(found) = head.and_then(|head| OnDisk::read(handle, &head, &looked.key)) else {
+        let found = head.and_then(|head| OnDisk::read(handle, &head, &looked.key));
+        let Some(found) = found.filter(OnDisk::is_of_use) else {
             continue;
         };
         let stored = [&found.stored];

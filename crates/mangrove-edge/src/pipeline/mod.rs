@@ -16,6 +16,7 @@ mod fetch;
 pub(crate) mod from_disk;
 mod held;
 mod inspect;
+pub(crate) mod parts;
 mod plan;
 mod purged;
 mod receive;

@@ -19,6 +19,7 @@
 //! | `operator` | what an operator is told of the cache, and what a purge leaves |
 //! | `purged` | what a purge means to visitors, whichever way it was asked for |
 //! | `disk` | what outlives the edge, and what is larger than its memory |
+//! | `parts` | large answers of which not all is on the disk: who joins them, and which bytes the origin is asked for |
 //! | `told` | what an operator is told of the disk, and of what was asked over time |
 //! | `tls` | who a client is by the way it greets |
 //! | `handshakes` | who waits when more TLS handshakes are wanted than can be made |
@@ -67,6 +68,7 @@ mod orders;
 mod origin;
 mod origin_bodies;
 mod origin_heads;
+mod parts;
 mod pipelining;
 mod purged;
 mod readers;

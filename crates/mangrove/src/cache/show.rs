@@ -13,6 +13,9 @@ use crate::look::Look;
 use crate::running;
 use crate::terminal::{self, bytes, counted, shown, span};
 
+/// Content lies on the disk in pieces of so much.
+const PIECE_BYTES: u64 = 1 << 20;
+
 /// `GET /cache/show`, as in the edge's answer.
 #[derive(Debug, Deserialize)]
 struct Shown {
@@ -68,6 +71,9 @@ struct Variant {
 struct OnDisk {
     complete: bool,
     pieces: u64,
+    /// What is there answers, and the rest is asked for.
+    #[serde(default)]
+    in_parts: bool,
     log: String,
     asked: u64,
 }
@@ -294,6 +300,12 @@ fn whereabouts(variant: &Variant) -> String {
         }
         .to_owned();
     };
+    if disk.in_parts && variant.in_memory != "all" {
+        let (there, all) = (disk.pieces, variant.bytes.div_ceil(PIECE_BYTES));
+        return format!(
+            "on the disk, {there} of {all} pieces of its content: they answer, and the origin is asked for those that are missing"
+        );
+    }
     if !disk.complete && variant.in_memory != "all" {
         let there = counted(disk.pieces, "piece", "pieces");
         return format!(
@@ -527,6 +539,13 @@ mod tests {
             (
                 json!({ "in_memory": "head", "on_disk": disk("main", 2, false) }),
                 "on the disk, 3 pieces of its content and not all: it answers nobody",
+            ),
+            (
+                json!({
+                    "in_memory": "head", "bytes": 9 << 20, "complete": false,
+                    "on_disk": { "complete": false, "in_parts": true, "pieces": 3, "log": "main", "asked": 0 },
+                }),
+                "on the disk, 3 of 9 pieces of its content: they answer, and the origin is asked for those",
             ),
             (
                 json!({ "in_memory": "head", "on_disk": null }),

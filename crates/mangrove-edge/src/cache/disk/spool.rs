@@ -4,28 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use mangrove_cache::Stored;
 use mangrove_cache::purge::Generation;
-use mangrove_store::{Head, Refused, Writing};
+use mangrove_store::{Refused, Writing};
 
-use super::Open;
+use super::{DiskTier, Located, Open, head_of};
 use crate::body::CHUNK_BYTES;
 
 /// An answer on its way to the disk alone.
 #[derive(Debug)]
 pub struct Spool {
-    pub(super) open: Arc<Open>,
-    pub(super) writing: Writing,
-    pub(super) head: Head,
-    pub(super) born: Generation,
-    pub(super) length: u64,
-    pub(super) index: u32,
+    open: Arc<Open>,
+    writing: Writing,
+    /// Bytes of the whole content, and where in it the next that comes is.
+    length: u64,
+    at: u64,
     /// What has come of the next chunk.
-    pub(super) chunk: Vec<u8>,
-    /// A chunk that could not be handed over yet.
-    pub(super) full: Option<Bytes>,
-    /// Bytes of content that were pushed, and bytes of memory that count as gathered.
-    pub(super) taken: u64,
-    pub(super) counted: u64,
+    chunk: Vec<u8>,
+    /// A chunk that could not be handed over yet, and which.
+    full: Option<(u32, Bytes)>,
+    /// The chunk that was handed over last, until somebody asks for it.
+    given: Option<(u64, Bytes)>,
+    /// Bytes of memory that count as gathered.
+    counted: u64,
 }
 
 /// What became of content that was handed to a [`Spool`].
@@ -37,21 +38,86 @@ pub enum Spooled {
     Behind,
 }
 
+impl DiskTier {
+    /// Begins an object of so many bytes that memory will not hold: what it takes the place of is let go of, and its head is
+    /// written. Where it is found from then on, and what takes its content as it comes.
+    pub fn spool(
+        &self,
+        key: &[u8],
+        stored: &Stored,
+        born: Generation,
+        length: u64,
+        codable: bool,
+    ) -> Option<(Located, Spool)> {
+        let open = self.opened()?;
+        if !open.may_gather(self.queue_bytes) {
+            return None;
+        }
+        let head = head_of(key, stored, codable)?;
+        let mut writing = open.begin(key, stored, born, length).ok()?;
+        let born = mangrove_store::Generation(born.0);
+        writing.try_head(born, Some(length), &head).ok()?;
+        open.bury_older(key, stored, writing.id());
+        let located = Located::new(Arc::clone(&open), open.key(key), writing.id(), stored);
+        Some((located, Spool::new(open, writing, length, 0)))
+    }
+}
+
+impl Open {
+    /// Each spool holds a chunk that is not full: all together no more than may wait.
+    fn may_gather(&self, most: u64) -> bool {
+        self.gathering.load(Ordering::Relaxed) < most
+    }
+}
+
 impl Spool {
+    fn new(open: Arc<Open>, writing: Writing, length: u64, at: u64) -> Self {
+        Self {
+            open,
+            writing,
+            length,
+            at,
+            chunk: Vec::new(),
+            full: None,
+            given: None,
+            counted: 0,
+        }
+    }
+
+    /// What takes content of an object that has been begun, from `at` on.
+    pub fn of(located: &Located, writing: Writing, length: u64, at: u64) -> Self {
+        Self::new(located.open(), writing, length, at)
+    }
+
+    /// Begins where an answer's content does, which need not be where a chunk does: what comes before is not kept.
+    pub fn from(mut self, at: u64) -> Self {
+        self.at = at;
+        self
+    }
+
+    /// What it writes to.
+    pub fn writing(&self) -> &Writing {
+        &self.writing
+    }
+
     /// Takes content that has come. Refused, the rest need not be handed over: it will not be kept. Where the disk is behind,
     /// it takes another chunk and no more before it is [settled](Self::settle).
     pub fn push(&mut self, mut piece: &[u8]) -> Result<Spooled, Refused> {
         while !piece.is_empty() {
-            if self.chunk.capacity() == 0 {
-                let left = self.length.saturating_sub(self.taken);
+            let within = usize::try_from(self.at % CHUNK_BYTES as u64).unwrap_or(0);
+            let (now, later) = piece.split_at(piece.len().min(CHUNK_BYTES - within));
+            piece = later;
+            let is_begun = within == 0 || !self.chunk.is_empty();
+            if is_begun && self.chunk.capacity() == 0 {
+                let left = self.length.saturating_sub(self.at);
                 let left = usize::try_from(left).unwrap_or(usize::MAX);
                 self.chunk.reserve_exact(left.clamp(1, CHUNK_BYTES));
                 self.note(self.chunk.capacity());
             }
-            let (now, later) = piece.split_at(piece.len().min(CHUNK_BYTES - self.chunk.len()));
-            self.taken += now.len() as u64;
-            self.chunk.extend_from_slice(now);
-            piece = later;
+            self.at += now.len() as u64;
+            if is_begun {
+                self.chunk.extend_from_slice(now);
+            }
             if self.chunk.len() == CHUNK_BYTES {
                 self.fill_up()?;
             }
@@ -59,9 +125,9 @@ impl Spool {
         self.settle()
     }
 
-    /// All of it has come. It is to be settled, and then to be [finished](Self::finish).
+    /// All of it has come. It is to be [settled](Self::settle); then all of it will be written.
     pub fn end(&mut self) -> Result<Spooled, Refused> {
-        if !self.chunk.is_empty() {
+        if !self.chunk.is_empty() && self.at == self.length {
             self.fill_up()?;
         }
         self.settle()
@@ -72,19 +138,27 @@ impl Spool {
         if self.settle()? == Spooled::Behind {
             return Err(Refused::Behind);
         }
-        self.full = Some(Bytes::from(std::mem::take(&mut self.chunk)));
+        let last = self.at.saturating_sub(1) / CHUNK_BYTES as u64;
+        let index = u32::try_from(last).map_err(|_| Refused::TooLarge)?;
+        let full = Bytes::from(std::mem::take(&mut self.chunk));
+        self.given = Some((last * CHUNK_BYTES as u64, full.clone()));
+        self.full = Some((index, full));
         Ok(())
+    }
+
+    /// The chunk that became full last, and where it begins: said once.
+    pub fn take_full(&mut self) -> Option<(u64, Bytes)> {
+        self.given.take()
     }
 
     /// Hands over a chunk that waits for that.
     pub fn settle(&mut self) -> Result<Spooled, Refused> {
-        let Some(full) = &self.full else {
+        let Some((index, full)) = &self.full else {
             return Ok(Spooled::Taken);
         };
-        match self.writing.try_chunk(self.index, full.clone()) {
+        match self.writing.try_chunk(*index, full.clone()) {
             Ok(()) => {
                 self.full = None;
-                self.index = self.index.saturating_add(1);
                 self.note(self.chunk.capacity());
                 Ok(Spooled::Taken)
             }
@@ -93,15 +167,10 @@ impl Spool {
         }
     }
 
-    /// From when its head is written, it is found.
-    pub fn finish(mut self) -> Result<(), Refused> {
-        let born = mangrove_store::Generation(self.born.0);
-        self.writing.try_head(born, Some(self.length), &self.head)
-    }
-
     /// Counts what it holds now: the chunk that is gathered, of so many bytes, and one that is full.
     fn note(&mut self, gathered: usize) {
-        let held = (gathered + self.full.as_ref().map_or(0, Bytes::len)) as u64;
+        let full = self.full.as_ref().map_or(0, |(_, full)| full.len());
+        let held = (gathered + full) as u64;
         let before = std::mem::replace(&mut self.counted, held);
         let gathering = &self.open.gathering;
         gathering.fetch_add(held, Ordering::Relaxed);

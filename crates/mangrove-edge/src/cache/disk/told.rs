@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{DiskTier, OnDisk};
-use crate::cache::Object;
+use crate::cache::{FillReport, Object};
 
 /// How long a person's look waits for one head. With one read at a time, a visitor's read waits for no more than that one.
 pub(crate) const LOOK_PATIENCE: Duration = Duration::from_secs(1);
@@ -90,6 +90,13 @@ impl DiskTier {
         };
         let found = open.store.peek(open.key(key));
         found.iter().map(PlaceOnDisk::of).collect()
+    }
+
+    /// What is on its way to the disk, for one key or for all: of each answer, how much has come.
+    pub fn under_way(&self, key: Option<&[u8]>) -> Vec<FillReport> {
+        let open = self.opened();
+        let reports = open.map(|open| open.parts.reports(key.map(|key| open.key(key))));
+        reports.unwrap_or_default()
     }
 
     /// The next keys of which something is there, of one site or of all, and where to go on.

@@ -1,0 +1,698 @@
+//! Fetch, where a cache stands before the origin: answers of which not all is on the disk.
+//!
+//! ```text
+//! look up ─► kept, and not all of it is there ─┬─ nothing of it is missing here: answered, what comes later is waited for
+//!                                              ├─ somebody has asked for it: wait, look again
+//!                                              └─ ask for the missing bytes, if it is the same still (If-Range)
+//!                                                  ├─ 206, of the same: a run; answered from what is there and what comes
+//!                                                  └─ anything else: what is there is outdated; the answer stands for itself
+//! ```
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mangrove_cache::memory::KeyHash;
+use mangrove_cache::{
+    Action, Asked, AskedRange, Content as StoredContent, Decision, Failure, Interval, RangeSpec,
+    Reason as CacheReason, Stored, Times, admit, decide_in_parts, whole_of,
+};
+use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
+use mangrove_store::Refused;
+
+use super::answer::{answer_kept, answer_kept_whole};
+use super::cached::{COLLAPSED_WAIT, Exchange, Nobody, times_of};
+use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
+use super::record::Story;
+use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
+use crate::cache::disk::WHOLE_BYTES;
+use crate::cache::kept_body::DISK_BEHIND;
+use crate::cache::parts::AHEAD_BYTES;
+use crate::cache::{
+    Bring, Content, Found, Hold, Kept, KeptHead, Lack, Leader, Located, Object, PIECE_BYTES,
+    Partial, RunLeader, SiteCache, Spool, Spooled, Worth,
+};
+use crate::core::Core;
+use crate::origin::Upstreams;
+use crate::reason::{EdgeReason, Reason};
+use crate::snapshot::{Site, SiteKind};
+
+/// An answer that goes to the disk as it comes is held up by a disk that is behind, for so long with each chunk: a disk that
+/// is slower does not get it.
+pub(crate) const SPOOL_PATIENCE: Duration = Duration::from_millis(100);
+/// When all of an answer has come, so long it is found although its last chunks have to be written.
+pub(crate) const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes of an object that are missing on the disk are asked for in whole chunks if so many or more are wanted: then at most
+/// eight times as many are fetched. For fewer the origin is asked as the visitor asked.
+pub(crate) const WORTH_CHUNKS_BYTES: u64 = 256 << 10;
+
+/// What of an object a request is answered with.
+fn wanted(story: &Story, cache: &SiteCache, object: &Object, now: UnixMillis) -> Vec<Interval> {
+    let total = object.content.length();
+    if story.head.method() == Method::Head {
+        return Vec::new();
+    }
+    let asked = Asked::read(&story.head, story.path(), &cache.rules);
+    match mangrove_cache::answer(&asked, &object.head.stored, Some(total), now) {
+        mangrove_cache::Answer::Whole => {
+            let last = total.checked_sub(1);
+            last.and_then(|last| Interval::new(0, last))
+                .into_iter()
+                .collect()
+        }
+        mangrove_cache::Answer::Part { piece, .. } => vec![piece],
+        mangrove_cache::Answer::Parts { pieces, .. } => pieces,
+        mangrove_cache::Answer::NotModified | mangrove_cache::Answer::Unsatisfiable { .. } => {
+            Vec::new()
+        }
+    }
+}
+
+/// The decision about what was found, where not all of that is there.
+pub(super) fn by_what_is_there(
+    story: &Story,
+    cache: &SiteCache,
+    found: &Found,
+    decision: Decision,
+) -> Decision {
+    if !matches!(decision.action, Action::Serve | Action::ServeStale { .. }) {
+        return decision;
+    }
+    let Some((object, partial)) = partly_there(found) else {
+        return decision;
+    };
+    match partial.lack(&wanted(story, cache, &object, story.judged_at)) {
+        Lack::Nothing => decision,
+        Lack::Answer | Lack::Bytes(_) => {
+            let asked = Asked::read(&story.head, story.path(), &cache.rules);
+            decide_in_parts(&asked, decision)
+        }
+    }
+}
+
+/// What was found, where not all of it is there.
+fn partly_there(found: &Found) -> Option<(Arc<Object>, Arc<Partial>)> {
+    let object = found.slot.as_ref()?.value().variants.get(found.at?)?;
+    let partial = object.content.partial()?;
+    Some((Arc::clone(object), partial))
+}
+
+/// What became of a request that needed more than was there.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the largest is the common one, and is handed on at once"
+)]
+pub(super) enum Completed {
+    /// It is answered.
+    Answered(Outcome),
+    /// Something has changed: look again.
+    Again,
+    /// The origin is to be asked as the visitor asked.
+    AsCame(Leader),
+}
+
+impl Exchange<'_> {
+    /// Asks for what is missing of what was found.
+    pub(super) async fn complete(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        interim: Rc<dyn Interim>,
+    ) -> Completed {
+        let found = &self.looked.found;
+        let (Some((object, partial)), Some(kept)) = (partly_there(found), found.kept()) else {
+            leader.changed();
+            return Completed::Again;
+        };
+        let pieces = wanted(story, self.cache, &object, story.judged_at);
+        let missing = match partial.lack(&pieces) {
+            Lack::Nothing => {
+                leader.changed();
+                return Completed::Again;
+            }
+            Lack::Answer => {
+                wait_for_answer(story, &partial, &pieces).await;
+                leader.changed();
+                return Completed::Again;
+            }
+            Lack::Bytes(missing) => missing,
+        };
+        let asked = Asked::read(&story.head, story.path(), &self.cache.rules);
+        let length: u64 = pieces.iter().map(|piece| piece.length()).sum();
+        if !partial.is_fetchable() || asked.directives.no_store || length < WORTH_CHUNKS_BYTES {
+            return Completed::AsCame(leader);
+        }
+        let begins = pieces.first().map_or(0, |piece| piece.first);
+        if missing.first.saturating_sub(begins) > AHEAD_BYTES {
+            // It is asked for when its turn comes: no connection waits for that.
+            leader.changed();
+            return Completed::Answered(self.answer_partly(story, &kept));
+        }
+        let run = partial.claim(missing.first, missing.last.saturating_add(1));
+        let outcome = self.ask_for(story, &object, &run, interim).await;
+        let times = times_of(story);
+        story.judged_at = times.received_at;
+        let fetched = match outcome {
+            Outcome::Fetched(fetched) => fetched,
+            Outcome::Failed(reason) => {
+                run.fail(reason);
+                match reason {
+                    Reason::Origin(_) => leader.fail(reason, None),
+                    _ => leader.changed(),
+                }
+                return Completed::Answered(Outcome::Failed(reason));
+            }
+            other => {
+                leader.free(None);
+                return Completed::Answered(other);
+            }
+        };
+        let fits = fits(story, self.cache, &object, &run, &fetched.head, times);
+        let Some(end) = fits.filter(|end| *end > missing.first) else {
+            return self.differs(story, leader, &object, run, fetched, times);
+        };
+        run.begin(end);
+        if let Some(tale) = &mut story.cache {
+            tale.stored = true;
+        }
+        let answered = self.answer_partly(story, &kept);
+        if let Some(tale) = &mut story.cache {
+            tale.forward_status = (story.status != 206).then_some(206);
+        }
+        leader.changed();
+        let Fetched { head, body } = fetched;
+        story.core.give_response_head(head);
+        let spool = Spool::of(
+            partial.located(),
+            partial.writing().share(),
+            partial.total(),
+            run.from(),
+        );
+        carry(RunCarrier {
+            core: Rc::clone(&story.core),
+            run,
+            body,
+            spool: Some(spool),
+            first: None,
+        });
+        Completed::Answered(answered)
+    }
+
+    fn answer_partly(&self, story: &mut Story, kept: &Kept) -> Outcome {
+        Outcome::Answered(Box::new(answer_kept(story, self.cache, kept)))
+    }
+
+    async fn ask_for(
+        &self,
+        story: &mut Story,
+        object: &Object,
+        run: &RunLeader,
+        interim: Rc<dyn Interim>,
+    ) -> Outcome {
+        ask_bytes(story, self.site, self.upstreams, &object.head, run, interim).await
+    }
+
+    /// The origin has not sent more of the same.
+    fn differs(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        object: &Arc<Object>,
+        run: RunLeader,
+        fetched: Fetched,
+        times: Times,
+    ) -> Completed {
+        let status = fetched.head.status();
+        let partial = Arc::clone(run.partial());
+        let lost = EdgeReason::KeptContentLost.into();
+        run.fail(lost);
+        if Failure::Status(status).is_failure() {
+            leader.fail(lost, Some(status));
+            return Completed::Answered(Outcome::Fetched(fetched));
+        }
+        // An origin that sends all of the same once more does not send parts.
+        let is_same = status == 200 && has_tag_of(&fetched.head, &object.head.stored);
+        let shared = &story.core.cache.shared;
+        shared.forget(self.looked.hash, &self.looked.key, object);
+        partial.is_outdated_now();
+        if matches!(status, 206 | 304 | 416) {
+            leader.changed();
+            return Completed::Again;
+        }
+        self.without_ranges.set(is_same);
+        Completed::Answered(self.judge(story, leader, None, fetched, times))
+    }
+
+    /// Whether an answer that came beside what is partly there says that this is outdated; then it is let go of.
+    pub(super) fn is_outdated_by(&self, story: &Story, head: &ResponseHead) -> bool {
+        let Some((object, partial)) = partly_there(&self.looked.found) else {
+            return true;
+        };
+        let said = head.status() == 206 || head.status() == 200;
+        if said && has_tag_of(head, &object.head.stored) {
+            return false;
+        }
+        let is_coming = partial.is_coming();
+        if !said || (is_coming && !partial.located().strong) {
+            return false;
+        }
+        let shared = &story.core.cache.shared;
+        shared.forget(self.looked.hash, &self.looked.key, &object);
+        partial.is_outdated_now();
+        true
+    }
+
+    /// Where a part may become the beginning of an object on the disk, in which at least one whole chunk of it has a place.
+    pub(super) fn place_for_part(
+        &self,
+        story: &Story,
+        leader: &Leader,
+        stored: &Stored,
+    ) -> Option<OnItsWay> {
+        let StoredContent::Part {
+            held,
+            total: Some(total),
+        } = stored.content
+        else {
+            return None;
+        };
+        let disk = story.core.cache.shared.disk()?;
+        let whole = whole_of(stored).filter(crate::cache::disk::is_strong)?;
+        let chunk = CHUNK_BYTES as u64;
+        let end = held.last.saturating_add(1);
+        let last = if end == total {
+            total
+        } else {
+            end - end % chunk
+        };
+        let has_chunk = held.first.next_multiple_of(chunk) < last;
+        let is_large = total >= disk.spooled_from() && total <= self.cache.rules.largest;
+        if !has_chunk || !is_large {
+            return None;
+        }
+        let fill = leader.fill();
+        let (located, spool) = disk.spool(&fill.key, &whole, fill.born, total, false)?;
+        Some(OnItsWay {
+            stored: whole,
+            located,
+            spool: spool.from(held.first),
+            total,
+            held,
+        })
+    }
+
+    /// Answers with what goes to the disk as it comes, and brings it there.
+    pub(super) fn keep_on_disk(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        on_its_way: OnItsWay,
+        fetched: Fetched,
+    ) -> Outcome {
+        let OnItsWay {
+            stored,
+            located,
+            spool,
+            total,
+            held,
+        } = on_its_way;
+        let fill = leader.fill();
+        let content = Content::on_disk(located.clone(), total);
+        let object = Object::new(stored, content, fill.born, false).kept_as(located.clone());
+        let object = Arc::new(object);
+        let Some(partial) = located.begun(total, spool.writing()) else {
+            leader.free(None);
+            return Outcome::Fetched(fetched);
+        };
+        let asked = Asked::read(&story.head, story.path(), &self.cache.rules);
+        let status = fetched.head.status();
+        let ignores_range = status == 200
+            && asked.range != AskedRange::Whole
+            && story.head.field(Known::IfRange).is_none()
+            && story
+                .cache
+                .is_some_and(|tale| tale.reason != CacheReason::Partial);
+        if ignores_range || self.without_ranges.get() {
+            partial.has_no_ranges();
+        }
+        let run = partial.claim_exactly(held.first, held.last.saturating_add(1));
+        run.begin(held.last.saturating_add(1));
+        let (shared, key) = (&story.core.cache.shared, &fill.key);
+        let is_alive = || self.cache.is_alive(key, &object);
+        let kept = leader.keep(is_alive, || {
+            partial.is_found_as(key, &object);
+            let kept = story.core.cache.keep(fill.hash, key, &object, self.cache);
+            if kept.is_none() {
+                // What it takes the place of would be found before it.
+                shared.supersede(fill.hash, key, &object.head.stored, self.cache);
+            }
+            Some(kept)
+        });
+        let spool = match &kept {
+            Some(_) => Some(spool),
+            None => {
+                run.is_not_kept();
+                partial.writing().remove();
+                None
+            }
+        };
+        if let Some(tale) = &mut story.cache {
+            tale.stored = spool.is_some();
+        }
+        let first = First {
+            hash: fill.hash,
+            key: key.clone(),
+            object: Arc::clone(&object),
+        };
+        let kept = kept.flatten();
+        let kept = kept.unwrap_or_else(|| Hold::Alone(object).into());
+        let answer = match partial.is_fetchable() || status == 206 {
+            true => answer_kept(story, self.cache, &kept),
+            false => answer_kept_whole(story, self.cache, &kept),
+        };
+        leader.changed();
+        let Fetched { head, body } = fetched;
+        story.core.give_response_head(head);
+        carry(RunCarrier {
+            core: Rc::clone(&story.core),
+            run,
+            body,
+            spool,
+            first: Some(first),
+        });
+        Outcome::Answered(Box::new(answer))
+    }
+}
+
+/// What goes to the disk as it comes.
+pub(super) struct OnItsWay {
+    /// What is kept of the whole.
+    pub(super) stored: Stored,
+    pub(super) located: Located,
+    pub(super) spool: Spool,
+    pub(super) total: u64,
+    /// What of it comes.
+    pub(super) held: Interval,
+}
+
+/// Content that came together with its head goes on its way at once; for the rest a task of its own waits.
+fn carry(carrier: RunCarrier) {
+    let mut carry = Box::pin(carrier.carry());
+    let at_once = carry.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    if at_once.is_pending() {
+        tokio::task::spawn_local(carry);
+    }
+}
+
+async fn wait_for_answer(story: &Story, partial: &Arc<Partial>, pieces: &[Interval]) {
+    let patience = story.core.wheel.timer();
+    patience.arm_in(COLLAPSED_WAIT);
+    let reader = partial.sit(0, 0);
+    let answered = std::future::poll_fn(|cx| match partial.lack(pieces) {
+        Lack::Answer => {
+            reader.wait(cx);
+            match partial.lack(pieces) {
+                Lack::Answer => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        }
+        _ => Poll::Ready(()),
+    });
+    let _ = patience.bound(answered).await; // either way it is looked again
+}
+
+async fn ask_bytes(
+    story: &mut Story,
+    site: &Rc<Site>,
+    upstreams: &Rc<Upstreams>,
+    head: &Arc<KeptHead>,
+    run: &RunLeader,
+    interim: Rc<dyn Interim>,
+) -> Outcome {
+    let (from, to) = run.reach();
+    let Some(bytes) = Interval::new(from, to.saturating_sub(1)) else {
+        return Outcome::Failed(EdgeReason::InternalError.into());
+    };
+    story.ask = Ask::Bytes(Arc::clone(head), bytes);
+    let outcome = ask_origin(story, site, upstreams, RequestBody::Empty, interim).await;
+    story.ask = Ask::AsCame;
+    outcome
+}
+
+fn has_tag_of(head: &ResponseHead, stored: &Stored) -> bool {
+    let tag = head.field(Known::ETag);
+    tag.is_some() && tag == stored.fields.field(Known::ETag)
+}
+
+/// Up to where the origin sends what it was asked for, if that is more of the same, and may be kept.
+fn fits(
+    story: &Story,
+    cache: &SiteCache,
+    object: &Object,
+    run: &RunLeader,
+    head: &ResponseHead,
+    times: Times,
+) -> Option<u64> {
+    if head.status() != 206 {
+        return None;
+    }
+    let (from, to) = run.reach();
+    let mut asked = Asked::read(&story.head, story.path(), &cache.rules);
+    asked.range = AskedRange::One(RangeSpec::From {
+        first: from,
+        last: to.checked_sub(1),
+    });
+    let part = admit(&asked, head, &cache.rules, times).ok()?;
+    let StoredContent::Part {
+        held,
+        total: Some(total),
+    } = part.content
+    else {
+        return None;
+    };
+    let stored = &object.head.stored;
+    let coding = |stored: &Stored| {
+        stored
+            .fields
+            .field(Known::ContentEncoding)
+            .map(<[u8]>::to_vec)
+    };
+    let is_same = part.is_same_representation(stored) && coding(&part) == coding(stored);
+    let end = held.last.saturating_add(1);
+    let is_asked = total == object.content.length() && held.first == from && end <= to;
+    (is_same && is_asked).then_some(end)
+}
+
+/// Asks for what is missing of an answer that is under way, when its turn comes.
+#[derive(Debug)]
+struct Bringer {
+    story: Box<Story>,
+    site: Rc<Site>,
+    upstreams: Rc<Upstreams>,
+    object: Arc<Object>,
+}
+
+/// Who asks for what is missing of `object` as this request would; none where nobody can be asked.
+pub(super) fn bringer(story: &Story, object: &Arc<Object>) -> Option<Rc<dyn Bring>> {
+    let site = story.site.as_ref()?;
+    let SiteKind::Origins(upstreams) = &site.kind else {
+        return None;
+    };
+    let mut behind = story.behind();
+    behind.cache = story.cache;
+    Some(Rc::new(Bringer {
+        story: behind,
+        site: Rc::clone(site),
+        upstreams: Rc::clone(upstreams),
+        object: Arc::clone(object),
+    }))
+}
+
+impl Bring for Bringer {
+    fn bring(&self, run: RunLeader) {
+        let mut behind = self.story.behind();
+        behind.cache = self.story.cache;
+        let (site, upstreams) = (Rc::clone(&self.site), Rc::clone(&self.upstreams));
+        let object = Arc::clone(&self.object);
+        tokio::task::spawn_local(async move {
+            bring_behind(&mut behind, &site, &upstreams, &object, run).await;
+            behind.finish();
+        });
+    }
+}
+
+async fn bring_behind(
+    behind: &mut Story,
+    site: &Rc<Site>,
+    upstreams: &Rc<Upstreams>,
+    object: &Arc<Object>,
+    run: RunLeader,
+) {
+    let outcome = ask_bytes(behind, site, upstreams, &object.head, &run, Rc::new(Nobody)).await;
+    let lost = EdgeReason::KeptContentLost.into();
+    let (fetched, cache) = match (outcome, &site.cache) {
+        (Outcome::Fetched(fetched), Some(cache)) => (fetched, cache),
+        (Outcome::Failed(reason), _) => return run.fail(reason),
+        _ => return run.fail(lost),
+    };
+    let times = times_of(behind);
+    let partial = Arc::clone(run.partial());
+    let Some(end) = fits(behind, cache, object, &run, &fetched.head, times) else {
+        if !Failure::Status(fetched.head.status()).is_failure() {
+            match fetched.head.status() == 200 && has_tag_of(&fetched.head, &object.head.stored) {
+                true => partial.has_no_ranges(),
+                false => partial.is_outdated_now(),
+            }
+        }
+        return run.fail(lost);
+    };
+    run.begin(end);
+    let spool = Spool::of(
+        partial.located(),
+        partial.writing().share(),
+        partial.total(),
+        run.from(),
+    );
+    let carrier = RunCarrier {
+        core: Rc::clone(&behind.core),
+        run,
+        body: fetched.body,
+        spool: Some(spool),
+        first: None,
+    };
+    carrier.carry().await;
+}
+
+/// Carries an origin's answer, or a part, into an object on the disk.
+struct RunCarrier {
+    core: Rc<Core>,
+    run: RunLeader,
+    body: ResponseBody,
+    /// What hands it over to the disk.
+    spool: Option<Spool>,
+    /// Of an origin's first answer: what is kept of it so far.
+    first: Option<First>,
+}
+
+struct First {
+    hash: KeyHash,
+    key: Box<[u8]>,
+    object: Arc<Object>,
+}
+
+impl RunCarrier {
+    /// Until all of it has come, or nobody wants more of it.
+    async fn carry(mut self) {
+        loop {
+            let (at, to) = self.run.reach();
+            if at >= to {
+                break;
+            }
+            let event = std::future::poll_fn(|cx| {
+                match self.run.poll_worth(cx) {
+                    Poll::Ready(Worth::Yes) => {}
+                    Poll::Ready(Worth::No) => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                }
+                self.body.poll_fill(cx).map(Some)
+            })
+            .await;
+            match event {
+                None => return self.breaks_off(EdgeReason::ClientClosed.into()),
+                Some(Ok(Filled::Data)) => {
+                    // No piece lies over the border of two chunks, or goes further than it should.
+                    let chunk = CHUNK_BYTES as u64;
+                    let most = (to - at).min(chunk - at % chunk);
+                    let most = usize::try_from(most).unwrap_or(usize::MAX);
+                    let piece = self.body.take(most.min(PIECE_BYTES));
+                    self.core.cache.shared.note_brought(piece.len() as u64);
+                    let spooled = self.spool.as_mut().map(|spool| spool.push(&piece));
+                    self.run.push(piece);
+                    self.settle(spooled).await;
+                }
+                Some(Ok(Filled::End)) => {
+                    return self.breaks_off(mangrove_http::OriginFault::Reset.into());
+                }
+                Some(Err(reason)) => return self.breaks_off(reason),
+            }
+        }
+        let spooled = self.spool.as_mut().map(Spool::end);
+        self.settle(spooled).await;
+        self.finish().await;
+    }
+
+    /// Waits for a disk that is behind, as long as that is worth it: no visitor is held up for longer.
+    async fn settle(&mut self, mut spooled: Option<Result<Spooled, Refused>>) {
+        if let Some((at, chunk)) = self.spool.as_mut().and_then(Spool::take_full) {
+            self.run.gathered(at, chunk);
+        }
+        let mut waited = Duration::ZERO;
+        while spooled == Some(Ok(Spooled::Behind)) && waited < SPOOL_PATIENCE {
+            // Not by the wheel, whose turns are longer.
+            tokio::time::sleep(DISK_BEHIND).await;
+            waited += DISK_BEHIND;
+            spooled = self.spool.as_mut().map(Spool::settle);
+        }
+        if !matches!(spooled, None | Some(Ok(Spooled::Taken))) {
+            self.spool = None;
+            self.run.is_not_kept();
+            self.forget_first();
+        }
+    }
+
+    /// What was begun and will not be whole is of use only where the rest can be asked for.
+    fn forget_first(&self) {
+        if let Some(first) = &self.first
+            && !self.run.partial().located().strong
+        {
+            let shared = &self.core.cache.shared;
+            shared.forget(first.hash, &first.key, &first.object);
+            self.run.partial().writing().remove();
+        }
+    }
+
+    fn breaks_off(self, reason: Reason) {
+        self.forget_first();
+        self.run.fail(reason);
+    }
+
+    async fn finish(mut self) {
+        let partial = Arc::clone(self.run.partial());
+        self.run.finish();
+        // Read to its end, the connection it came over can be used again.
+        let _ = std::future::poll_fn(|cx| self.body.poll_fill(cx)).await;
+        let Some(first) = self.first.filter(|_| self.spool.is_some()) else {
+            return;
+        };
+        // It is found by what is on its way until it is found by what is there.
+        let mut waited = Duration::ZERO;
+        while !partial.located().is_complete() && waited < WRITTEN_WITHIN {
+            tokio::time::sleep(DISK_BEHIND).await;
+            waited += DISK_BEHIND;
+        }
+        partial.is_there();
+        if partial.total() <= WHOLE_BYTES {
+            // So little is to come into memory whole when it is asked for again.
+            let shared = &self.core.cache.shared;
+            shared.memory().update(first.hash, &first.key, |there| {
+                let there = there?.value();
+                there.place_of(&first.object)?;
+                let resource = there.without(&first.object);
+                let weight = resource.weight();
+                Some((resource, weight))
+            });
+        }
+    }
+}
+
+/// An answer from an object that was found by what is on its way, where memory has no room for it.
+pub(super) fn begun(story: &Story, cache: &SiteCache, key: &[u8]) -> Option<Arc<Object>> {
+    let disk = story.core.cache.shared.disk()?;
+    let mut scratch = Vec::new();
+    disk.begun(key).into_iter().find(|object| {
+        let stored = [&object.head.stored];
+        let fits = mangrove_cache::select(stored, &story.head, &cache.rules, &mut scratch);
+        fits.is_some() && cache.is_alive(key, object)
+    })
+}
