@@ -163,7 +163,7 @@ impl Kind {
     pub(super) fn reaches_origin(self) -> bool {
         matches!(
             self,
-            Self::SlowBody | Self::NeverReadsOrigin | Self::StalledH2 | Self::SlowBodyH2
+            Self::SlowBody | Self::NeverReadsOrigin | Self::SlowBodyH2
         )
     }
 

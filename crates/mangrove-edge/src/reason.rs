@@ -113,6 +113,8 @@ edge_reasons! {
     Http2ContinuationFlood = "http2-continuation-flood", 429, Visitor, "Heads came on the HTTP/2 connection in more pieces than they need.";
     /// RFC 9113 section 6.9.
     Http2WindowFlood = "http2-window-flood", 429, Visitor, "Windows of the HTTP/2 connection were opened more often than what was sent explains.";
+    /// RFC 9113 section 10.5.
+    Http2TinyWindows = "http2-tiny-window-flood", 429, Visitor, "The client let an answer come over the HTTP/2 connection only in tiny pieces, one after the other.";
     /// RFC 6585 section 4.
     RateLimited = "rate-limited", 429, Visitor, "More was asked for than one client may ask of this site in that time. Try again after the time in Retry-After.";
     /// The site wants its connection ended.

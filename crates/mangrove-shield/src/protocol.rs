@@ -33,6 +33,8 @@ pub enum Kind {
     Continuation,
     /// WINDOW_UPDATE.
     WindowUpdate,
+    /// A piece of an answer that is tiny because the client's window takes no more, after another such.
+    TinyWindow,
     /// A frame of a type that nobody here knows, which is thrown away (RFC 9113 section 5.5).
     Unknown,
 }
@@ -56,7 +58,7 @@ pub struct Budget {
 
 impl Kind {
     /// All of them, in their order.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Self::Reset,
         Self::ForcedReset,
         Self::Ping,
@@ -65,6 +67,7 @@ impl Kind {
         Self::EmptyData,
         Self::Continuation,
         Self::WindowUpdate,
+        Self::TinyWindow,
         Self::Unknown,
     ];
 
@@ -124,6 +127,11 @@ impl Kind {
                     "A client opens two windows again, the stream's and the connection's, for what it is sent.",
                 )
             },
+            Self::TinyWindow => fixed(
+                100,
+                10,
+                "Clients open their windows by what they have read, or by half of a window; one that takes a hundred tiny pieces in a row wants the work and not the answer.",
+            ),
             Self::Unknown => Budget {
                 per_request: 2,
                 most: 500,
@@ -307,9 +315,9 @@ mod tests {
     proptest! {
         /// Whatever a client does, no more gets through than a burst, what time brings, and what it earned.
         #[test]
-        fn nothing_is_spent_that_was_not_there(steps in proptest::collection::vec((0u64..400, 0usize..9, 0u8..3), 0..2_000)) {
+        fn nothing_is_spent_that_was_not_there(steps in proptest::collection::vec((0u64..400, 0..Kind::ALL.len(), 0u8..3), 0..2_000)) {
             let (mut guard, mut now) = (Guard::new(0), 0);
-            let (mut spent, mut requests, mut pieces) = ([0u64; 9], 0u64, 0u64);
+            let (mut spent, mut requests, mut pieces) = ([0u64; Kind::ALL.len()], 0u64, 0u64);
             for (pause, kind, earns) in steps {
                 now += pause;
                 match earns {

@@ -2,8 +2,10 @@
 //! pipeline, every refusal a stream error or a page.
 
 pub(crate) mod ahead;
+pub(crate) mod send;
 mod stream;
 pub(crate) mod tap;
+pub(crate) mod windows;
 mod wire;
 
 use std::cell::RefCell;
@@ -12,31 +14,27 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mangrove_http::{
-    Field, Known, Method, Moment, Refusal, RequestHead, ResponseHead, TRAILER_BYTES,
-};
+use mangrove_http::{Field, Known, Method, Refusal, RequestHead, ResponseHead, TRAILER_BYTES};
 
 pub use self::ahead::HeldByAll;
+use self::send::send;
 use self::stream::StreamEnd;
 pub use self::stream::{Progress, RequestStream};
 use self::tap::of_connection;
 use self::wire::Wire;
 use crate::accept::Presence;
 use crate::answer_head::AnswerHead;
-use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
-use crate::core::{Connection, Core, READ_BYTES};
+use crate::body::RequestBody;
+use crate::core::{Connection, Core};
 use crate::io::Stream;
-use crate::limits::tell;
 use crate::module::{Module, guarded};
-use crate::origin::http2::to_header_map;
 use crate::pipeline::{
     Answer, Begun, Held, Interim, Outcome, Planned, Story, Switched, answer_fetched,
     answer_refused, begin, fetch, is_silent, receive,
 };
 use crate::reason::{EdgeReason, Reason};
-use crate::tcp::Account;
 use crate::tunnel::{Pipe, Watch, poll_both};
-use crate::uptake::{Left, Leftover, Uptake, reason_of, see_off};
+use crate::uptake::{Left, Leftover, see_off};
 
 /// What a client may send ahead of us on one stream.
 pub(crate) const STREAM_WINDOW: u32 = 128 * 1024;
@@ -344,6 +342,9 @@ async fn exchange(
                 return write_answer_without_body(&core, &respond, recv, story, *answer).await;
             }
             Begun::Fetch(planned) => {
+                let Some(planned) = with_window(&core, planned, &respond).await else {
+                    return;
+                };
                 let body = RequestStream::new(
                     &core,
                     wire,
@@ -383,6 +384,37 @@ async fn its_turn(held: Held, respond: &Respond) -> Option<Begun> {
             None
         }
     }
+}
+
+/// Waits until the client lets an answer come at all: the origin is not asked before. None when it does not.
+async fn with_window(core: &Core, planned: Planned, respond: &Respond) -> Option<Planned> {
+    let story = planned.story();
+    if story.head.method() == Method::Head || story.upgrade {
+        return Some(planned);
+    }
+    let patience = story.snapshot.settled.server.limits.response_write_idle;
+    let timer = core.wheel.timer();
+    timer.arm_in(patience);
+    let presence = respond.wire.presence();
+    let opened = std::future::poll_fn(|cx| {
+        if respond.wire.poll_window(respond.stream, cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if respond.send.borrow_mut().poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(respond.why_over()));
+        }
+        presence.waits(core.wheel.now());
+        let too_late = |()| Err(EdgeReason::ResponseWriteTimeout.into());
+        timer.poll_expired(cx).map(too_late)
+    })
+    .await;
+    presence.goes_on(core.wheel.now());
+    let Err(reason) = opened else {
+        return Some(planned);
+    };
+    respond.send.borrow_mut().send_reset(h2::Reason::CANCEL);
+    end_unanswered(planned.into_story(), reason);
+    None
 }
 
 async fn fetch_and_respond(
@@ -573,215 +605,6 @@ async fn linger(core: &Core, mut out: h2::SendStream<Bytes>) {
     let _ = timer
         .bound(std::future::poll_fn(|cx| out.poll_reset(cx)))
         .await; // either way the stream has had its time
-}
-
-async fn send(
-    respond: &Respond,
-    story: &mut Story,
-    head: &AnswerHead,
-    body: &mut ResponseBody,
-) -> Result<h2::SendStream<Bytes>, Reason> {
-    let status = head.status();
-    let Some(mut response) = to_response(status, std::iter::empty()) else {
-        respond
-            .send
-            .borrow_mut()
-            .send_reset(h2::Reason::INTERNAL_ERROR);
-        return Err(EdgeReason::InternalError.into());
-    };
-    head.for_each_field(|field| push_field(response.headers_mut(), field));
-    let bodiless = story.head.method() == Method::Head || matches!(status, 204 | 304);
-    let fields = response.headers_mut();
-    if !fields.contains_key(http::header::DATE)
-        && let Ok(date) = http::HeaderValue::from_bytes(&story.core.date())
-    {
-        fields.insert(http::header::DATE, date);
-    }
-    if let AnswerHead::Kept(kept) = head {
-        fields.insert(http::header::AGE, http::HeaderValue::from(kept.age()));
-    }
-    if let Some(tale) = &story.cache {
-        let mut value = story.core.take_buffer();
-        tale.write(story.cache_name(), &mut value);
-        if let Ok(value) = http::HeaderValue::from_bytes(&value) {
-            fields.append(http::HeaderName::from_static("cache-status"), value);
-        }
-        story.core.give_buffer(value);
-    }
-    tell(story, |name, value| {
-        if let (Ok(name), Ok(value)) = (
-            http::HeaderName::from_bytes(name),
-            http::HeaderValue::from_bytes(value),
-        ) {
-            fields.append(name, value);
-        }
-    });
-    let length = match (bodiless, head) {
-        (false, _) => body.length(),
-        (true, AnswerHead::Own(_)) => head.told_length(),
-        (true, _) => head
-            .told_length()
-            .filter(|_| story.head.method() == Method::Head),
-    };
-    if let Some(length) = length.filter(|_| status != 204) {
-        fields.insert(
-            http::header::CONTENT_LENGTH,
-            http::HeaderValue::from(length),
-        );
-    }
-    if let Ok(id) = http::HeaderValue::from_bytes(&story.id_text) {
-        fields.insert("x-request-id", id);
-    }
-    // gRPC tells a call that fails at once by a head that ends the stream, not by an empty DATA frame after it.
-    let empty = bodiless || body.is_over();
-    let sent = respond.send.borrow_mut().send_response(response, empty);
-    let mut out = sent.map_err(|_| respond.why_over())?;
-    if empty {
-        return Ok(out);
-    }
-    let limits = &story.snapshot.settled.server.limits;
-    let mut turn = Turn {
-        account: respond.wire.account(),
-        uptake: Uptake::new(limits, respond.wire.account().given()),
-        buffers: u64::from(limits.connection_buffer_bytes),
-        ahead: 0,
-    };
-    turn.granted(0, story.core.wheel.now());
-    let timer = story.core.wheel.timer();
-    let hand = Hand(respond);
-    loop {
-        body.read_at_most(respond.wire.piece());
-        let filled = std::future::poll_fn(|cx| {
-            if out.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(respond.why_over()));
-            }
-            let filled = body.poll_fill(cx);
-            hand.holds(body.held());
-            filled
-        })
-        .await;
-        match filled {
-            Err(reason) => {
-                // What is missing must be seen to be missing (RFC 9113 section 8.1).
-                out.send_reset(h2::Reason::INTERNAL_ERROR);
-                return Err(reason);
-            }
-            Ok(Filled::End) => {
-                let ended = match body.trailers() {
-                    Some(trailers) => out.send_trailers(to_header_map(trailers)),
-                    None => out.send_data(Bytes::new(), true),
-                };
-                return match ended {
-                    Ok(()) => Ok(out),
-                    Err(_) => Err(respond.why_over()),
-                };
-            }
-            Ok(Filled::Data) => {}
-        }
-        let whole = body.data().len().min(CHUNK_BYTES);
-        let mut wanted = whole;
-        let granted = std::future::poll_fn(|cx| {
-            let piece = respond.wire.piece();
-            let has_room = piece >= READ_BYTES;
-            if has_room || respond.wire.poll_left(respond.stream, cx).is_ready() {
-                wanted = if has_room { whole } else { whole.min(piece) };
-                out.reserve_capacity(wanted);
-                loop {
-                    match out.poll_capacity(cx) {
-                        Poll::Ready(Some(Ok(0))) => {} // stale; asked again, it tells when there is some
-                        Poll::Ready(Some(Ok(n))) => return Poll::Ready(Ok(n)),
-                        Poll::Ready(_) => return Poll::Ready(Err(respond.why_over())),
-                        Poll::Pending => break,
-                    }
-                }
-            } else if out.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(respond.why_over()));
-            }
-            body.poll_upload(cx);
-            let now = story.core.wheel.now();
-            timer.arm(turn.uptake.waiting(now));
-            while timer.poll_expired(cx).is_ready() {
-                match turn.look(&story.core, respond.wire.presence()) {
-                    Ok(next) => timer.arm(next),
-                    Err(reason) => return Poll::Ready(Err(reason)),
-                }
-            }
-            respond.wire.presence().waits(now);
-            Poll::Pending
-        })
-        .await;
-        match granted {
-            Ok(n) => {
-                let chunk = body.take(n.min(wanted));
-                respond.wire.queued(respond.stream, chunk.len());
-                hand.holds(body.held());
-                let now = story.core.wheel.now();
-                turn.granted(chunk.len(), now);
-                respond.wire.presence().goes_on(now);
-                timer.disarm();
-                story.sent = story.sent.saturating_add(chunk.len() as u64);
-                if out.send_data(chunk, false).is_err() {
-                    return Err(respond.why_over());
-                }
-            }
-            Err(reason) => {
-                out.send_reset(h2::Reason::CANCEL);
-                return Err(reason);
-            }
-        }
-    }
-}
-
-/// What an answer has at hand, counted until the answer is over.
-struct Hand<'a>(&'a Respond);
-
-impl Hand<'_> {
-    fn holds(&self, bytes: usize) {
-        self.0.wire.at_hand(self.0.stream, bytes);
-    }
-}
-
-impl Drop for Hand<'_> {
-    fn drop(&mut self) {
-        self.holds(0);
-    }
-}
-
-/// A stream that waits until it may send more: for its window, or for the connection.
-struct Turn<'a> {
-    account: &'a Account,
-    uptake: Uptake,
-    /// Bytes that may lie between a stream's last chunk and the kernel.
-    buffers: u64,
-    /// Once so many bytes of the connection are taken, everything this stream has sent is among them. What other streams
-    /// move beyond that is not its doing.
-    ahead: u64,
-}
-
-impl Turn<'_> {
-    fn granted(&mut self, bytes: usize, now: Moment) {
-        self.uptake.moved(bytes, now);
-        self.ahead = self.account.given().saturating_add(self.buffers);
-    }
-
-    /// When to look again, or the name of being too slow.
-    fn look(&mut self, core: &Core, presence: &Presence) -> Result<Moment, Reason> {
-        let queued = self.account.queued(&core.sock_diag);
-        let taken = queued.map(|queued| self.account.given().saturating_sub(queued));
-        presence.took(taken, core.wheel.now()); // of all streams: a connection that moves is not slow
-        let own = taken.map(|taken| taken.min(self.ahead));
-        let given = self.account.given();
-        let looked = self.uptake.look(own, given, core.wheel.now());
-        looked.map_err(|slow| {
-            // Bytes lie there and nobody takes them: no stream, and no GOAWAY, will get through. Where the kernel does not
-            // tell just now, what it told last counts.
-            let owes = queued.map_or(self.uptake.owes(), |queued| queued > 0);
-            if owes && own == taken {
-                self.account.end_by_reset();
-            }
-            reason_of(slow)
-        })
-    }
 }
 
 /// A WebSocket inside a stream (RFC 8441).

@@ -17,6 +17,7 @@ use self::kind::{
     SETTINGS, WINDOW_UPDATE,
 };
 use super::ahead::Ahead;
+use super::windows::{Settings, Windows};
 use crate::reason::{EdgeReason, Reason};
 
 /// Streams of one connection that were opened and not yet taken up or refused. The crate deals with what it has read before
@@ -74,6 +75,8 @@ struct Frame {
     flags: u8,
     stream: u32,
     start: [u8; START_BYTES],
+    /// The window of streams that was told before it, since the frame before.
+    initial_window: Option<u32>,
 }
 
 /// Finds frames in a stream of bytes that comes in any pieces.
@@ -85,6 +88,7 @@ struct Frames {
     frame: Frame,
     /// Octets of the payload still to come, or of the preface.
     left: u32,
+    settings: Settings,
 }
 
 impl Frames {
@@ -110,6 +114,7 @@ impl Frames {
                     self.frame = Frame::of(self.head);
                     self.left = self.frame.length;
                     if self.left == 0 {
+                        self.frame.initial_window = self.settings.take_initial();
                         tell(self.frame);
                     }
                 }
@@ -121,14 +126,21 @@ impl Frames {
                 if let Some(octet) = self.frame.start.get_mut(at) {
                     *octet = first;
                 }
+                if self.frame.kind == SETTINGS {
+                    self.settings.read(&[first]);
+                }
                 self.left -= 1;
                 bytes = rest;
                 if at + 1 == wanted {
+                    self.frame.initial_window = self.settings.take_initial();
                     tell(self.frame);
                 }
             } else {
                 let passed = bytes.len().min(self.left as usize);
                 self.left -= u32::try_from(passed).unwrap_or(self.left);
+                if self.frame.kind == SETTINGS {
+                    self.settings.read(bytes.get(..passed).unwrap_or_default());
+                }
                 bytes = bytes.get(passed..).unwrap_or_default();
             }
         }
@@ -144,6 +156,7 @@ impl Frame {
             flags,
             stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]), // its first bit is reserved
             start: [0; START_BYTES],
+            initial_window: None,
         }
     }
 
@@ -193,6 +206,8 @@ pub(super) struct Tap {
     long_trailers: VecDeque<u32>,
     /// What its answers hold.
     pub(super) ahead: Ahead,
+    /// Which of its streams may be answered.
+    pub(super) windows: Windows,
     guard: Guard,
     spent: Option<EdgeReason>,
 }
@@ -211,6 +226,7 @@ impl Tap {
             trailers: (0, 0),
             long_trailers: VecDeque::new(),
             ahead: Ahead::default(),
+            windows: Windows::default(),
             guard: Guard::new(now.0),
             spent: None,
         }
@@ -220,6 +236,9 @@ impl Tap {
     pub(super) fn received(&mut self, bytes: &[u8], now: Moment) {
         let mut frames = std::mem::take(&mut self.incoming);
         frames.read(bytes, |frame| {
+            if let Some(initial) = frame.initial_window {
+                self.windows.begin_with(initial);
+            }
             if let Some(kind) = frame.costs()
                 && !(kind == Kind::Reset && take_from(&mut self.answered, frame.stream))
             {
@@ -235,10 +254,17 @@ impl Tap {
                 CONTINUATION if frame.stream == self.trailers.0 => {
                     self.trailers_came(frame, self.trailers.1);
                 }
-                RST_STREAM => self.ahead.reset(frame.stream),
+                RST_STREAM => {
+                    self.ahead.reset(frame.stream);
+                    self.windows.over(frame.stream);
+                }
+                WINDOW_UPDATE if frame.stream > 0 => self.windows.open(frame.stream),
                 _ => {}
             }
         });
+        if let Some(initial) = frames.settings.take_initial() {
+            self.windows.begin_with(initial);
+        }
         self.incoming = frames;
     }
 
@@ -270,6 +296,7 @@ impl Tap {
                     self.refused.push(of_stream(frame.code()).into());
                 } else {
                     self.ahead.reset(frame.stream);
+                    self.windows.over(frame.stream);
                     push_bounded(&mut self.resets, (frame.stream, frame.code()), RESETS_KEPT);
                 }
             }
@@ -283,7 +310,8 @@ impl Tap {
         self.spent
     }
 
-    fn spend(&mut self, kind: Kind, now: Moment) {
+    /// The client made us deal with one of this kind.
+    pub(super) fn spend(&mut self, kind: Kind, now: Moment) {
         if let Err(Spent(kind)) = self.guard.spend(kind, now.0) {
             self.spent.get_or_insert(of_flood(kind));
         }
@@ -336,7 +364,7 @@ fn take_from(streams: &mut VecDeque<u32>, stream: u32) -> bool {
     at.is_some_and(|at| streams.remove(at).is_some())
 }
 
-fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
+pub(super) fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
     if queue.len() >= most {
         queue.pop_front();
     }
@@ -368,6 +396,7 @@ fn of_flood(kind: Kind) -> EdgeReason {
         Kind::EmptyData => EdgeReason::Http2EmptyDataFlood,
         Kind::Continuation => EdgeReason::Http2ContinuationFlood,
         Kind::WindowUpdate => EdgeReason::Http2WindowFlood,
+        Kind::TinyWindow => EdgeReason::Http2TinyWindows,
         Kind::Unknown => EdgeReason::Http2UnknownFlood,
     }
 }
@@ -439,6 +468,22 @@ mod tests {
         assert_eq!(tap.next_refused(), None);
     }
 
+    /// Once what was opened behind them in the same read counted for nothing.
+    #[test]
+    fn settings_hold_from_the_next_frame_on() {
+        let mut tap = tap();
+        let mut bytes = frame(SETTINGS, 0, &[0, 3, 0, 0, 0, 9, 0, 4, 0, 0, 0, 0]);
+        bytes.extend(frame(HEADERS, 1, b"x"));
+        bytes.extend(frame(WINDOW_UPDATE, 1, &[0, 0, 0, 1]));
+        bytes.extend(frame(HEADERS, 3, b"x"));
+        tap.received(&bytes, Moment(0));
+        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(tap.windows.poll_open(1, &cx).is_ready());
+        assert!(tap.windows.poll_open(3, &cx).is_pending());
+        tap.received(&frame(SETTINGS, 0, &[0, 4, 0, 0, 0, 1]), Moment(0));
+        assert!(tap.windows.poll_open(3, &cx).is_ready());
+    }
+
     #[test]
     fn a_stream_is_over_by_its_reset_or_the_connections_end_or_the_client() {
         let mut tap = tap();
@@ -487,6 +532,7 @@ mod tests {
                 Kind::Continuation => (CONTINUATION, &[0]),
                 Kind::WindowUpdate => (WINDOW_UPDATE, &[0, 0, 0, 1]),
                 Kind::Unknown => (0xfa, &[1]),
+                Kind::TinyWindow => (DATA, b"x"), // it is told of by who sends
             };
             let mut tap = tap();
             let one = frame(number, 1, payload);
@@ -494,6 +540,7 @@ mod tests {
                 assert_eq!(tap.spent(), None, "{kind:?} after {n}");
                 match kind {
                     Kind::ForcedReset => tap.sent(&one, Moment(0)),
+                    Kind::TinyWindow => tap.spend(kind, Moment(0)),
                     _ => tap.received(&one, Moment(0)),
                 }
             }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use mangrove_shield::protocol::Kind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::accept::Presence;
@@ -151,6 +152,18 @@ impl Wire {
         let bytes = bytes as u64;
         self.shared
             .with_tap(|tap| tap.ahead.queued(stream.into(), bytes));
+    }
+
+    /// Ready when the client lets something be sent on the stream.
+    pub(super) fn poll_window(&self, stream: h2::StreamId, cx: &Context<'_>) -> Poll<()> {
+        let mut tap = self.shared.tap.borrow_mut();
+        tap.windows.poll_open(stream.into(), cx)
+    }
+
+    /// The client made us deal with one of this kind.
+    pub(super) fn spend(&self, kind: Kind) {
+        let now = self.shared.wheel.now();
+        self.shared.tap.borrow_mut().spend(kind, now);
     }
 
     /// Ready when all that was given to the crate has left.

@@ -151,6 +151,7 @@ reason-http2-settings-flood = HTTP/2 সংযোগে একটি ক্ল�
 reason-http2-stream-closed = শেষ হয়ে যাওয়া একটি HTTP/2 স্ট্রিমে ফ্রেম এসেছে।
 reason-http2-too-many-streams = এজ যতগুলো দেয় তার চেয়ে বেশি HTTP/2 স্ট্রিম একসঙ্গে খোলা হয়েছে।
 reason-http2-unknown-frame-flood = HTTP/2 সংযোগে একটার পর একটা অচেনা ধরনের ফ্রেম এসেছে।
+reason-http2-tiny-window-flood = HTTP/2 সংযোগে উত্তরটি একের পর এক শুধু খুব ছোট টুকরোয় নেওয়া হচ্ছিল।
 reason-http2-window-flood = HTTP/2 সংযোগে যা পাঠানো হয়েছে তার তুলনায় উইন্ডো অনেক বেশিবার খোলা হয়েছে।
 reason-idle-timeout = উত্তরের মাঝখানে অরিজিন পাঠানো থামিয়ে দিয়েছে; চাপ দেখুন।
 reason-internal-error = এজের ভেতরেই কিছু ভুল হয়েছে; অনুরোধ নম্বর দিয়ে লগে পাওয়া যাবে।

@@ -14,7 +14,9 @@
 //! | slow reading | `attacks::answers_that_nobody_reads_are_thrown_away` |
 //! | slow reading, in all places | `making_room::slow_readers_make_room` |
 //! | slow reading of many answers at once | `readers::many_answers_at_once_are_not_fetched_ahead_of_their_reader` |
-//! | tiny windows | `readers::whoever_opens_no_window_loses_the_stream_and_no_other` |
+//! | windows that are never opened | `readers::whoever_opens_no_window_loses_the_stream_and_no_other` |
+//! | windows of nothing | `attacks::streams_without_a_window_do_not_reach_the_origin` |
+//! | tiny windows | `attacks::windows_opened_by_a_byte_each_end_the_connection` |
 //! | TLS handshakes from one address | `handshakes::a_flood_of_handshakes_from_one_address_is_late_and_nobody_else` |
 //! | TLS handshakes from a network | `handshakes::a_flood_of_handshakes_from_one_network_is_late_and_nobody_else` |
 //! | TLS handshakes that stop half way | `handshakes::who_is_silent_in_a_handshake_keeps_nobody_waiting` |
@@ -261,6 +263,56 @@ fn streams_that_are_broken_once_they_are_asked_end_the_connection() {
         let lines = world.records().len();
         assert!(lines <= 2 * 52 + 4, "{how}: {lines} requests were begun");
     }
+}
+
+/// Each asks for what may be large, and lets nothing of it come.
+#[test]
+fn streams_without_a_window_do_not_reach_the_origin() {
+    const STREAMS: usize = 100;
+    let short = "limits.response_write_idle = '2s'";
+    let world = World::with(&format!("{PATIENT}\n{short}"), "");
+    let mut bystander = Bystander::of(&world);
+    let mut client = Http2::connect_from(&world, ATTACKER);
+    client.begins_with_window(0);
+    for _ in 1..STREAMS {
+        client.ask(&get("/large"));
+    }
+    let opened = client.ask(&get("/opened"));
+    client.opens_window(opened, 1_000);
+    let mut origin = world.origin.accept();
+    assert_eq!(origin.head().first_line(), "GET /opened HTTP/1.1");
+    origin.answer("fine");
+    assert_eq!(client.outcome(opened), Outcome::Status(200));
+    // What is kept costs the origin nothing.
+    let kept = client.ask(&get("/"));
+    assert_eq!(client.outcome(kept), Outcome::Status(200));
+    bystander.is_answered();
+    let reason = EdgeReason::ResponseWriteTimeout;
+    assert!(world.counts(reason, STREAMS as u64 - 1) >= STREAMS as u64 - 1);
+    assert!(world.origin.is_untouched());
+    drop(client);
+    bystander.is_alone(&world);
+}
+
+/// A frame, a wake-up and a call for each byte.
+#[test]
+fn windows_opened_by_a_byte_each_end_the_connection() {
+    let world = World::with(PATIENT, "");
+    let mut bystander = Bystander::of(&world);
+    let mut client = Http2::connect_from(&world, ATTACKER);
+    client.begins_with_window(1);
+    let stream = client.ask(&get("/long"));
+    world.origin.accept().answer(&"x".repeat(10_000));
+    let mut pieces = 0;
+    while client.next_data_or_end(stream).is_some() {
+        pieces += 1;
+        assert!(pieces <= 110, "nobody ends it");
+        client.opens_window(stream, 1);
+    }
+    assert_eq!(client.outcome(0), Outcome::GoneAway(11));
+    drop(client);
+    assert!(world.counts(EdgeReason::Http2TinyWindows, 1) >= 1);
+    bystander.is_alone(&world);
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(crate) const PROTOCOL_ERROR: Outcome = Outcome::Reset(1);
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
@@ -198,6 +199,27 @@ impl Http2 {
                 _ => {}
             }
         }
+    }
+
+    /// The next piece of an answer; none when the edge says GOAWAY instead.
+    pub(crate) fn next_data_or_end(&mut self, stream: u32) -> Option<usize> {
+        loop {
+            match self.next_frame() {
+                (DATA, on, payload) if on == stream => return Some(payload.len()),
+                (GOAWAY, _, payload) => {
+                    self.outcomes
+                        .insert(0, Outcome::GoneAway(number(&payload[4..])));
+                    return None;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// From now on its streams begin with this window.
+    pub(crate) fn begins_with_window(&mut self, window: u32) {
+        let [a, b, c, d] = window.to_be_bytes();
+        self.frame(SETTINGS, 0, 0, &[0, 4, a, b, c, d]);
     }
 
     /// Ends the stream with trailers in as many frames as it takes.
