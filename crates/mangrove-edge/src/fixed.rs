@@ -53,9 +53,9 @@ macro_rules! fixed {
 fixed! {
     // Before the first byte of HTTP.
     time accept::BREATH: "How long a core that ran out of descriptors leaves its queue alone: trying again at once would burn it for nothing.";
-    count accept::SAMPLE: "Connections looked at to find who goes first when there is no room: near enough to the first of all, at a cost that a flood cannot raise. An address that holds half of all is missed once in 65,536 times.";
-    time accept::SLOW_AFTER: "Where there is no room and nobody is idle, a connection may be cut in the middle of a request whose client was waited for so long in all,";
-    bytes accept::MOVES_WELL: "and has moved less than this each second meanwhile: less than the slowest mobile network carries.";
+    count accept::register::SAMPLE: "Connections looked at to find who goes first when there is no room: near enough to the first of all, at a cost that a flood cannot raise. An address that holds half of all is missed once in 65,536 times.";
+    time accept::register::SLOW_AFTER: "Where there is no room and nobody is idle, a connection may be cut in the middle of a request whose client was waited for so long in all,";
+    bytes accept::register::MOVES_WELL: "and has moved less than this each second meanwhile: less than the slowest mobile network carries.";
     count accept::EXEMPT_BEYOND: "Connections of exempt clients beyond `connections` where nobody may make room: an operator gets in also when all others are busy.";
     count ceiling::OWED_BY_A_CORE: "Connections that other cores may have asked one core to close, at a time: so many beyond `connections` the process may hold per core, for a turn of the clock.";
     bytes accept::UNSENT_BYTES: "What the kernel takes of an answer beyond what is under way to the client. Without it megabytes are taken for one that reads nothing.";
