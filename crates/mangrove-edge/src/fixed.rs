@@ -121,6 +121,7 @@ fixed! {
     count cache::disk::QUEUE_SHARE: "Of cache_memory, what may wait for the disk: one part in so many,";
     bytes cache::disk::QUEUE_LEAST: "but at least so much,";
     bytes cache::disk::QUEUE_MOST: "and at most so much.";
+    time cache::disk::durable::DURABLE_WAIT: "How long whoever purges waits for the disk; what was purged is not served meanwhile.";
     time pipeline::from_disk::DISK_WAIT: "How long a request waits for the disk before it asks the origin.";
     time edge::STORE_OPEN: "How long an edge that begins waits for the disk before it accepts visitors all the same.";
     time edge::STORE_CLOSE: "How long an edge that ends waits for the disk to take what it was given.";

@@ -12,11 +12,13 @@
 //! handed over or, where the disk is behind, not kept there (a [`Spool`] is tried again for a moment). A purge is in the ledger first and then in the store's journal:
 //! when [`DiskTier::note`]'s word has come, it holds after a power loss as well.
 
+pub(crate) mod durable;
 mod located;
+mod quota;
 mod spool;
 pub(crate) mod told;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -38,8 +40,10 @@ use super::parts::Parts;
 use super::split_key;
 use crate::compress::why_uncoded_after;
 
+pub use durable::Durable;
 pub use located::Located;
 pub(crate) use located::is_strong;
+pub use quota::Quotas;
 pub use spool::{Spool, Spooled};
 pub use told::{PlaceOnDisk, SeenOnDisk, Unseen};
 
@@ -75,17 +79,7 @@ pub struct DiskTier {
     ahead: Mutex<Ahead>,
     /// Handed over, and still read by answers under way.
     handed_over: Mutex<Option<Arc<Open>>>,
-    quotas: Mutex<Said>,
-}
-
-/// What sites may have of the disk, by their names; where nothing is said, all that there is.
-pub type Quotas = BTreeMap<Box<str>, u64>;
-
-/// Quotas as they were said last, and as the store has them.
-#[derive(Debug, Default)]
-struct Said {
-    last: Quotas,
-    in_force: Quotas,
+    quotas: Mutex<quota::Said>,
 }
 
 /// A store that was opened.
@@ -112,17 +106,6 @@ struct Ahead {
     whole: BTreeSet<Box<str>>,
     /// This edge lets another have the store, for good.
     over: bool,
-}
-
-/// What became of a purge in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Durable {
-    /// It holds after a power loss.
-    Yes,
-    /// There is no disk tier: nothing outlives the process anyway.
-    NotNeeded,
-    /// It holds now, and why it might not after a restart.
-    No(String),
 }
 
 /// Not everything on the disk is known yet: no purge may be forgotten.
@@ -202,49 +185,6 @@ impl DiskTier {
         drop(ahead);
         self.enforce_quotas();
         Ok(())
-    }
-
-    /// Says what sites may have from now on; in force once [`enforce_quotas`](Self::enforce_quotas) is called.
-    pub fn say_quotas(&self, quotas: Quotas) {
-        lock(&self.quotas).last = quotas;
-    }
-
-    /// Brings the store to the quotas that were said last. Where a site has more, its oldest leaves. Looks at every object where
-    /// a site had none before.
-    pub fn enforce_quotas(&self) {
-        let Some(open) = self.opened() else {
-            return;
-        };
-        let mut said = lock(&self.quotas);
-        let Said { last, in_force } = &mut *said;
-        if last == in_force {
-            return;
-        }
-        let site = |name: &str| open.site(name.as_bytes());
-        let ended = in_force.keys().filter(|name| !last.contains_key(*name));
-        let ended = ended.map(|name| (site(name), None));
-        let changed = last
-            .iter()
-            .filter(|(name, bytes)| in_force.get(*name) != Some(*bytes));
-        let changed = changed.map(|(name, bytes)| (site(name), Some(*bytes)));
-        let quotas: Vec<_> = ended.chain(changed).collect();
-        open.store.set_quotas(&quotas);
-        in_force.clone_from(last);
-    }
-
-    /// Of each site that has a quota: its name, what it has on disk, and the quota.
-    pub fn quotas(&self) -> Vec<(Box<str>, u64, u64)> {
-        let quotas = lock(&self.quotas).last.clone();
-        let open = self.opened();
-        let held = |name: &str| {
-            let open = open.as_ref();
-            open.map_or(0, |open| open.store.site_bytes(open.site(name.as_bytes())))
-        };
-        let told = quotas.into_iter().map(|(name, quota)| {
-            let held = held(&name);
-            (name, held, quota)
-        });
-        told.collect()
     }
 
     /// Lets another process have the store: what was accepted is written, nothing more is. Answers under way are read to their

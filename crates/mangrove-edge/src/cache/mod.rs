@@ -36,6 +36,7 @@ use mangrove_http::{Known, RequestHead, Scheme, UnixMillis};
 
 use crate::compress::{Coding, Compressor};
 
+use disk::durable::DURABLE_WAIT;
 pub use disk::{
     DiskTier, Durable, Located, OnDisk, PlaceOnDisk, Quotas, SeenOnDisk, Spool, Spooled, Unseen,
 };
@@ -205,7 +206,7 @@ impl Cache {
         purged
     }
 
-    /// Sees to it that a purge outlives the process; the word comes when it does.
+    /// Sees to it that a purge outlives the process; the word comes when it does, or after [`DURABLE_WAIT`].
     pub async fn make_durable(
         &self,
         site: &str,
@@ -218,8 +219,7 @@ impl Cache {
             return Durable::NotNeeded;
         };
         let told = disk.note(&self.ledger, site, filters, force, at, purged.generation);
-        told.await
-            .unwrap_or_else(|_| Durable::No("the journal of purges has ended".to_owned()))
+        disk::durable::word_of(told, tokio::time::sleep(DURABLE_WAIT)).await
     }
 
     /// Lets go of what is kept under a key, and keeps nothing that is on its way for it. For what a visitor may cause: the

@@ -57,11 +57,7 @@ impl Edge {
             Ok((mut told, ordered)) => {
                 let durable = self.make_durable(ordered).await;
                 if let Some(told) = told.as_object_mut() {
-                    let (is, why) = match durable {
-                        Durable::Yes => (json!(true), Value::Null),
-                        Durable::NotNeeded => (Value::Null, Value::Null),
-                        Durable::No(why) => (json!(false), json!(why)),
-                    };
+                    let (is, why) = tell_durable(durable);
                     told.insert("durable".into(), is);
                     told.insert("not_durable_because".into(), why);
                 }
@@ -233,6 +229,15 @@ impl<'p> Wanted<'p> {
                 false => Force::Hard,
             },
         })
+    }
+}
+
+/// Whether a purge outlives the process, and why not; null twice where nothing is kept on a disk.
+pub(crate) fn tell_durable(durable: Durable) -> (Value, Value) {
+    match durable {
+        Durable::Yes => (json!(true), Value::Null),
+        Durable::NotNeeded => (Value::Null, Value::Null),
+        Durable::No(why) => (json!(false), json!(why)),
     }
 }
 

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::answer::Answer;
 use super::cached::{fetch_through, heard_around};
 use super::plan::{Plan, Planned};
+use super::purged::purge;
 use super::record::Story;
 use crate::answer_head::push_field;
 use crate::body::{RequestBody, ResponseBody};
@@ -91,10 +92,15 @@ pub enum Ask {
     Bytes(Arc<KeptHead>, Interval),
 }
 
-/// Brings an answer from the site's origins, or what the cache has instead.
+/// Brings an answer from the site's origins, or what the cache has instead; or carries out an order to let go of that.
 pub async fn fetch(planned: &mut Planned, body: RequestBody, interim: Rc<dyn Interim>) -> Outcome {
-    let Plan::Fetch(upstreams, _) = planned.plan() else {
-        return Outcome::Failed(EdgeReason::InternalError.into());
+    let upstreams = match planned.plan() {
+        Plan::Fetch(upstreams, _) => upstreams,
+        Plan::Purge => {
+            let answer = Box::pin(purge(planned)).await;
+            return Outcome::Answered(Box::new(answer));
+        }
+        _ => return Outcome::Failed(EdgeReason::InternalError.into()),
     };
     let upstreams = Rc::clone(upstreams);
     if let Some(looked) = planned.take_looked() {

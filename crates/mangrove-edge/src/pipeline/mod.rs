@@ -102,12 +102,8 @@ fn go_on(mut inspected: Inspected) -> Begun {
             }
             Begun::Answered(story, Box::new(answer))
         }
-        Plan::Purge => {
-            let site = Rc::clone(planned.site());
-            let mut story = planned.into_story();
-            let answer = purged::purge(&mut story, &site);
-            Begun::Answered(story, Box::new(answer))
-        }
+        // It waits for the disk.
+        Plan::Purge => Begun::Fetch(planned),
         Plan::Unanswerable => {
             let mut story = planned.into_story();
             let answer = answer_refused(&mut story, EdgeReason::OnlyIfCached.into());

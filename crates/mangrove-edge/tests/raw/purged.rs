@@ -555,6 +555,7 @@ fn purge_by_method_takes_its_url_and_reaches_no_origin() {
         serde_json::from_str(&answer.body).unwrap()
     };
     let told = purge(&mut client, "");
+    assert_eq!(told["durable"], true, "it was waited for: {told}");
     let filters = told["filters"].to_string();
     assert!(
         filters.contains("\"http://a.example/%61?b\"")
