@@ -51,6 +51,10 @@ impl Writing {
             born,
             total,
         } = new;
+        // Nothing leaves for what will not fit in the end, and would have to make room for itself.
+        if total.is_some_and(|total| !inner.index.may_hold(site, total)) {
+            return inner.refused(Refused::SiteFull);
+        }
         // At least its head and first chunk.
         let first = total.map_or(0, |total| chunk_length(total, 0));
         if !inner

@@ -165,6 +165,19 @@ fn what_was_flushed_is_there_after_a_power_loss() {
 }
 
 #[test]
+fn what_is_larger_than_a_site_may_have_is_not_begun_and_nothing_leaves_for_it() {
+    let mut shop = shop();
+    shop.fill(1, b"small").unwrap();
+    shop.flush();
+    let most = 3 * u64::from(CHUNK_BYTES);
+    shop.store().set_quotas(&[(Site(1), Some(most))]);
+    let begin = |total| shop.store().begin(new(2, Some(total)));
+    assert_eq!(begin(most + 1).unwrap_err(), Refused::SiteFull);
+    assert!(begin(most).is_ok());
+    assert_eq!(shop.content(1).unwrap(), b"small");
+}
+
+#[test]
 fn whoever_writes_to_an_object_knows_which_chunks_are_written_and_can_take_it_back() {
     let mut shop = shop();
     let mut writing = shop.begin(1, Some(u64::from(CHUNK_BYTES) * 5));

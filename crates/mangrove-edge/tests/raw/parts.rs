@@ -584,3 +584,25 @@ fn what_the_disk_gives_damaged_is_asked_for_again() {
     assert!(client.take_text(MIB) == content[MIB..2 * MIB]);
     drop(sending.join().unwrap());
 }
+
+/// It would have made room for itself by letting go of its own beginning, and cut off whoever reads that.
+#[test]
+fn what_is_larger_than_a_site_may_have_of_the_disk_is_answered_and_not_begun_there() {
+    let own = "[site.cache]\ndisk_bytes = '3MiB'";
+    let world = World::with("cache_memory = '8MiB'", own);
+    let content = content(6 * MIB);
+    let mut client = world.client();
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let sent = content.clone();
+    let sending = std::thread::spawn(move || {
+        begin(&mut origin, FRESH, &sent, sent.len());
+        origin
+    });
+    let answer = client.answer();
+    assert!(answer.body == content);
+    assert!(!status(&answer).contains("stored"), "{}", status(&answer));
+    let _origin = sending.join().unwrap();
+    assert_eq!(pieces(&world), 0);
+}

@@ -92,6 +92,13 @@ impl Index {
         ledger.objects.extend(since);
     }
 
+    /// Whether a site may have so many bytes at all, with nothing beside them.
+    pub(crate) fn may_hold(&self, site: Site, bytes: u64) -> bool {
+        let sites = lock(&self.sites);
+        let own = sites.get(&site).and_then(|ledger| ledger.quota);
+        own.or(self.site_quota).is_none_or(|quota| bytes <= quota)
+    }
+
     /// Lets go of a site's oldest objects until so many bytes more are within its quota. False if they are all asked for.
     pub(crate) fn make_site_room(&self, site: Site, bytes: u64) -> bool {
         let mut chances = SITE_SECOND_CHANCES;
