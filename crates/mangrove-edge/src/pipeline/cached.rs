@@ -239,7 +239,17 @@ pub(super) async fn fetch_through(
                 }
                 continue;
             }
-            Entered::Follower(follower) => follower,
+            Entered::Follower(follower) => {
+                // Likewise: what that one brought may serve, though another asks about it already.
+                let shared = &story.core.cache.shared;
+                if shared.fills().departures(looked.hash) != looked.found.departures {
+                    match again(story, &site, cache, Waited::ForAnother) {
+                        Ok((answer, ..)) => return answer,
+                        Err(newer) => looked = newer,
+                    }
+                }
+                follower
+            }
         };
         looks += 1;
         match follow(story, cache, &looked, &mut follower).await {
