@@ -70,10 +70,14 @@ export class Edge {
   /** Kills the edge once it is at rest and the disk has everything; waits until another serves and knows all of the disk. */
   async replace () {
     const before = this.#generation
+    // The disk is told of before what is under way is: an answer may end, and be handed to the disk, between the two.
+    let looks = 0
     const rests = async () => {
       const cache = await this.#cache()
       const active = /^http_server_active_requests(?:{[^}]*})? (\d+)$/m.exec(await ask(`${this.admin}/metrics`))
-      return cache?.disk?.waiting_bytes === 0 && cache.fills.under_way === 0 && active?.[1] === '0'
+      const rests = cache?.disk?.waiting_bytes === 0 && cache.fills.under_way === 0 && active?.[1] === '0'
+      looks = rests ? looks + 1 : 0
+      return looks === 2
     }
     if (!await until(rests, REST_WITHIN)) throw new Error('the edge does not come to rest')
     for (const pid of children(this.#process.pid)) kill(pid)
