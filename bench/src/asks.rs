@@ -23,6 +23,8 @@ pub(crate) enum Asks {
     Same,
     /// The same, by one who has it already: `If-None-Match` with its validator (RFC 9110 section 13.1.2).
     Known,
+    /// The same, by one who has asked for too much and is told so.
+    TooMuch,
     /// One of [`OBJECTS`], popular ones more often, by Zipf's law.
     Zipf,
     /// Each of so many once, in no order that a disk could guess, before any comes again.
@@ -56,6 +58,8 @@ pub(crate) struct Question {
     pub(crate) body: usize,
     /// What all of them are.
     pub(crate) fill: u8,
+    /// Whether the body is whatever the server says: a page with words of its own.
+    pub(crate) in_its_words: bool,
 }
 
 impl Questions {
@@ -71,10 +75,18 @@ impl Questions {
         }
     }
 
+    /// For `/` of a server that answers nobody any more.
+    pub(crate) fn too_many() -> Self {
+        Self {
+            asks: Asks::TooMuch,
+            ..Self::root(0)
+        }
+    }
+
     /// For objects of `body` bytes that a cache can hold.
     pub(crate) fn kept(asks: Asks, body: usize) -> Self {
         let sequence = match asks {
-            Asks::Same | Asks::Known => Arc::new([]),
+            Asks::Same | Asks::Known | Asks::TooMuch => Arc::new([]),
             Asks::Zipf => Arc::clone(&BY_ZIPF),
             Asks::Each(objects) => shuffled(objects),
         };
@@ -127,7 +139,12 @@ impl Questions {
                 false => "/".to_owned(),
             },
             validator: is_known.then(|| validator(self.body, object)),
-            status: if is_known { 304 } else { 200 },
+            status: match self.asks {
+                Asks::TooMuch => 429,
+                _ if is_known => 304,
+                _ => 200,
+            },
+            in_its_words: self.asks == Asks::TooMuch,
             body: if is_known { 0 } else { self.body },
             fill: match self.one_answer {
                 true => FILL,

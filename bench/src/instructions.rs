@@ -51,7 +51,8 @@ impl Counter<'_> {
         ));
         let mut all_well = true;
         let taking_part = self.servers.iter().filter(|server| {
-            row.suits_an_answerer() || !server.only_answers() || **server == Server::Bare
+            let can = row.suits_an_answerer() || !server.only_answers() || **server == Server::Bare;
+            can && (row.is_for_all() || **server == Server::Mangrove)
         });
         for contender in taking_part.flat_map(|server| ways(*server)) {
             let server = contender.server;
@@ -91,6 +92,7 @@ impl Counter<'_> {
             answer: behind.answer(row),
             body: row.body,
             is_unchanged: row.source == Source::Cache(Asks::Known),
+            refuses: row.source == Source::Refusal,
             head: 0,
             identity: self.identity,
             core: self.server_core,

@@ -375,7 +375,7 @@ impl Connection {
             Self::H2(client) => client.receive(question).await?,
         };
         ensure!(
-            size.body == question.body,
+            question.in_its_words || size.body == question.body,
             "a body of {} bytes, not {}",
             size.body,
             question.body
@@ -413,7 +413,7 @@ fn is_ended(stream: &TcpStream) -> bool {
 /// An error unless all of a body's bytes are the expected ones.
 fn check_content(piece: &[u8], question: &Question) -> Result<()> {
     ensure!(
-        piece.iter().all(|byte| *byte == question.fill),
+        question.in_its_words || piece.iter().all(|byte| *byte == question.fill),
         "the body of {} was changed on its way",
         question.path
     );

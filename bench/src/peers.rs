@@ -159,6 +159,8 @@ pub(crate) struct Task<'a> {
     pub(crate) body: usize,
     /// Whether the bare loop answers that nothing has changed.
     pub(crate) is_unchanged: bool,
+    /// Whether everybody has asked for too much already.
+    pub(crate) refuses: bool,
     /// Bytes in the head of the bare loop's answer; the others' heads are their own.
     pub(crate) head: usize,
     /// The key for TLS.

@@ -31,12 +31,18 @@ impl Row {
         self.source == Source::Edge || matches!(self.measure, Measure::IdleMemory { .. })
     }
 
+    /// Whether anybody but Mangrove takes part.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.source != Source::Refusal
+    }
+
     /// What is asked for.
     pub(crate) fn questions(&self) -> Questions {
         match self.source {
             Source::Edge | Source::Origin => Questions::root(self.body),
             Source::Cache(asks) => Questions::kept(asks, self.body),
             Source::Disk(shelf) => Questions::kept(Asks::Each(shelf.objects), self.body),
+            Source::Refusal => Questions::too_many(),
         }
     }
 
@@ -44,7 +50,7 @@ impl Row {
     pub(crate) fn shelf(&self) -> Option<Shelf> {
         match self.source {
             Source::Disk(shelf) => Some(shelf),
-            Source::Edge | Source::Origin | Source::Cache(_) => None,
+            Source::Edge | Source::Origin | Source::Refusal | Source::Cache(_) => None,
         }
     }
 
@@ -101,6 +107,8 @@ pub(crate) enum Source {
     Edge,
     /// The origin makes each of them.
     Origin,
+    /// The server makes them, and all of them say no: its clients have asked for too much. Compared with its own hit.
+    Refusal,
     /// The server's cache has them.
     Cache(Asks),
     /// The server's disk has them, and its memory has no room for them.
@@ -179,7 +187,7 @@ const WINDOWS: usize = 2 * MIB;
 const IDLE: usize = 10_000;
 
 /// All rows, in the order of the report.
-pub(crate) static ROWS: [Row; 29] = [
+pub(crate) static ROWS: [Row; 30] = [
     Row {
         name: "respond-1k",
         title: "1 KiB made at the edge, HTTP/1.1 keep-alive",
@@ -196,6 +204,14 @@ pub(crate) static ROWS: [Row; 29] = [
         Wire::H1,
         50_000,
     ),
+    Row {
+        name: "refused-1k",
+        title: "one too many (429), HTTP/1.1 keep-alive",
+        source: Source::Refusal,
+        body: KIB,
+        wire: Wire::H1,
+        measure: Measure::KeepAlive { requests: 50_000 },
+    },
     hit(
         "hit-100k",
         "100 KiB hit, HTTP/1.1 keep-alive",

@@ -419,6 +419,7 @@ impl Bench<'_> {
             answer,
             body: row.body,
             is_unchanged: row.source == Source::Cache(Asks::Known),
+            refuses: row.source == Source::Refusal,
             head,
             identity: self.identity,
             core: self.server_core,
@@ -445,7 +446,7 @@ impl Behind {
     /// Starts what a row needs, on `core`.
     pub(crate) fn start(row: &Row, work: &Path, core: usize) -> Result<Self> {
         Ok(match row.source {
-            Source::Edge => Self::Nobody,
+            Source::Edge | Source::Refusal => Self::Nobody,
             Source::Origin => {
                 let (_program, address) = peers::start_origin(work, core, row.body)?;
                 Self::Loop { _program, address }
@@ -566,6 +567,7 @@ fn contenders(servers: &[Server], row: &Row, measure: Measure) -> impl Iterator<
         .iter()
         .copied()
         .filter(move |server| *server != Server::Bare && (answerers || !server.only_answers()))
+        .filter(|server| *server == Server::Mangrove || row.is_for_all())
         .flat_map(|server| [true, false].map(|logs| Contender { server, logs }))
         .filter(|contender| !(contender.logs && contender.server.only_answers()))
         // A log costs idle connections nothing: Mangrove is taken as it comes, with a log, the peers at their best.

@@ -62,6 +62,11 @@ fn config(setup: &Setup<'_>) -> Result<String> {
         ),
         None => String::new(),
     };
+    // The first request of all is answered, and none after it.
+    let limit = match setup.task.refuses {
+        true => "\n[[site.rate_limit]]\nname = \"all\"\nkey = [\"site\"]\nrate = 1\nper = \"24h\"",
+        false => "",
+    };
     let identity = setup.task.identity;
     Ok(format!(
         r#"[server]
@@ -87,6 +92,7 @@ h2_idle = "600s"
 name = "bench"
 hosts = ["{host}"]
 {site}
+{limit}
 "#,
         http = setup.doors.h1,
         https = setup.doors.tls,
