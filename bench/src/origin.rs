@@ -19,6 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::LocalRuntime;
 use tokio::time::{Instant, sleep_until};
 
+use crate::rows::LARGE;
 use crate::{asks, clock};
 
 /// The pattern repeats after so many bytes: a prime, so that no power of two can hide a lost piece.
@@ -170,10 +171,14 @@ fn head(length: u64) -> String {
     )
 }
 
-/// The head of an answer that may be kept: as many fields as a file server gives.
+/// The head of an answer that may be kept: as many fields as a file server gives. What is large is seldom text.
 fn kept_head(length: usize, object: usize) -> String {
+    let kind = match length >= LARGE {
+        true => "image/png",
+        false => "text/plain",
+    };
     format!(
-        "HTTP/1.1 200 OK\r\ndate: {}\r\ncontent-type: text/plain\r\ncache-control: max-age=86400\r\netag: {}\r\n\
+        "HTTP/1.1 200 OK\r\ndate: {}\r\ncontent-type: {kind}\r\ncache-control: max-age=86400\r\netag: {}\r\n\
          content-length: {length}\r\n\r\n",
         clock::date(),
         asks::validator(length, object)

@@ -176,7 +176,7 @@ impl Measure {
 /// The share of a turn's requests that goes first, unmeasured.
 const WARM_UP_SHARE: usize = 5;
 /// From here on an answer is large,
-const LARGE: usize = 64 * KIB;
+pub(crate) const LARGE: usize = 64 * KIB;
 /// and from here on so large that the one which each connection begins with has found its windows.
 const VERY_LARGE: usize = 32 * MIB;
 /// Connections of a row whose answers are larger than 1 MiB.

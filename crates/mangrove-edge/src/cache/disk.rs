@@ -6,7 +6,7 @@
 //! ```
 //!
 //! So every decision is made about what is in memory, by the same code, wherever it came from. Content of more than
-//! [`WHOLE_BYTES`] stays on the disk and is read from there by each answer; memory has its head.
+//! [`WHOLE_BYTES`] stays on the disk and is read from there by each answer; memory has its head. So does less, where the kernel sends it from the file.
 //!
 //! Nothing here waits for the disk on a core: heads and cold content are read by the store's own threads, what is written is
 //! handed over or, where the disk is behind, not kept there (a [`Spool`] is tried again for a moment). A purge is in the ledger first and then in the store's journal:
@@ -570,6 +570,11 @@ impl OnDisk {
             .is_some_and(|total| total <= WHOLE_BYTES)
     }
 
+    /// Whether its content may be coded: the site may want less of that than when it was written.
+    pub fn is_codable(&self, compress: &CompressRules) -> bool {
+        self.codable && why_uncoded_after(&self.stored, false, compress).is_none()
+    }
+
     /// The object, with the content that was read, or with all of it on the disk.
     pub fn into_object(
         self,
@@ -577,8 +582,7 @@ impl OnDisk {
         open: &Arc<Open>,
         compress: &CompressRules,
     ) -> Object {
-        // The site may want less coded than when it was written.
-        let codable = self.codable && why_uncoded_after(&self.stored, false, compress).is_none();
+        let codable = self.is_codable(compress);
         let born = Generation(self.handle.subject().born.0);
         let (key, id) = (self.handle.subject().key, self.handle.id());
         let located = Located::new(Arc::clone(open), key, id, &self.stored);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mangrove_cache::memory::Updated;
 use mangrove_cache::{Action, Asked, Decision, OriginState, decide};
+use mangrove_http::Version;
 use mangrove_store::{ReadError, Refused};
 use tokio::sync::oneshot;
 
@@ -14,6 +15,7 @@ use super::cached::Looked;
 use super::fetch::Outcome;
 use super::parts::begun;
 use super::record::Story;
+use crate::cache::kept_body::FROM_FILE_BYTES;
 use crate::cache::{CacheTale, Hold, Kept, Leader, Object, OnDisk, SiteCache};
 use crate::snapshot::{Site, SiteKind};
 use crate::wheel::Timer;
@@ -100,7 +102,7 @@ pub(super) async fn bring(
         if mangrove_cache::select(stored, &story.head, &cache.rules, &mut scratch).is_none() {
             continue; // another variant
         }
-        let content = match found.is_small() {
+        let content = match found.is_small() && !leaves_by_file(story, &found, cache) {
             true => {
                 match read_from(&patience, |done| found.handle.read_chunk_then(0, done)).await {
                     Some(content) => Some(content),
@@ -130,6 +132,16 @@ pub(super) async fn bring(
         }
     }
     Brought::Nothing
+}
+
+/// Whether the kernel sends it from the file to whoever asks, so that its content need not be read for him, nor for those who
+/// come as he did. What may be coded is read: coded answers are made of it.
+fn leaves_by_file(story: &Story, found: &OnDisk, cache: &SiteCache) -> bool {
+    let is_long = |total| total >= FROM_FILE_BYTES;
+    found.handle.total().is_some_and(is_long)
+        && story.connection.tls.is_none()
+        && story.head.version() != Version::Http2
+        && !found.is_codable(&cache.compress)
 }
 
 /// What a reader's thread of the store reads; `None` if the disk has not got it, fails, is behind, or takes too long.
