@@ -399,9 +399,13 @@ impl Found {
     }
 
     /// What answers the request.
+    pub fn object(&self) -> Option<&Arc<Object>> {
+        self.slot.as_ref()?.value().variants.get(self.at?)
+    }
+
+    /// Its head.
     pub fn stored(&self) -> Option<&Stored> {
-        let object = self.slot.as_ref()?.value().variants.get(self.at?)?;
-        Some(&object.head.stored)
+        Some(&self.object()?.head.stored)
     }
 
     /// The same, to be held on to.

@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::{
-    Action, Asked, Decision, Failure, Freshened, Interval, NotStored, OriginState, Stored, Times,
-    admit, decide, freshen, freshen_by_head, invalidated_keys, on_error,
+    Action, Asked, Decision, Failure, Interval, NotStored, OriginState, Stored, Times, admit,
+    decide, invalidated_keys, on_error,
 };
 use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
 
 use super::answer::{Answer, answer_filling, answer_kept};
 use super::carry::Carrier;
+use super::confirmed::Led;
 use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
 use super::from_disk::{Brought, answer_alone, asks_behind, bring};
 use super::held::timer;
@@ -32,10 +33,10 @@ use super::record::Story;
 use crate::body::{Filled, RequestBody, ResponseBody};
 use crate::cache::disk::WHOLE_BYTES;
 use crate::cache::{
-    CacheResult, CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object,
-    PIECE_BYTES, Resource, SiteCache, is_uncollapsible,
+    CacheTale, Entered, Follower, Found, Hold, Kept, KeptHead, Leader, News, Object, PIECE_BYTES,
+    Resource, SiteCache, is_uncollapsible,
 };
-use crate::compress::{why_uncoded, why_uncoded_after};
+use crate::compress::why_uncoded_after;
 use crate::core::Core;
 use crate::limits::Stage;
 use crate::origin::Upstreams;
@@ -58,6 +59,8 @@ pub struct Looked {
     pub(super) hash: KeyHash,
     pub(super) found: Found,
     pub(super) decision: Decision,
+    /// What the disk has of it, where memory has no room for that.
+    pub(super) alone: Option<Arc<Object>>,
 }
 
 /// What is kept for a request, and what is to be done about it. Nothing is looked for where the request does not use the
@@ -76,8 +79,8 @@ pub(super) fn look(story: &mut Story, site: &Site, cache: &SiteCache) -> (Option
         let kept = kept.map_or(mangrove_cache::Found::Nothing, Found::for_decision);
         decide(&asked, kept, now, origin, &cache.rules)
     };
-    let by_what_is_there = |decision| match &found {
-        Some(found) => parts::by_what_is_there(story, cache, found, decision),
+    let by_what_is_there = |decision| match found.as_ref().and_then(Found::object) {
+        Some(object) => parts::by_what_is_there(story, cache, object, decision),
         None => decision,
     };
     let decision = by_what_is_there(decide_while(OriginState::Reachable));
@@ -102,6 +105,7 @@ impl Looked {
             hash: found.hash,
             found,
             decision,
+            alone: None,
         })
     }
 
@@ -111,9 +115,40 @@ impl Looked {
         self.found.at.is_none() && disk.is_some_and(|disk| disk.may_have(&self.key))
     }
 
-    fn object(&self) -> Option<Arc<Object>> {
-        let slot = self.found.slot.as_ref()?;
-        slot.value().variants.get(self.found.at?).cloned()
+    pub(super) fn object(&self) -> Option<Arc<Object>> {
+        self.found.object().cloned()
+    }
+
+    /// The disk has this, and memory has no room for it. Where it may answer, and not all of it is there, that is completed.
+    fn has_alone(&mut self, object: Arc<Object>, decision: Decision) {
+        self.alone = Some(object);
+        if decision.reason == mangrove_cache::Reason::Partial || decision.action == Action::Refuse {
+            self.decision = decision;
+        }
+    }
+
+    /// What was found was confirmed, and is to be completed; false where it is not found as it was confirmed.
+    fn is_completed_as(
+        &mut self,
+        renewed: Option<Arc<Object>>,
+        story: &mut Story,
+        cache: &SiteCache,
+        site: &Site,
+    ) -> bool {
+        self.decision = Decision {
+            action: Action::Fetch,
+            reason: mangrove_cache::Reason::Partial,
+        };
+        story.cache = Some(CacheTale::of(self.decision));
+        let (Some(renewed), (Some(found), _)) = (renewed, look(story, site, cache)) else {
+            return false;
+        };
+        let is_found = found.object();
+        if !is_found.is_some_and(|object| Arc::ptr_eq(object, &renewed)) {
+            return false;
+        }
+        self.found = found;
+        true
     }
 }
 
@@ -176,21 +211,25 @@ pub(super) async fn fetch_through(
                             // It may have left again before it was looked for.
                             if let Brought::Kept(object) = brought
                                 && looked.found.at.is_none()
-                                && let Some((answer, behind)) =
-                                    answer_alone(story, &site, cache, &object)
                             {
-                                ask_behind(story, &site, upstreams, behind);
-                                return answer;
+                                match answer_alone(story, &site, cache, &object) {
+                                    Ok((answer, behind)) => {
+                                        ask_behind(story, &site, upstreams, behind);
+                                        return answer;
+                                    }
+                                    Err(decision) => looked.has_alone(object, decision),
+                                }
                             }
                             continue;
                         }
                         Brought::Alone(object) => {
-                            if let Some((answer, behind)) =
-                                answer_alone(story, &site, cache, &object)
-                            {
-                                leader.changed();
-                                ask_behind(story, &site, upstreams, behind);
-                                return answer;
+                            match answer_alone(story, &site, cache, &object) {
+                                Ok((answer, behind)) => {
+                                    leader.changed();
+                                    ask_behind(story, &site, upstreams, behind);
+                                    return answer;
+                                }
+                                Err(decision) => looked.has_alone(object, decision),
                             }
                         }
                     }
@@ -211,8 +250,20 @@ pub(super) async fn fetch_through(
                     }
                 }
                 let mut exchange = Exchange::new(&site, cache, upstreams, looked);
+                let mut leader = leader;
                 if exchange.looked.decision.reason != mangrove_cache::Reason::Partial {
-                    return exchange.lead(story, leader, interim).await;
+                    let renewed;
+                    match exchange.lead(story, leader, Rc::clone(&interim)).await {
+                        Led::Answered(outcome) => return outcome,
+                        Led::Lacking(back, object) => (leader, renewed) = (back, object),
+                    }
+                    if !exchange
+                        .looked
+                        .is_completed_as(renewed, story, cache, &site)
+                    {
+                        exchange.beside = true;
+                        return exchange.as_came(story, leader, interim).await;
+                    }
                 }
                 completions += 1;
                 let completed = match completions > LOOKS {
@@ -227,14 +278,17 @@ pub(super) async fn fetch_through(
                     Completed::Answered(outcome) => return outcome,
                     Completed::AsCame(leader) => {
                         exchange.beside = true;
-                        return exchange.lead(story, leader, interim).await;
+                        return exchange.as_came(story, leader, interim).await;
                     }
                     Completed::Again => match again(story, &site, cache, Waited::ForAnother) {
                         Ok((answer, behind)) => {
                             ask_behind(story, &site, upstreams, behind);
                             return answer;
                         }
-                        Err(newer) => looked = newer,
+                        Err(newer) => {
+                            sought &= exchange.looked.alone.is_none();
+                            looked = newer;
+                        }
                     },
                 }
                 continue;
@@ -409,8 +463,13 @@ fn instead_of_failure(
     let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let decision = on_error(&asked, stored, now, failure, &cache.rules)?;
     let kept = looked.found.kept()?;
+    let object = kept.object()?;
     // Purged while the origin was asked, it does not stand in any more.
-    if !cache.is_alive(&looked.key, kept.object()?) {
+    if !cache.is_alive(&looked.key, object) {
+        return None;
+    }
+    // Nor without the bytes that this origin was to bring: the visitor would get a head, and no body.
+    if !parts::lacks_nothing(story, cache, object) {
         return None;
     }
     let status = match failure {
@@ -455,25 +514,51 @@ impl<'a> Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn lead(self, story: &mut Story, leader: Leader, interim: Rc<dyn Interim>) -> Outcome {
-        let known = self.object();
-        story.ask = match &known {
-            Some(object) => Ask::About(Arc::clone(&object.head)),
-            None => Ask::AsCame,
+    async fn lead(&self, story: &mut Story, leader: Leader, interim: Rc<dyn Interim>) -> Led {
+        let Some(object) = self.object() else {
+            return Led::Answered(self.as_came(story, leader, interim).await);
         };
-        let outcome = ask_origin(
-            story,
-            self.site,
-            self.upstreams,
-            RequestBody::Empty,
-            interim,
-        )
-        .await;
+        story.ask = Ask::About(Arc::clone(&object.head));
+        let (outcome, times) = self.ask(story, interim).await;
+        match outcome {
+            Outcome::Fetched(fetched) if fetched.head.status() == 304 => {
+                self.confirmed(story, leader, &object, &fetched.head, times)
+            }
+            outcome => Led::Answered(self.heard(story, leader, true, outcome, times)),
+        }
+    }
+
+    /// Asks as the visitor asked.
+    async fn as_came(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        interim: Rc<dyn Interim>,
+    ) -> Outcome {
+        story.ask = Ask::AsCame;
+        let (outcome, times) = self.ask(story, interim).await;
+        self.heard(story, leader, false, outcome, times)
+    }
+
+    async fn ask(&self, story: &mut Story, interim: Rc<dyn Interim>) -> (Outcome, Times) {
+        let (site, upstreams) = (self.site, self.upstreams);
+        let outcome = ask_origin(story, site, upstreams, RequestBody::Empty, interim).await;
         story.ask = Ask::AsCame;
         let times = times_of(story);
         story.judged_at = times.received_at;
+        (outcome, times)
+    }
+
+    fn heard(
+        &self,
+        story: &mut Story,
+        leader: Leader,
+        was_about_kept: bool,
+        outcome: Outcome,
+        times: Times,
+    ) -> Outcome {
         match outcome {
-            Outcome::Fetched(fetched) => self.judge(story, leader, known, fetched, times),
+            Outcome::Fetched(fetched) => self.judge(story, leader, was_about_kept, fetched, times),
             Outcome::Failed(reason) => {
                 if let Reason::Origin(_) = reason {
                     leader.fail(reason, None);
@@ -507,16 +592,11 @@ impl Exchange<'_> {
         &self,
         story: &mut Story,
         leader: Leader,
-        known: Option<Arc<Object>>,
+        was_about_kept: bool,
         fetched: Fetched,
         times: Times,
     ) -> Outcome {
         let status = fetched.head.status();
-        if let Some(object) = &known
-            && status == 304
-        {
-            return self.confirmed(story, leader, object, &fetched.head, times);
-        }
         let failure = Failure::Status(status);
         if failure.is_failure()
             && let Some(outcome) = instead_of_failure(story, self.cache, &self.looked, failure)
@@ -538,66 +618,8 @@ impl Exchange<'_> {
                 self.pass(story, leader, NotStored::PartBeside, fetched, false)
             }
             Ok(stored) => self.keep(story, leader, stored, fetched),
-            Err(why) => self.pass(story, leader, why, fetched, known.is_some()),
+            Err(why) => self.pass(story, leader, why, fetched, was_about_kept),
         }
-    }
-
-    /// The origin says that what is kept is still good (RFC 9111 section 4.3.4).
-    fn confirmed(
-        &self,
-        story: &mut Story,
-        leader: Leader,
-        object: &Arc<Object>,
-        head: &ResponseHead,
-        times: Times,
-    ) -> Outcome {
-        let rules = &self.cache.rules;
-        let asked = Asked::read(&story.head, story.path(), rules);
-        let freshened = freshen(&object.head.stored, head, &asked, rules, times);
-        let withdrawn = matches!(freshened, Freshened::Withdrawn(_));
-        let (stored, keep) = freshened.into_stored();
-        let codable = why_uncoded(&stored, &asked, &self.cache.compress).is_none();
-        let new = Arc::new(object.renewed(stored, leader.fill().born, codable));
-        let shared = &story.core.cache.shared;
-        let is_alive = || self.cache.is_alive(&self.looked.key, &new);
-        let kept = leader.keep(is_alive, || {
-            if keep {
-                return exchange(shared, &self.looked, object, &new);
-            }
-            if withdrawn {
-                shared.forget(self.looked.hash, &self.looked.key, object);
-            }
-            None
-        });
-        let mut tale = CacheTale::of(self.looked.decision);
-        tale.result = CacheResult::Revalidated;
-        tale.forward_status = Some(304);
-        tale.stored = kept.is_some();
-        story.cache = Some(tale);
-        let kept = kept.unwrap_or(Hold::Alone(new).into());
-        if keep {
-            leader.changed();
-        } else {
-            leader.free(None);
-        }
-        Outcome::Answered(Box::new(answer_kept(story, self.cache, &kept)))
-    }
-
-    /// What an answer to HEAD says of what is kept for GET (RFC 9111 section 4.3.5).
-    fn heard_of(&self, story: &Story, leader: &Leader, head: &ResponseHead, times: Times) {
-        let Some(object) = self.looked.object().filter(|_| head.status() == 200) else {
-            return;
-        };
-        let rules = &self.cache.rules;
-        let asked = Asked::read(&story.head, story.path(), rules);
-        let stored = freshen_by_head(&object.head.stored, head, &asked, rules, times);
-        let codable = why_uncoded(&stored, &asked, &self.cache.compress).is_none();
-        let new = Arc::new(object.renewed(stored, object.born, codable));
-        let shared = &story.core.cache.shared;
-        leader.keep(
-            || self.cache.is_alive(&self.looked.key, &new),
-            || exchange(shared, &self.looked, &object, &new),
-        );
     }
 
     /// For who asked alone.
@@ -755,26 +777,6 @@ pub(super) fn times_of(story: &Story) -> Times {
     }
 }
 
-/// Puts `new` in the place of `old`, if that is still there.
-fn exchange(
-    shared: &crate::cache::Cache,
-    looked: &Looked,
-    old: &Arc<Object>,
-    new: &Arc<Object>,
-) -> Option<Kept> {
-    shared.memory().update(looked.hash, &looked.key, |there| {
-        let resource = there?.value().exchanged(old, new)?;
-        let weight = resource.weight();
-        Some((resource, weight))
-    });
-    if let (Some(disk), Some(located)) = (shared.disk(), new.located()) {
-        disk.renew(&looked.key, located.id, new);
-    }
-    let slot = shared.peek(&looked.key)?;
-    let at = slot.value().place_of(new)?;
-    Some(Hold::Shared(slot, at).into())
-}
-
 /// What the origin's answer to a request that does not look into the cache means for it: a change makes what is kept
 /// invalid (RFC 9111 section 4.4), and an answer to POST that names its own URL is one to a GET of it as well (RFC 9110
 /// section 9.3.3).
@@ -876,6 +878,7 @@ pub(super) fn revalidate_behind(
             },
             reason: mangrove_cache::Reason::StaleWhileRevalidate,
         },
+        alone: None,
     });
     let Some(cache) = &site.cache else {
         return;
@@ -900,7 +903,11 @@ pub(super) fn revalidate_behind(
             return;
         };
         let exchange = Exchange::new(&site, cache, &upstreams, Box::new(looked));
-        let outcome = exchange.lead(&mut behind, leader, Rc::new(Nobody)).await;
+        let outcome = match exchange.lead(&mut behind, leader, Rc::new(Nobody)).await {
+            Led::Answered(outcome) => outcome,
+            // Confirmed it is. What is missing is asked for by whoever wants it.
+            Led::Lacking(leader, _) => return leader.changed(),
+        };
         // A new answer is read to its end, as large as it may be: someone who waits is what keeps it coming.
         if let Outcome::Answered(mut answer) = outcome
             && is_brought_by_reading(&answer.body)

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::answer::answer_kept;
 use super::cached::Looked;
 use super::fetch::Outcome;
-use super::parts::begun;
+use super::parts::{begun, by_what_is_there};
 use super::record::Story;
 use crate::cache::kept_body::FROM_FILE_BYTES;
 use crate::cache::{CacheTale, Hold, Kept, Leader, Object, OnDisk, SiteCache};
@@ -24,13 +24,13 @@ use crate::wheel::Timer;
 pub(crate) const DISK_WAIT: Duration = Duration::from_secs(2);
 
 /// Answers from what the disk has and memory has no room for, where it may serve; with what the origin is to be asked about behind
-/// it, if it is.
+/// it, if it is. Else what is to be done instead.
 pub(super) fn answer_alone(
     story: &mut Story,
     site: &Site,
     cache: &SiteCache,
     object: &Arc<Object>,
-) -> Option<(Outcome, Option<Kept>)> {
+) -> Result<(Outcome, Option<Kept>), Decision> {
     let is_down = match &site.kind {
         SiteKind::Origins(upstreams) => upstreams.is_down(story.core.clock.now()),
         _ => false,
@@ -43,8 +43,9 @@ pub(super) fn answer_alone(
     let asked = Asked::read(&story.head, story.path(), &cache.rules);
     let found = mangrove_cache::Found::This(&object.head.stored);
     let decision = decide(&asked, found, now, origin, &cache.rules);
+    let decision = by_what_is_there(story, cache, object, decision);
     if !matches!(decision.action, Action::Serve | Action::ServeStale { .. }) {
-        return None;
+        return Err(decision);
     }
     let mut tale = CacheTale::of(decision);
     tale.from_disk = true;
@@ -52,7 +53,7 @@ pub(super) fn answer_alone(
     // A visitor who reads slowly must not hold what memory has no room for.
     let kept = Hold::Alone(object.without_content()).into();
     let outcome = Outcome::Answered(Box::new(answer_kept(story, cache, &kept)));
-    Some((outcome, asks_behind(decision).then_some(kept)))
+    Ok((outcome, asks_behind(decision).then_some(kept)))
 }
 
 /// Whether what is served stale is asked about, without letting anyone wait.

@@ -12,6 +12,7 @@ mod admit;
 mod answer;
 pub(crate) mod cached;
 pub(crate) mod carry;
+mod confirmed;
 mod fetch;
 pub(crate) mod from_disk;
 mod held;

@@ -22,7 +22,7 @@ use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
 use mangrove_store::Refused;
 
 use super::answer::{answer_kept, answer_kept_whole};
-use super::cached::{COLLAPSED_WAIT, Exchange, Nobody, times_of};
+use super::cached::{COLLAPSED_WAIT, Exchange, Looked, Nobody, times_of};
 use super::fetch::{Ask, Fetched, Interim, Outcome, ask_origin};
 use super::record::Story;
 use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
@@ -30,8 +30,8 @@ use crate::cache::disk::WHOLE_BYTES;
 use crate::cache::kept_body::DISK_BEHIND;
 use crate::cache::parts::AHEAD_BYTES;
 use crate::cache::{
-    Bring, Content, Found, Hold, Kept, KeptHead, Lack, Leader, Located, Object, PIECE_BYTES,
-    Partial, RunLeader, SiteCache, Spool, Spooled, Worth,
+    Bring, Content, Hold, Kept, KeptHead, Lack, Leader, Located, Object, PIECE_BYTES, Partial,
+    RunLeader, SiteCache, Spool, Spooled, Worth,
 };
 use crate::core::Core;
 use crate::origin::Upstreams;
@@ -73,16 +73,16 @@ fn wanted(story: &Story, cache: &SiteCache, object: &Object, now: UnixMillis) ->
 pub(super) fn by_what_is_there(
     story: &Story,
     cache: &SiteCache,
-    found: &Found,
+    object: &Object,
     decision: Decision,
 ) -> Decision {
     if !matches!(decision.action, Action::Serve | Action::ServeStale { .. }) {
         return decision;
     }
-    let Some((object, partial)) = partly_there(found) else {
+    let Some(partial) = object.content.partial() else {
         return decision;
     };
-    match partial.lack(&wanted(story, cache, &object, story.judged_at)) {
+    match partial.lack(&wanted(story, cache, object, story.judged_at)) {
         Lack::Nothing => decision,
         Lack::Answer | Lack::Bytes(_) => {
             let asked = Asked::read(&story.head, story.path(), &cache.rules);
@@ -91,11 +91,23 @@ pub(super) fn by_what_is_there(
     }
 }
 
-/// What was found, where not all of it is there.
-fn partly_there(found: &Found) -> Option<(Arc<Object>, Arc<Partial>)> {
-    let object = found.slot.as_ref()?.value().variants.get(found.at?)?;
+/// Whether an answer from it needs nobody to be asked: what is wanted of it is there, or comes by itself.
+pub(super) fn lacks_nothing(story: &Story, cache: &SiteCache, object: &Object) -> bool {
+    match object.content.partial() {
+        Some(partial) => {
+            partial.lack(&wanted(story, cache, object, story.judged_at)) == Lack::Nothing
+        }
+        None => object.content.is_at_hand(), // it may have left since it was found
+    }
+}
+
+/// What is kept of an answer, where not all of it is there.
+fn partly_there(looked: &Looked) -> Option<(Kept, Arc<Object>, Arc<Partial>)> {
+    let alone = || Some(Hold::Alone(looked.alone.clone()?).into());
+    let kept = looked.found.kept().or_else(alone)?;
+    let object = Arc::clone(kept.object()?);
     let partial = object.content.partial()?;
-    Some((Arc::clone(object), partial))
+    Some((kept, object, partial))
 }
 
 /// What became of a request that needed more than was there.
@@ -120,8 +132,7 @@ impl Exchange<'_> {
         leader: Leader,
         interim: Rc<dyn Interim>,
     ) -> Completed {
-        let found = &self.looked.found;
-        let (Some((object, partial)), Some(kept)) = (partly_there(found), found.kept()) else {
+        let Some((kept, object, partial)) = partly_there(&self.looked) else {
             leader.changed();
             return Completed::Again;
         };
@@ -241,12 +252,12 @@ impl Exchange<'_> {
             return Completed::Again;
         }
         self.without_ranges.set(is_same);
-        Completed::Answered(self.judge(story, leader, None, fetched, times))
+        Completed::Answered(self.judge(story, leader, false, fetched, times))
     }
 
     /// Whether an answer that came beside what is partly there says that this is outdated; then it is let go of.
     pub(super) fn is_outdated_by(&self, story: &Story, head: &ResponseHead) -> bool {
-        let Some((object, partial)) = partly_there(&self.looked.found) else {
+        let Some((_, object, partial)) = partly_there(&self.looked) else {
             return true;
         };
         let said = head.status() == 206 || head.status() == 200;

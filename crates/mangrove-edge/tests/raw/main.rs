@@ -69,6 +69,7 @@ mod origin;
 mod origin_bodies;
 mod origin_heads;
 mod parts;
+mod parts_kept;
 mod pipelining;
 mod purged;
 mod readers;

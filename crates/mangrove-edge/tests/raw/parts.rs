@@ -6,38 +6,38 @@ use crate::origin::Visit;
 use crate::wire::{Head, Wire};
 use crate::world::{Answer, Client, World, eventually};
 
-const MIB: usize = 1 << 20;
-const FRESH: &str = "Cache-Control: max-age=60\r\n";
-const TAGGED: &str = "Cache-Control: max-age=60\r\nETag: \"1\"\r\n";
+pub(crate) const MIB: usize = 1 << 20;
+pub(crate) const FRESH: &str = "Cache-Control: max-age=60\r\n";
+pub(crate) const TAGGED: &str = "Cache-Control: max-age=60\r\nETag: \"1\"\r\n";
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     World::with("cache_memory = '8MiB'", "")
 }
 
 /// Content whose every line tells where it is.
-fn content(bytes: usize) -> String {
+pub(crate) fn content(bytes: usize) -> String {
     let lines = (0..bytes.div_ceil(16)).map(|line| format!("{line:015}\n"));
     let mut content: String = lines.collect();
     content.truncate(bytes);
     content
 }
 
-fn status(answer: &Answer) -> String {
+pub(crate) fn status(answer: &Answer) -> String {
     answer.head.field("cache-status").unwrap().to_owned()
 }
 
-fn is_hit(answer: &Answer) -> bool {
+pub(crate) fn is_hit(answer: &Answer) -> bool {
     status(answer).contains("; hit;")
 }
 
-fn ask(client: &mut Client, range: &str) {
+pub(crate) fn ask(client: &mut Client, range: &str) {
     client.send(format!(
         "GET /large HTTP/1.1\r\nHost: a.example\r\nRange: bytes={range}\r\n\r\n"
     ));
 }
 
 /// The first part of an answer of 200, and no more for now.
-fn begin(origin: &mut Visit, fields: &str, content: &str, bytes: usize) {
+pub(crate) fn begin(origin: &mut Visit, fields: &str, content: &str, bytes: usize) {
     let length = content.len();
     origin.send(format!(
         "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n"
@@ -46,7 +46,7 @@ fn begin(origin: &mut Visit, fields: &str, content: &str, bytes: usize) {
 }
 
 /// A range as it was asked for, which the origin sends in another thread.
-fn send_range(
+pub(crate) fn send_range(
     mut origin: Visit,
     fields: &str,
     content: &str,
@@ -66,14 +66,14 @@ fn send_range(
 }
 
 /// Which bytes the origin was asked for.
-fn asked(head: &Head) -> (usize, usize) {
+pub(crate) fn asked(head: &Head) -> (usize, usize) {
     let range = head.field("range").unwrap().strip_prefix("bytes=").unwrap();
     let (first, last) = range.split_once('-').unwrap();
     (first.parse().unwrap(), last.parse().unwrap())
 }
 
 /// Pieces of objects that are on the disk.
-fn pieces(world: &World) -> u64 {
+pub(crate) fn pieces(world: &World) -> u64 {
     let (_, told) = world.operator("GET", "/cache/show?url=http://a.example/large");
     let variants = told["kept"].as_array().cloned().unwrap_or_default();
     let pieces = variants
@@ -82,14 +82,14 @@ fn pieces(world: &World) -> u64 {
     pieces.flatten().sum()
 }
 
-fn are_there(world: &World, wanted: u64) {
+pub(crate) fn are_there(world: &World, wanted: u64) {
     eventually(format!("{wanted} pieces"), || {
         (pieces(world) >= wanted).then_some(())
     });
 }
 
 /// A world in which the first `there` MiB of `/large` are on the disk, and nothing more: its first visitor has left.
-fn with_a_part(world: &World, content: &str, there: usize) {
+pub(crate) fn with_a_part(world: &World, content: &str, there: usize) {
     let mut client = world.client();
     client.get("/large");
     let mut origin = world.origin.accept();
