@@ -1,9 +1,9 @@
-//! Which chunks of an object there are, and which are missing.
+//! Which chunks of an object there are, and which are missing; and which objects were begun.
 
 use crate::index::Index;
 use crate::lock::lock;
 use crate::object::Object;
-use crate::words::{KeyHash, ObjectId};
+use crate::words::{KeyHash, ObjectId, Variant};
 
 impl Index {
     /// Which chunks there are, within `from..to`.
@@ -22,6 +22,30 @@ impl Index {
         let row = (from..).zip(there);
         let row = row.take_while(|(expected, index)| expected == index);
         row.last().map_or(from, |(last, _)| last.saturating_add(1))
+    }
+
+    /// Whether an object of a key and variant, older than another, has no head yet.
+    pub(crate) fn is_begun(&self, key: KeyHash, variant: Variant, before: ObjectId) -> bool {
+        let shard = lock(self.shard(key));
+        let mut all = shard.iter_hash(key.0);
+        all.any(|object| {
+            object.subject.key == key
+                && object.subject.variant == variant
+                && object.id < before
+                && !object.head.is_somewhere()
+        })
+    }
+
+    /// Whether a chunk is there.
+    pub(crate) fn has_chunk(&self, key: KeyHash, id: ObjectId, chunk: u32) -> bool {
+        let shard = lock(self.shard(key));
+        let object = shard.find(key.0, |object| object.id == id);
+        object.is_some_and(|object| {
+            let there = object
+                .chunks
+                .binary_search_by_key(&chunk, |(index, _)| *index);
+            there.is_ok()
+        })
     }
 
     /// The first chunk from `from` on that is there.

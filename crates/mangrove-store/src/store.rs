@@ -276,6 +276,11 @@ impl Store {
             .collect()
     }
 
+    /// Whether an object of a key and variant was begun before another, and its head is not written yet.
+    pub fn is_begun(&self, key: KeyHash, variant: Variant, before: ObjectId) -> bool {
+        self.inner.index.is_begun(key, variant, before)
+    }
+
     /// Some of the keys of which something is kept, of one site or of all: from the cursor on, at most `most` and often fewer
     /// (also none), and where the next page begins; none after the last. Waits for no disk, and looks at a sixty-fourth of all
     /// objects: for people.

@@ -143,7 +143,8 @@ impl Writing {
 
     /// Whether a chunk is written. It counts as no wish to have it.
     pub fn has_chunk(&self, index: u32) -> bool {
-        self.first_missing(index) != index
+        let Subject { key, .. } = self.subject;
+        self.inner.index.has_chunk(key, self.id, index)
     }
 
     /// The first chunk from `from` on that is not written, perhaps one past the last.

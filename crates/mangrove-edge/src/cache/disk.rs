@@ -231,8 +231,7 @@ impl DiskTier {
     pub fn lookup(&self, key: &[u8]) -> Option<(Arc<Open>, SmallVec<[Handle; 2]>)> {
         let open = self.opened()?;
         let mut found = open.store.lookup(open.key(key));
-        let is_large = |handle: &Handle| handle.total().is_some_and(|total| total > WHOLE_BYTES);
-        found.retain(|handle| handle.is_complete() || is_large(handle));
+        found.retain(|handle| may_answer(handle));
         Some((open, found))
     }
 
@@ -638,6 +637,11 @@ impl Last {
     fn sites(&self) -> HashSet<Box<str>> {
         self.each.keys().map(|(site, ..)| site.clone()).collect()
     }
+}
+
+/// Whether all of it is there, or it is so large that the rest may be asked for.
+fn may_answer(handle: &Handle) -> bool {
+    handle.is_complete() || handle.total().is_some_and(|total| total > WHOLE_BYTES)
 }
 
 /// What the store is given as an object's head.

@@ -678,6 +678,9 @@ impl Exchange<'_> {
             Place::Disk(on_its_way) => {
                 return self.keep_on_disk(story, leader, *on_its_way, fetched);
             }
+            Place::Beside => {
+                return self.pass(story, leader, NotStored::PartBeside, fetched, false);
+            }
             Place::Nowhere => {
                 return self.pass(story, leader, NotStored::TooLarge, fetched, false);
             }
@@ -718,6 +721,8 @@ enum Place {
     Memory(Stored),
     /// On the disk.
     Disk(Box<OnItsWay>),
+    /// Nowhere: it is a part, and the disk has more of what may be the same.
+    Beside,
     /// Neither has room.
     Nowhere,
 }
@@ -737,6 +742,9 @@ impl Exchange<'_> {
         };
         let disk = story.core.cache.shared.disk();
         let is_whole = matches!(stored.content, mangrove_cache::Content::Whole { .. });
+        if self.is_beside_more(story, leader, &stored) {
+            return Place::Beside;
+        }
         if !is_whole && let Some(on_its_way) = self.place_for_part(story, leader, &stored) {
             return Place::Disk(Box::new(on_its_way));
         }

@@ -274,6 +274,33 @@ impl Exchange<'_> {
         true
     }
 
+    /// What was found, in memory or on the disk alone.
+    fn known(&self) -> Option<Arc<Object>> {
+        self.looked.object().or_else(|| self.looked.alone.clone())
+    }
+
+    /// Whether a part would hide or replace what the disk has and what may be the same: that is more, and stays.
+    pub(super) fn is_beside_more(&self, story: &Story, leader: &Leader, part: &Stored) -> bool {
+        let StoredContent::Part { total, .. } = part.content else {
+            return false;
+        };
+        match self.known() {
+            Some(there) if there.content.located().is_some() => {
+                let tag = |stored: &Stored| stored.fields.field(Known::ETag).map(<[u8]>::to_vec);
+                let (known, new) = (tag(&there.head.stored), tag(part));
+                let is_other = known.is_some() && new.is_some() && known != new;
+                let is_longer = total.is_some_and(|total| total != there.content.length());
+                !is_other && !is_longer
+            }
+            Some(_) => false,
+            // The disk may not have said in time what it has.
+            None => {
+                let disk = story.core.cache.shared.disk();
+                disk.is_some_and(|disk| disk.has_variant(&leader.fill().key, part))
+            }
+        }
+    }
+
     /// Where a part may become the beginning of an object on the disk, in which at least one whole chunk of it has a place.
     pub(super) fn place_for_part(
         &self,
@@ -303,7 +330,8 @@ impl Exchange<'_> {
             return None;
         }
         let fill = leader.fill();
-        let (located, spool) = disk.spool(&fill.key, &whole, fill.born, total, false)?;
+        let known = self.known().and_then(|object| object.id());
+        let (located, spool) = disk.spool_part(&fill.key, &whole, fill.born, total, known)?;
         Some(OnItsWay {
             stored: whole,
             located,

@@ -1,9 +1,27 @@
 //! Large answers of which not all is on the disk: who may be answered with them, and what takes the place of what.
 
 use crate::parts::{
-    MIB, TAGGED, ask, asked, begin, content, send_range, status, with_a_part, world,
+    MIB, TAGGED, are_there, ask, asked, begin, content, is_hit, pieces, send_range, status,
+    with_a_part, world,
 };
-use crate::world::eventually;
+use crate::world::{World, eventually};
+
+/// A world in which all of `/large` is on the disk.
+fn with_all(world: &World, fields: &str, content: &str) {
+    let mut client = world.client();
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    origin.head();
+    let (fields, sent) = (fields.to_owned(), content.to_owned());
+    let sending = std::thread::spawn(move || {
+        begin(&mut origin, &fields, &sent, sent.len());
+    });
+    assert!(client.answer().body == *content);
+    are_there(world, content.len().div_ceil(MIB) as u64);
+    sending.join().unwrap();
+    let is_over = || world.operator("GET", "/cache").1["fills"]["under_way"] == 0;
+    eventually("it is over", || is_over().then_some(()));
+}
 
 const GONE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ngone";
 
@@ -123,4 +141,80 @@ fn what_was_confirmed_and_can_be_asked_for_in_parts_is_completed() {
     let sending = send_range(again, TAGGED, &content, 20 * MIB, 21 * MIB - 1);
     assert!(other.answer().body == content[20 * MIB..21 * MIB]);
     drop(sending.join().unwrap());
+}
+
+/// The part took the place of the whole.
+#[test]
+fn a_range_of_what_is_there_whole_takes_the_place_of_nothing() {
+    let world = world();
+    let content = content(4 * MIB);
+    with_all(&world, TAGGED, &content);
+    let mut client = world.client();
+    client.send("GET /large HTTP/1.1\r\nHost: a.example\r\nRange: bytes=0-1500000\r\nIf-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+    let mut origin = world.origin.accept();
+    assert_eq!(asked(&origin.head()), (0, 1_500_000));
+    let sending = send_range(origin, TAGGED, &content, 0, 1_500_000);
+    let answer = client.answer();
+    assert!(answer.body == content[..=1_500_000]);
+    assert!(
+        status(&answer).ends_with("detail=part-beside"),
+        "{}",
+        status(&answer)
+    );
+    let _origin = sending.join().unwrap();
+    client.get("/large");
+    let answer = client.answer();
+    assert!(is_hit(&answer) && answer.body == content);
+    assert_eq!(world.origin.unaccepted(), 0);
+}
+
+#[test]
+fn a_range_of_another_content_takes_the_place_of_the_whole() {
+    let world = world();
+    let content = content(4 * MIB);
+    let old = "Cache-Control: max-age=1\r\nAge: 1\r\nETag: \"0\"\r\n";
+    with_all(&world, old, &content);
+    let newer: String = content.chars().rev().collect();
+    let mut client = world.client();
+    ask(&mut client, "0-1500000");
+    let mut origin = world.origin.accept();
+    assert_eq!(origin.head().field("if-none-match"), Some("\"0\""));
+    let sending = send_range(origin, TAGGED, &newer, 0, 1_500_000);
+    assert!(client.answer().body == newer[..=1_500_000]);
+    let _origin = sending.join().unwrap();
+    eventually("only the piece of the newer is there", || {
+        (pieces(&world) == 1).then_some(())
+    });
+    ask(&mut client, &format!("0-{}", MIB - 1));
+    let answer = client.answer();
+    assert!(is_hit(&answer) && answer.body == newer[..MIB]);
+}
+
+/// Each let go of what the other had brought.
+#[test]
+fn of_two_ranges_that_are_the_first_at_once_one_is_kept() {
+    let world = world();
+    let content = content(30 * MIB);
+    let (mut one, mut other) = (world.client(), world.client());
+    ask(&mut one, &format!("0-{}", 2 * MIB - 1));
+    let mut first = world.origin.accept();
+    first.head();
+    ask(&mut other, &format!("{}-{}", 10 * MIB, 12 * MIB - 1));
+    let mut second = world.origin.accept();
+    second.head();
+    let first = send_range(first, TAGGED, &content, 0, 2 * MIB - 1);
+    assert!(one.answer().body == content[..2 * MIB]);
+    are_there(&world, 2);
+    let second = send_range(second, TAGGED, &content, 10 * MIB, 12 * MIB - 1);
+    let answer = other.answer();
+    assert!(answer.body == content[10 * MIB..12 * MIB]);
+    assert!(
+        status(&answer).ends_with("detail=part-beside"),
+        "{}",
+        status(&answer)
+    );
+    let (_first, _second) = (first.join().unwrap(), second.join().unwrap());
+    ask(&mut one, &format!("0-{}", 2 * MIB - 1));
+    let answer = one.answer();
+    assert!(is_hit(&answer) && answer.body == content[..2 * MIB]);
 }

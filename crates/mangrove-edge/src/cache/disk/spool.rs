@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use mangrove_cache::Stored;
 use mangrove_cache::purge::Generation;
-use mangrove_store::{Refused, Writing};
+use mangrove_store::{ObjectId, Refused, Writing};
 
 use super::{DiskTier, Located, Open, head_of};
 use crate::body::CHUNK_BYTES;
@@ -49,12 +49,42 @@ impl DiskTier {
         length: u64,
         codable: bool,
     ) -> Option<(Located, Spool)> {
+        self.begin_spool(key, stored, born, length, codable, |_, _| true)
+    }
+
+    /// The same for an object of which only a part comes: it takes the place of nothing but `known`, if that is given, because
+    /// anything else may be the same, and there is more of it.
+    pub fn spool_part(
+        &self,
+        key: &[u8],
+        stored: &Stored,
+        born: Generation,
+        length: u64,
+        known: Option<ObjectId>,
+    ) -> Option<(Located, Spool)> {
+        // Of two that begin at once, the later sees the earlier.
+        let is_alone = |open: &Open, id| !open.has_other(key, stored, Some(id), known);
+        self.begin_spool(key, stored, born, length, false, is_alone)
+    }
+
+    fn begin_spool(
+        &self,
+        key: &[u8],
+        stored: &Stored,
+        born: Generation,
+        length: u64,
+        codable: bool,
+        may_begin: impl FnOnce(&Open, ObjectId) -> bool,
+    ) -> Option<(Located, Spool)> {
         let open = self.opened()?;
         if !open.may_gather(self.queue_bytes) {
             return None;
         }
         let head = head_of(key, stored, codable)?;
         let mut writing = open.begin(key, stored, born, length).ok()?;
+        if !may_begin(&open, writing.id()) {
+            return None;
+        }
         let born = mangrove_store::Generation(born.0);
         writing.try_head(born, Some(length), &head).ok()?;
         open.bury_older(key, stored, writing.id());
@@ -63,7 +93,37 @@ impl DiskTier {
     }
 }
 
+impl DiskTier {
+    /// Whether there is something of a key and of the variant of `stored` that can be answered with.
+    pub fn has_variant(&self, key: &[u8], stored: &Stored) -> bool {
+        self.opened()
+            .is_some_and(|open| open.has_other(key, stored, None, None))
+    }
+}
+
 impl Open {
+    /// Whether there is another object of a key and of the variant of `stored` than `but`: one that can be answered with, or was
+    /// begun before `before`.
+    fn has_other(
+        &self,
+        key: &[u8],
+        stored: &Stored,
+        before: Option<ObjectId>,
+        but: Option<ObjectId>,
+    ) -> bool {
+        let (key, variant) = (self.key(key), self.variant(stored));
+        // First: its head may be written meanwhile.
+        if before.is_some_and(|before| self.store.is_begun(key, variant, before)) {
+            return true;
+        }
+        self.store.peek(key).iter().any(|handle| {
+            handle.subject().variant == variant
+                && Some(handle.id()) != but
+                && before.is_none_or(|before| handle.id() < before)
+                && super::may_answer(handle)
+        })
+    }
+
     /// Each spool holds a chunk that is not full: all together no more than may wait.
     fn may_gather(&self, most: u64) -> bool {
         self.gathering.load(Ordering::Relaxed) < most
