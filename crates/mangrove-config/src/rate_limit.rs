@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Faults, Step};
 use crate::names::is_token;
 use crate::pattern::{CookieName, FieldName, Paths};
-use crate::setting::{settings, words};
+use crate::setting::{Unit, settings, words};
 use crate::target::StatusRange;
+use crate::units;
 use crate::validate::within;
 use crate::value::quoted;
 
@@ -51,7 +52,7 @@ settings! {
         waiting: u32 = 1_000, Count 1 ..= 100_000,
             "With `delay`: how many requests may wait at one time, on all cores together. Each holds its head and its connection; one more is answered with 429.";
         ttl: Option<Duration> = None, Time 1_000 ..= 86_400_000,
-            "For how long a key that went over is refused, from its first request too many on. Unset, until the rate allows one more.";
+            "For how long a key that went over is refused, from its first request too many on. Unset, until the rate allows one more; so too for those who count together since they have no such thing.";
         tell: bool = false, Flag 0 ..= 0,
             "Whether answers that are allowed tell in RateLimit and RateLimit-Policy how much is left; those that are refused always do.";
         keys: u32 = 65_536, Count 1_024 ..= 4_194_304,
@@ -229,6 +230,26 @@ fn check_rate_limit(limit: &RateLimitSettings, faults: &mut Faults) {
         within(faults, "rate", |faults| {
             let help = "say how many requests each `per`: rate = 10".to_owned();
             faults.require("rate", Some(help));
+        });
+    }
+    if limit.rate.is_some_and(|rate| rate > 0) && limit.limit().is_none() {
+        within(faults, "burst", |faults| {
+            let rate = limit.rate.unwrap_or_default();
+            let burst = limit.burst.unwrap_or(rate);
+            let per = u64::try_from(limit.per.as_millis()).unwrap_or(u64::MAX);
+            let per = units::show(Unit::Time, per);
+            faults.refuse(
+                format!("a burst of {burst} at {rate} each {per} takes longer than can be counted"),
+                Some("lower `burst`".to_owned()),
+            );
+        });
+    }
+    if limit.ttl.is_some() && limit.key.contains(&LimitKey::Site) {
+        within(faults, "ttl", |faults| {
+            faults.refuse(
+                "one client too many would keep everybody out for so long",
+                Some("leave out `ttl`, or count by something that is a client's: key = [\"address\"]".to_owned()),
+            );
         });
     }
     if limit.share.is_some() && limit.statuses.is_empty() {

@@ -140,12 +140,46 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
             "keep one of `statuses` and",
         ),
         (
+            "name = \"a\"\nrate = 1\nkey = [\"site\"]\nttl = \"1m\"",
+            "leave out `ttl`, or count by something",
+        ),
+        (
+            "name = \"a\"\nrate = 1\nper = \"24h\"\nburst = 1_000_000",
+            "a burst of 1000000 at 1 each 24h takes longer than can be counted",
+        ),
+        (
+            "name = \"a\"\nrate = 1\nper = \"24h\"\nburst = 53_376",
+            "lower `burst`",
+        ),
+        (
             "name = \"a\"\nrate = 1\n[[site.rate_limit]]\nname = \"a\"\nrate = 1",
             "there already is a limit named \"a\"",
         ),
     ] {
         let problems = settle(lines).unwrap_err();
         assert!(problems.contains(told), "{lines}: {problems}");
+    }
+}
+
+/// What settles is counted: a limit that is not there is worse than one that is refused.
+#[test]
+fn the_corners_of_the_ranges_are_counted_or_refused() {
+    for per in ["1s", "24h"] {
+        for rate in ["1", "1_000_000"] {
+            for burst in ["", "burst = 1", "burst = 53_375", "burst = 1_000_000"] {
+                let lines = format!("name = \"a\"\nrate = {rate}\nper = \"{per}\"\n{burst}");
+                match settle(&lines) {
+                    Ok(settled) => assert!(settled.sites[0].rate_limits[0].limit().is_some()),
+                    Err(told) => {
+                        assert_eq!(
+                            (per, rate, burst),
+                            ("24h", "1", "burst = 1_000_000"),
+                            "{told}"
+                        );
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -88,7 +88,7 @@ fixed! {
     count http2::tap::OPENED_KEPT: "Streams that were opened and not yet taken up, as the edge remembers them to name what becomes of them.";
     count http2::tap::ANSWERED_KEPT: "Streams of one connection that were answered to their end and are remembered, since to reset those is free: more than are answered within a round trip.";
     count http2::tap::RESETS_KEPT: "Streams that were reset, as the edge remembers them for the same.";
-    count http2::windows::WINDOWS_KEPT: "Streams whose windows were opened one by one, on a connection whose streams begin with none, and are remembered: as many as `h2_streams` may be.";
+    count http2::windows::WINDOWS_KEPT: "Streams that are not over, of which a connection remembers whether their client opened their windows: as many as `h2_streams` may be.";
     bytes http2::send::TINY_PIECE_BYTES: "A piece of an answer that has less though there is more, because the client's window takes no more. Two in a row are a sign; the budget is below.";
     bytes http2::ahead::PROCESS_BYTES: "What answers may hold for all HTTP/2 clients before each goes on in small pieces, as one connection's do from `connection_buffer_bytes` on.";
     bytes http2::ahead::SMALL_PIECE_BYTES: "Such a piece: what is taken from the origin, and given to the client, at once. What fits into one frame.";

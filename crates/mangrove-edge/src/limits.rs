@@ -15,16 +15,17 @@ use std::time::Duration;
 
 use mangrove_cache::cookie;
 use mangrove_config::{Counts as Counted, LimitAction, LimitKey, RateLimitSettings};
-use mangrove_shield::limits::{Counts, KeyHash, Limiter, Verdict};
+use mangrove_shield::limits::{Counts, Key, KeyHash, Limiter, Verdict};
 
 use self::limited::Why;
 pub(crate) use self::limited::tell;
 pub use self::limited::{Limited, Told};
+use self::turn::Place;
 pub(crate) use self::turn::Turn;
 use crate::log::push_decimal;
 use crate::pipeline::Story;
 
-/// All limits of one site.
+/// All limits of one site, the narrow ones first: who is one too many for his own spends nothing of what others share.
 #[derive(Debug)]
 pub struct SiteLimits(Box<[Arc<SiteLimit>]>);
 
@@ -89,7 +90,8 @@ impl SiteLimits {
         let limits = settings
             .iter()
             .filter_map(|settings| kept(settings).or_else(|| SiteLimit::new(settings)));
-        let limits: Box<[_]> = limits.collect();
+        let mut limits: Box<[_]> = limits.collect();
+        limits.sort_by_key(|limit| limit.width());
         (!limits.is_empty()).then(|| Arc::new(Self(limits)))
     }
 
@@ -110,8 +112,8 @@ impl SiteLimits {
         self.0.iter().any(|limit| limit.stage() == Stage::Missed)
     }
 
-    /// Counts a request where it counts at this stage, and says whether it is one too many. What is left where it is not goes
-    /// to `told`, of those limits that tell it.
+    /// Counts a request where it counts at this stage, and says whether it is one too many: then it counts under no other of
+    /// this stage. What is left where it is not goes to `told`, of those limits that tell it.
     pub(crate) fn judge(
         &self,
         story: &Story,
@@ -120,16 +122,29 @@ impl SiteLimits {
         told: &mut Vec<Told>,
     ) -> Judged {
         let mut judged = Judged::Within;
-        for limit in &self.0 {
-            if limit.stage() != stage || !limit.is_for(story) {
+        let mut delayed = Vec::new();
+        let told_before = told.len();
+        for (position, limit) in self.0.iter().enumerate() {
+            if !limit.judges(story, stage) {
                 continue;
             }
-            let key = limit.key_of(story);
-            match limit.judge(key, now) {
+            match limit.judge(limit.key_of(story), now) {
                 Judge::Within(owes) if limit.settings.tell => told.push(Told::new(limit, owes)),
                 Judge::Within(_) => {}
-                Judge::Later(turn) => judged = judged.or_later(turn),
-                Judge::Over(limited) => return Judged::Over(limited),
+                Judge::Later(turn) => {
+                    delayed.push(position);
+                    judged = judged.or_later(turn);
+                }
+                Judge::Over(limited) => {
+                    told.truncate(told_before);
+                    for (position, limit) in self.0.iter().enumerate().take(position) {
+                        if limit.judges(story, stage) {
+                            let later = delayed.contains(&position);
+                            limit.give_back(limit.key_of(story), now, later);
+                        }
+                    }
+                    return Judged::Over(limited);
+                }
             }
         }
         judged
@@ -159,10 +174,6 @@ impl SiteLimits {
 impl SiteLimit {
     fn new(settings: &RateLimitSettings) -> Option<Arc<Self>> {
         let random = RandomState::new(); // nobody outside may know which keys lie together
-        let mut policy = format!("\"{}\";q=", settings.name).into_bytes();
-        push_decimal(&mut policy, u64::from(settings.rate?));
-        policy.extend_from_slice(b";w=");
-        push_decimal(&mut policy, settings.per.as_secs().max(1));
         let keys = usize::try_from(settings.keys).unwrap_or(usize::MAX);
         let limiter = Limiter::new(settings.limit()?, keys);
         Some(Arc::new(Self {
@@ -172,7 +183,7 @@ impl SiteLimit {
             },
             settings: settings.clone(),
             seed: [random.hash_one(0_u64), random.hash_one(1_u64)],
-            policy: policy.into(),
+            policy: policy(settings)?,
             waiting: AtomicU32::new(0),
         }))
     }
@@ -185,29 +196,62 @@ impl SiteLimit {
         }
     }
 
+    /// How many a key of it stands for: one client, his network, all clients of one software or of one part of the site, or
+    /// everybody. Of several parts the narrowest counts.
+    fn width(&self) -> u8 {
+        let parts = self.settings.key.iter().map(|key| match key {
+            LimitKey::Address | LimitKey::Cookie(_) | LimitKey::Header(_) => 0,
+            LimitKey::Prefix => 1,
+            LimitKey::Ja4 => 2,
+            LimitKey::PathPart(_) => 3,
+            LimitKey::Site => 4,
+        });
+        parts.min().unwrap_or(u8::MAX)
+    }
+
     /// Gives a key one more, or a turn, or neither.
-    fn judge(self: &Arc<Self>, key: u64, now: u64) -> Judge {
+    fn judge(self: &Arc<Self>, key: Key, now: u64) -> Judge {
         let limiter = &self.limiter;
         let settings = &self.settings;
-        let (verdict, full) = match settings.action {
-            _ if !settings.statuses.is_empty() => (limiter.look(key, now), false),
-            LimitAction::Refuse | LimitAction::Close => (limiter.charge(key, now), false),
-            LimitAction::Delay if Turn::is_room(self) => (
-                limiter.charge_or_wait(key, now, settings.longest_delay),
-                false,
-            ),
-            LimitAction::Delay => (limiter.charge(key, now), true),
+        let verdict = match settings.action {
+            _ if !settings.statuses.is_empty() => limiter.look(key, now),
+            LimitAction::Refuse | LimitAction::Close => limiter.charge(key, now),
+            LimitAction::Delay => return self.judge_or_delay(key, now),
         };
-        let (wait, why) = match verdict {
-            Verdict::Within { owes } => return Judge::Within(owes),
-            Verdict::Later { wait } => match Turn::take(self, wait) {
-                Some(turn) => return Judge::Later(turn),
-                None => (wait, Why::NoRoomToWait),
-            },
-            Verdict::Over { wait } if full => (wait, Why::NoRoomToWait),
-            Verdict::Over { wait } => (wait, Why::Spent),
+        match verdict {
+            Verdict::Within { owes } => Judge::Within(owes),
+            Verdict::Later { wait } | Verdict::Over { wait } => {
+                Judge::Over(Limited::new(self, wait, Why::Spent))
+            }
+        }
+    }
+
+    /// What [`Self::judge`] has just given was for nothing, since another limit refuses. Under one with a `ttl` to have asked is what
+    /// counts, and who only counts once he is answered owes nothing yet.
+    fn give_back(&self, key: Key, now: u64, later: bool) {
+        if self.settings.ttl.is_none() && self.settings.statuses.is_empty() {
+            self.limiter.give_back(key, now, later);
+        }
+    }
+
+    fn judge_or_delay(self: &Arc<Self>, key: Key, now: u64) -> Judge {
+        let place = Place::take(self);
+        let (patience, why) = match place {
+            Some(_) => (self.settings.longest_delay, Why::Spent),
+            None => (Duration::ZERO, Why::NoRoomToWait),
         };
-        Judge::Over(Limited::new(self, wait, why))
+        match (self.limiter.charge_or_wait(key, now, patience), place) {
+            (Verdict::Within { owes }, _) => Judge::Within(owes),
+            (Verdict::Later { wait }, Some(place)) => Judge::Later(Turn::new(place, wait)),
+            (Verdict::Later { wait } | Verdict::Over { wait }, _) => {
+                Judge::Over(Limited::new(self, wait, why))
+            }
+        }
+    }
+
+    /// Whether it judges this request at this stage.
+    fn judges(&self, story: &Story, stage: Stage) -> bool {
+        self.stage() == stage && self.is_for(story)
     }
 
     fn is_for(&self, story: &Story) -> bool {
@@ -220,7 +264,7 @@ impl SiteLimit {
                 .is_none_or(|pattern| pattern.matches(story.path()))
     }
 
-    fn key_of(&self, story: &Story) -> u64 {
+    fn key_of(&self, story: &Story) -> Key {
         let hash = KeyHash::new(self.seed);
         let hash = self.settings.key.iter().fold(hash, |hash, key| match key {
             LimitKey::Address => address(hash, story.client, 4, 8),
@@ -245,8 +289,23 @@ impl SiteLimit {
                 part(hash, parts.nth(usize::from(*number)))
             }
         });
-        hash.finish()
+        hash.key()
     }
+}
+
+/// What `RateLimit-Policy` tells: so many (`q`) in so many seconds (`w`). Where more may come at once than the rate says, that many,
+/// in the time that they take: else more could be left than there is. Seconds are rounded up: who keeps to them is never refused.
+fn policy(settings: &RateLimitSettings) -> Option<Box<[u8]>> {
+    let rate = settings.rate?;
+    let quota = rate.max(settings.burst.unwrap_or(rate));
+    let nanos = settings.per.as_nanos().saturating_mul(u128::from(quota));
+    let each = u128::from(rate).saturating_mul(1_000_000_000);
+    let seconds = nanos.div_ceil(each.max(1));
+    let mut policy = format!("\"{}\";q=", settings.name).into_bytes();
+    push_decimal(&mut policy, u64::from(quota));
+    policy.extend_from_slice(b";w=");
+    push_decimal(&mut policy, u64::try_from(seconds).unwrap_or(u64::MAX));
+    Some(policy.into())
 }
 
 /// The first bytes of an address: so many of IPv4, or so many of IPv6.
@@ -300,6 +359,48 @@ mod tests {
         assert!(SiteLimits::new(&[], Some(&before)).is_none());
     }
 
+    #[test]
+    fn narrow_keys_are_judged_before_wide_ones_and_else_as_written() {
+        let keyed = |name: &str, key: &[LimitKey]| RateLimitSettings {
+            key: key.to_vec(),
+            ..settings(name, 1)
+        };
+        let limits = SiteLimits::new(
+            &[
+                keyed("site", &[LimitKey::Site]),
+                keyed("part", &[LimitKey::PathPart(1)]),
+                keyed("network", &[LimitKey::Prefix]),
+                keyed("first", &[LimitKey::Address]),
+                keyed("both", &[LimitKey::Prefix, LimitKey::Address]),
+                keyed("software", &[LimitKey::Ja4]),
+            ],
+            None,
+        );
+        let limits = limits.unwrap();
+        let order: Vec<_> = limits.decided().map(|decided| decided.limit).collect();
+        assert_eq!(
+            order,
+            ["first", "both", "network", "software", "part", "site"]
+        );
+    }
+
+    #[test]
+    fn a_policy_tells_no_more_than_there_is_and_no_less_than_is_left() {
+        let told = |rate, burst, millis| {
+            let settings = RateLimitSettings {
+                burst,
+                per: Duration::from_millis(millis),
+                ..settings("a", rate)
+            };
+            String::from_utf8(policy(&settings).unwrap().into()).unwrap()
+        };
+        assert_eq!(told(10, None, 1_000), "\"a\";q=10;w=1");
+        assert_eq!(told(10, None, 1_999), "\"a\";q=10;w=2");
+        assert_eq!(told(10, Some(5), 60_000), "\"a\";q=10;w=60");
+        assert_eq!(told(20, Some(200), 1_000), "\"a\";q=200;w=10");
+        assert_eq!(told(3, Some(4), 1_000), "\"a\";q=4;w=2");
+    }
+
     /// More networks than an attack has, through the table that a site has unless it says otherwise.
     #[test]
     fn a_million_networks_take_no_memory_and_the_heavy_ones_get_what_they_may_have() {
@@ -316,7 +417,7 @@ mod tests {
         let ask = |network: u32, host: u32, now: u64| {
             let visitor = std::net::Ipv4Addr::from_bits((network << 8) | (host % 256)).into();
             let key = address(KeyHash::new(limit.seed), visitor, 3, 6).finish();
-            matches!(limit.judge(key, now), Judge::Within(_))
+            matches!(limit.judge(key.into(), now), Judge::Within(_))
         };
         let (mut refused, mut allowed) = (0, [0; HEAVY as usize]);
         for n in 0..1_000_000 {

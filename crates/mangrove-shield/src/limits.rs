@@ -14,7 +14,8 @@
 //!    fewer keys than there are places ask for something within one interval.
 //! 4. Newcomers who share are not kept out for longer than that, whatever [`Limiter::holding`] says: nobody knows which they are.
 //!
-//! Who is over is refused, or is given a turn that comes later: then he owes for it already, and the next one comes after him.
+//! Who is over is refused, or is given a turn that comes later: then he owes for it already, and the next one comes after him. What
+//! is not used after all is given back at once ([`Limiter::give_back`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,14 +37,21 @@
 //! assert_eq!(limiter.charge_or_wait(key, 0, seconds(30)), Verdict::Over { wait: seconds(36) });
 //! ```
 
-use std::hash::{DefaultHasher, Hasher};
+mod key;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+pub use self::key::{Key, KeyHash};
 
 /// Keys that lie together; of these the lightest is forgotten first.
 pub const WAYS: usize = 8;
 /// Parts of a limiter that are locked apart, so that cores seldom meet.
 pub const SHARDS: usize = 64;
+/// The longest that a whole burst may take, in nanoseconds: 146 years. Beyond, sums would come to where numbers end.
+pub const LONGEST_BURST: u64 = u64::MAX >> 2;
 
 /// How often, and how many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +68,9 @@ impl Rate {
         let per = u64::try_from(per.as_nanos()).ok()?;
         let every = per.checked_div(u64::from(count))?;
         let depth = every.checked_mul(u64::from(burst))?;
-        (depth > 0).then_some(Self { every, depth })
+        (1..=LONGEST_BURST)
+            .contains(&depth)
+            .then_some(Self { every, depth })
     }
 
     /// For so many keys that share.
@@ -69,6 +79,11 @@ impl Rate {
             every: (self.every / keys).max(1),
             depth: self.depth,
         }
+    }
+
+    /// How long a whole burst takes.
+    pub fn whole_burst(self) -> Duration {
+        Duration::from_nanos(self.depth)
     }
 
     /// What a key that has paid by `paid_by` owes after one more, if it may have that before its patience ends.
@@ -173,39 +188,6 @@ impl Counts {
     }
 }
 
-/// Makes one number of the parts of a key. Nobody who does not know the seed can choose two keys of one number.
-#[derive(Clone, Debug)]
-pub struct KeyHash(DefaultHasher);
-
-impl KeyHash {
-    /// Of no parts yet.
-    pub fn new(seed: [u64; 2]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        seed.iter().for_each(|word| hasher.write_u64(*word));
-        Self(hasher)
-    }
-
-    /// And this part, which is another than none, and not to be confused with the next.
-    #[must_use]
-    pub fn part(mut self, bytes: &[u8]) -> Self {
-        self.0.write_usize(bytes.len());
-        self.0.write(bytes);
-        self
-    }
-
-    /// And a part that is not there.
-    #[must_use]
-    pub fn missing(mut self) -> Self {
-        self.0.write_usize(usize::MAX);
-        self
-    }
-
-    /// The number.
-    pub fn finish(self) -> u64 {
-        self.0.finish()
-    }
-}
-
 /// One key in its place.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
@@ -227,17 +209,29 @@ impl Entry {
 
     /// What becomes of one more.
     fn charge(&mut self, terms: Terms, at: Asked) -> Judged {
-        let judged = terms.rate.judge(self.paid_by, at);
-        match judged {
-            Judged::Within { paid_by } | Judged::Later { paid_by, .. } => {
-                self.name &= !HELD;
-                self.paid_by = paid_by;
-                judged
-            }
+        match terms.rate.judge(self.paid_by, at) {
             Judged::Over { .. } => {
                 self.refuse(terms, at.now);
                 terms.rate.judge(self.paid_by, at)
             }
+            _ => {
+                self.let_go(terms);
+                let judged = terms.rate.judge(self.paid_by, at);
+                if let Judged::Within { paid_by } | Judged::Later { paid_by, .. } = judged {
+                    self.paid_by = paid_by;
+                }
+                judged
+            }
+        }
+    }
+
+    /// Where it was kept out and is no longer, it has what the rate gave it meanwhile: its whole burst again, where it was kept
+    /// out for as long as that takes.
+    fn let_go(&mut self, terms: Terms) {
+        if self.name & HELD != 0 {
+            self.name &= !HELD;
+            let more = terms.hold.saturating_sub(terms.rate.every);
+            self.paid_by = self.paid_by.saturating_sub(more);
         }
     }
 
@@ -322,8 +316,9 @@ impl Set {
         let judged = if let Some(entry) = self.owing(key, now) {
             let mut copy = *entry;
             let judged = copy.charge(terms, at);
-            if let Judged::Over { .. } = judged {
-                *entry = copy;
+            match judged {
+                Judged::Over { .. } => *entry = copy,
+                _ => entry.let_go(terms),
             }
             looked(entry.paid_by, judged)
         } else if self.entries.iter().any(|entry| entry.paid_by <= now) {
@@ -391,8 +386,8 @@ impl Limiter {
         }
     }
 
-    /// One that lets whoever goes over have nothing for so long, from the first request too many on; then one more, and a whole
-    /// burst in time.
+    /// One that lets whoever goes over have nothing for so long, from the first request too many on; then what the rate gave it
+    /// meanwhile, which is a whole burst where that takes no longer. A key that strangers share is not held.
     #[must_use]
     pub fn holding(mut self, time: Duration) -> Self {
         // Far more than a day, and far from where sums of such end.
@@ -407,36 +402,48 @@ impl Limiter {
     }
 
     /// Lets `key` have one more at `now`, in nanoseconds, or says that it may not.
-    pub fn charge(&self, key: u64, now: u64) -> Verdict {
-        self.judge(key, |set| {
-            Verdict::of(set.charge(key, self.terms, Asked::at(now)), now)
-        })
+    pub fn charge(&self, key: impl Into<Key>, now: u64) -> Verdict {
+        self.charge_or_wait(key, now, Duration::ZERO)
     }
 
     /// The same for whoever may wait so long: one more, or a turn that comes later, or neither.
-    pub fn charge_or_wait(&self, key: u64, now: u64, patience: Duration) -> Verdict {
+    pub fn charge_or_wait(&self, key: impl Into<Key>, now: u64, patience: Duration) -> Verdict {
+        let key = key.into();
         let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+        let at = Asked { now, patience };
         self.judge(key, |set| {
-            Verdict::of(set.charge(key, self.terms, Asked { now, patience }), now)
+            Verdict::of(set.charge(key.hash, self.terms_of(key), at), now)
         })
     }
 
     /// Whether it might have one more, without giving it one.
-    pub fn look(&self, key: u64, now: u64) -> Verdict {
-        self.judge(key, |set| set.look(key, self.terms, now))
+    pub fn look(&self, key: impl Into<Key>, now: u64) -> Verdict {
+        let key = key.into();
+        self.judge(key, |set| set.look(key.hash, self.terms_of(key), now))
     }
 
     /// It has had one more, whether it might or not.
-    pub fn note(&self, key: u64, now: u64) {
-        self.with_set(key, |set, _| set.note(key, self.terms, now));
+    pub fn note(&self, key: impl Into<Key>, now: u64) {
+        let key = key.into();
+        self.with_set(key, |set, _| set.note(key.hash, self.terms_of(key), now));
+    }
+
+    /// It was given one more, or a turn (`later`), at this very moment, and makes no use of it.
+    pub fn give_back(&self, key: impl Into<Key>, now: u64, later: bool) {
+        let key = key.into();
+        self.with_set(key, |set, counts| {
+            set.forgive(key.hash, self.terms.rate.every, now);
+            counts.later = counts.later.wrapping_sub(u64::from(later));
+        });
     }
 
     /// It has earned `percent` of what one costs in `100 - percent` of such: who does only so many of a hundred that count owes
     /// nothing for them.
-    pub fn forgive(&self, key: u64, now: u64, percent: u32) {
+    pub fn forgive(&self, key: impl Into<Key>, now: u64, percent: u32) {
+        let key = key.into();
         let percent = u64::from(percent.min(99));
         let nanos = self.terms.rate.every.saturating_mul(percent) / (100 - percent);
-        self.with_set(key, |set, _| set.forgive(key, nanos, now));
+        self.with_set(key, |set, _| set.forgive(key.hash, nanos, now));
     }
 
     /// What was decided so far.
@@ -457,7 +464,18 @@ impl Limiter {
         self.shards.iter().map(sets).sum::<usize>() * size_of::<Set>()
     }
 
-    fn judge(&self, key: u64, work: impl FnOnce(&mut Set) -> Verdict) -> Verdict {
+    /// What strangers share is held for nobody.
+    fn terms_of(&self, key: Key) -> Terms {
+        match key.is_shared {
+            true => Terms {
+                hold: 0,
+                ..self.terms
+            },
+            false => self.terms,
+        }
+    }
+
+    fn judge(&self, key: Key, work: impl FnOnce(&mut Set) -> Verdict) -> Verdict {
         let verdict = self.with_set(key, |set, counts| {
             let verdict = work(set);
             counts.note(verdict);
@@ -468,7 +486,8 @@ impl Limiter {
         })
     }
 
-    fn with_set<T>(&self, key: u64, work: impl FnOnce(&mut Set, &mut Counts) -> T) -> Option<T> {
+    fn with_set<T>(&self, key: Key, work: impl FnOnce(&mut Set, &mut Counts) -> T) -> Option<T> {
+        let key = key.hash;
         let part = |bits: u64, of: usize| {
             usize::try_from(bits).unwrap_or(0) % of.max(1) // both are powers of two
         };
@@ -482,265 +501,4 @@ impl Limiter {
 /// What a panic left is as good as what was there: each entry stands for itself.
 fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const MILLI: u64 = 1_000_000;
-
-    fn rate(count: u32, seconds: u64, burst: u32) -> Rate {
-        Rate::new(count, Duration::from_secs(seconds), burst).unwrap()
-    }
-
-    fn key(n: u64) -> u64 {
-        KeyHash::new([1, 2]).part(&n.to_le_bytes()).finish()
-    }
-
-    /// A plain reading: each key's own bucket of tokens, in a map without end.
-    #[derive(Default)]
-    struct Exact(HashMap<u64, (u64, u64)>);
-
-    impl Exact {
-        fn allows(&mut self, key: u64, every: u64, burst: u64, now: u64) -> bool {
-            let (left, at) = self.0.entry(key).or_insert((burst * every, now));
-            *left = (*left + (now - *at)).min(burst * every);
-            *at = now;
-            let allowed = *left >= every;
-            if allowed {
-                *left -= every;
-            }
-            allowed
-        }
-    }
-
-    /// The promise: a flood of new keys pushes no heavy one out, refuses no light one, and takes no memory.
-    #[test]
-    fn a_million_prefixes_leave_the_heavy_ones_exactly_limited() {
-        const HEAVY: u64 = 1_000;
-        let limiter = Limiter::new(rate(10, 1, 20), 65_536);
-        let before = limiter.bytes();
-        assert!(before <= 65_536 * 17 + 4_096 * SHARDS, "{before}");
-        let (mut exact, mut refused) = (Exact::default(), 0);
-        for n in 0..1_000_000 {
-            let now = n * MILLI / 100; // 100,000 a second
-            assert!(limiter.charge(key(HEAVY + n), now).is_within(), "{n}");
-            // Each heavy one asks for ten times what it may have, and more than that now and then.
-            let heavy = key(n * 7 % HEAVY);
-            let allowed = limiter.charge(heavy, now).is_within();
-            assert_eq!(allowed, exact.allows(heavy, 100 * MILLI, 20, now), "{n}");
-            refused += u32::from(!allowed);
-        }
-        assert!(refused > 800_000, "{refused}");
-        assert_eq!(limiter.bytes(), before);
-    }
-
-    /// With a burst of one there is no debt of more than one: what keeps a key in its place is that it was refused.
-    #[test]
-    fn one_at_a_time_is_kept_under_a_flood_too() {
-        let limiter = Limiter::new(rate(1, 1, 1), 1_024);
-        let mut allowed = 0;
-        for n in 0..1_000_000 {
-            let now = n * MILLI / 100;
-            let _ = limiter.charge(key(1 + n), now);
-            if n % 10 == 0 {
-                allowed += u32::from(limiter.charge(key(0), now).is_within());
-            }
-        }
-        // In ten seconds; now and then a newcomer sits in its place.
-        assert!((5..=10).contains(&allowed), "{allowed}");
-    }
-
-    /// More keys than there are places, and each asks for ten times what it may have: memory stays, and what gets through is at most twice what the places may have.
-    #[test]
-    fn who_finds_no_place_shares_what_a_set_may_have() {
-        let limiter = Limiter::new(rate(1, 1, 2), 1_024);
-        let places = limiter.bytes() / size_of::<Set>() * WAYS;
-        let mut through = 0;
-        for round in 0..100 {
-            for n in 0..20_000 {
-                let now = round * 100 * MILLI;
-                through += usize::from(limiter.charge(key(n), now).is_within());
-            }
-        }
-        let seconds = 10;
-        assert!(through <= 2 * places * (2 + seconds), "{through}");
-        assert!(through >= places * seconds, "{through}");
-    }
-
-    #[test]
-    fn a_look_costs_nothing_and_what_happened_is_noted() {
-        let limiter = Limiter::new(rate(3, 60, 3), 64);
-        for _ in 0..10 {
-            assert!(limiter.look(key(1), 0).is_within());
-        }
-        (0..5).for_each(|_| limiter.note(key(1), 0)); // two were under way at once with the third
-        let wait = Duration::from_secs(20);
-        assert_eq!(limiter.look(key(1), 0), Verdict::Over { wait });
-        assert!(limiter.look(key(2), 0).is_within());
-        assert!(limiter.look(key(1), 20_000 * MILLI).is_within());
-    }
-
-    #[test]
-    fn who_may_wait_is_given_one_turn_after_another_and_no_more_than_he_waits_for() {
-        let limiter = Limiter::new(rate(10, 1, 2), 64);
-        let patience = Duration::from_millis(300);
-        let charge = |now| limiter.charge_or_wait(key(1), now * MILLI, patience);
-        (0..2).for_each(|_| assert!(charge(0).is_within()));
-        for wait in [100, 200, 300] {
-            let wait = Duration::from_millis(wait);
-            assert_eq!(charge(0), Verdict::Later { wait });
-        }
-        let wait = Duration::from_millis(400);
-        assert_eq!(
-            charge(0),
-            Verdict::Over { wait },
-            "and it owes nothing for that"
-        );
-        let wait = Duration::from_millis(300);
-        assert_eq!(charge(100), Verdict::Later { wait });
-        assert!(charge(1_000).is_within());
-        assert_eq!(
-            limiter.counts(),
-            Counts {
-                seen: 8,
-                later: 4,
-                over: 1
-            }
-        );
-    }
-
-    /// From the first request too many on, however often it asks meanwhile, and whatever the rate would give it.
-    #[test]
-    fn who_goes_over_is_kept_out_for_as_long_as_was_said_and_no_longer() {
-        const SECOND: u64 = 1_000 * MILLI;
-        for (count, per, burst) in [(5, 600, 5), (10, 1, 1), (10, 1, 20)] {
-            let limiter =
-                Limiter::new(rate(count, per, burst), 64).holding(Duration::from_secs(60));
-            (0..burst).for_each(|_| assert!(limiter.charge(key(1), 0).is_within()));
-            let over = |at: u64| limiter.charge(key(1), at);
-            let natural = Duration::from_secs(per) / count;
-            let held = natural.max(Duration::from_secs(60));
-            for at in [0, 1, 30, 59] {
-                let wait = held.saturating_sub(Duration::from_secs(at));
-                assert_eq!(over(at * SECOND), Verdict::Over { wait }, "{count} {at}");
-            }
-            let end = u64::try_from(held.as_nanos()).unwrap();
-            assert!(!over(end - 1).is_within());
-            assert!(over(end).is_within());
-            // One more, and then it is held anew.
-            let Verdict::Over { wait } = over(end + 1) else {
-                panic!("{count}: it has its whole burst at once")
-            };
-            assert!(wait >= Duration::from_secs(60), "{wait:?}");
-        }
-    }
-
-    #[test]
-    fn whoever_is_kept_out_stays_so_under_a_flood_and_is_not_forgiven() {
-        let limiter = Limiter::new(rate(10, 1, 1), 1_024).holding(Duration::from_secs(600));
-        assert!(limiter.charge(key(0), 0).is_within());
-        assert!(!limiter.charge(key(0), 0).is_within());
-        for n in 0..1_000_000 {
-            let now = n * MILLI / 100;
-            let _ = limiter.charge(key(1 + n), now);
-            if n % 1_000 == 0 {
-                limiter.forgive(key(0), now, 50);
-                assert!(!limiter.look(key(0), now).is_within(), "{n}");
-            }
-        }
-    }
-
-    /// One in five that counts is paid for by the other four, at any pace; one in four is not.
-    #[test]
-    fn a_share_is_forgiven_and_no_more() {
-        for (of, ends) in [(5, true), (4, false)] {
-            let limiter = Limiter::new(rate(1, 86_400, 50), 64);
-            let mut counted = 0;
-            for n in 0..10_000 {
-                if !limiter.look(key(1), 0).is_within() {
-                    break;
-                }
-                match n % of {
-                    0 => limiter.note(key(1), 0),
-                    _ => limiter.forgive(key(1), 0, 20),
-                }
-                counted += 1;
-            }
-            assert_eq!(counted == 10_000, ends, "{of}: {counted}");
-        }
-    }
-
-    #[test]
-    fn what_is_left_is_told_and_a_look_leaves_it() {
-        let limiter = Limiter::new(rate(3, 60, 3), 64);
-        let left = |verdict| match verdict {
-            Verdict::Within { owes } => (limiter.rate().left(owes), owes.as_secs()),
-            _ => panic!("{verdict:?}"),
-        };
-        assert_eq!(left(limiter.look(key(1), 0)), (3, 0));
-        assert_eq!(left(limiter.charge(key(1), 0)), (2, 20));
-        assert_eq!(left(limiter.look(key(1), 0)), (2, 20));
-        assert_eq!(left(limiter.charge(key(1), 0)), (1, 40));
-        assert_eq!(left(limiter.charge(key(1), 0)), (0, 60));
-    }
-
-    #[test]
-    fn what_cannot_be_counted_is_no_rate() {
-        assert_eq!(Rate::new(0, Duration::from_secs(1), 1), None);
-        assert_eq!(Rate::new(1, Duration::from_secs(1), 0), None);
-        assert_eq!(Rate::new(2, Duration::from_nanos(1), 1), None);
-        assert_eq!(Rate::new(1, Duration::MAX, 1), None);
-    }
-
-    #[test]
-    fn parts_are_not_confused() {
-        let of = |parts: &[&[u8]]| {
-            let hash = KeyHash::new([3, 4]);
-            parts
-                .iter()
-                .fold(hash, |hash, part| hash.part(part))
-                .finish()
-        };
-        assert_ne!(of(&[b"ab", b"c"]), of(&[b"a", b"bc"]));
-        assert_ne!(of(&[b""]), KeyHash::new([3, 4]).missing().finish());
-        assert_ne!(of(&[b"a"]), KeyHash::new([3, 5]).part(b"a").finish());
-    }
-
-    proptest! {
-        /// With room for all, a limiter is a bucket of tokens for each key.
-        #[test]
-        fn it_counts_as_a_bucket_of_tokens_does(
-            steps in proptest::collection::vec((0u64..200, 0u64..8), 0..600),
-            count in 1u32..50,
-            burst in 1u32..20,
-        ) {
-            let rate = rate(count, 1, burst);
-            let limiter = Limiter::new(rate, 65_536);
-            let (mut exact, mut now) = (Exact::default(), 0);
-            for (pause, n) in steps {
-                now += pause * MILLI;
-                let allowed = limiter.charge(key(n), now).is_within();
-                prop_assert_eq!(allowed, exact.allows(key(n), rate.every, u64::from(burst), now));
-            }
-        }
-
-        /// Who waits as long as he was told gets what he asked for.
-        #[test]
-        fn waiting_as_told_is_enough_and_no_less_is(count in 1u32..1_000, burst in 1u32..50, at in 0u64..1 << 40) {
-            let limiter = Limiter::new(rate(count, 10, burst), 64);
-            let wait = loop {
-                if let Verdict::Over { wait } = limiter.charge(key(1), at) {
-                    break u64::try_from(wait.as_nanos()).unwrap();
-                }
-            };
-            prop_assert!(!limiter.charge(key(1), at + wait - 1).is_within());
-            prop_assert!(limiter.charge(key(1), at + wait).is_within());
-        }
-    }
 }

@@ -80,8 +80,8 @@ struct Body {
 /// What reading a head came to.
 #[derive(Debug)]
 pub enum HeadRead {
-    /// A whole one, and when its first byte was seen.
-    Request(Rc<RequestHead>, u64),
+    /// A whole one, when its first byte was seen, and when its last was.
+    Request(Rc<RequestHead>, u64, u64),
     /// One that is answered with a "no".
     Refused(Rc<RequestHead>, u64, Reason),
     /// The client went in the middle of one: recorded, not answered.
@@ -144,7 +144,7 @@ impl ClientSide {
             inner.head = Some(head);
             inner.head_started = self.core.clock.nanos();
             inner.read_timer.arm_in(limits.request_head);
-            if let Some(read) = self.parse(inner, &snapshot) {
+            if let Some(read) = self.parse(inner, &snapshot, true) {
                 return Poll::Ready(read);
             }
             self.presence.idle(self.core.wheel.now());
@@ -174,7 +174,7 @@ impl ClientSide {
                         inner.read_timer.arm_in(limits.request_head);
                     }
                     inner.head = Some(head);
-                    if let Some(read) = self.parse(inner, &snapshot) {
+                    if let Some(read) = self.parse(inner, &snapshot, idle) {
                         return Poll::Ready(read);
                     }
                 }
@@ -228,7 +228,8 @@ impl ClientSide {
         }
     }
 
-    fn parse(&self, inner: &mut Inner, snapshot: &Snapshot) -> Option<HeadRead> {
+    /// The head, once it is whole. Where it came `at_once` the clock is not read a second time.
+    fn parse(&self, inner: &mut Inner, snapshot: &Snapshot, at_once: bool) -> Option<HeadRead> {
         let head = Rc::make_mut(inner.head.as_mut()?);
         let outcome = head.parse_h1(&snapshot.request_limits);
         let length = match outcome {
@@ -249,7 +250,11 @@ impl ClientSide {
                 .start_with(&self.core, head.octets().get(length..).unwrap_or_default());
             Rc::make_mut(&mut head).octets_mut().truncate(length);
         }
-        Some(HeadRead::Request(head, inner.head_started))
+        let whole = match at_once {
+            true => inner.head_started,
+            false => self.core.clock.nanos(),
+        };
+        Some(HeadRead::Request(head, inner.head_started, whole))
     }
 
     /// Gets ready for the body that follows the head just read.

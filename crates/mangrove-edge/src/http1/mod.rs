@@ -46,8 +46,9 @@ pub async fn serve(
                 Box::pin(client.see_off()).await;
                 return;
             }
-            HeadRead::Request(head, started) => {
+            HeadRead::Request(head, started, whole) => {
                 let received = receive(client.core(), client.connection(), head, started);
+                let received = received.whole_at(whole);
                 client.expect_body(received.story());
                 (begin(received), true)
             }

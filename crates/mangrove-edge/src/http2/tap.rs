@@ -248,6 +248,7 @@ impl Tap {
                 HEADERS if frame.stream > self.last_opened => {
                     self.last_opened = frame.stream;
                     self.guard.request();
+                    self.windows.begin(frame.stream);
                     push_bounded(&mut self.opened, frame.stream, OPENED_KEPT);
                 }
                 HEADERS => self.trailers_came(frame, 0),
@@ -274,6 +275,7 @@ impl Tap {
         frames.read(bytes, |frame| {
             if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM_OR_ACK != 0 {
                 push_bounded(&mut self.answered, frame.stream, ANSWERED_KEPT);
+                self.windows.over(frame.stream);
             }
             self.sent_frame(frame, now);
         });

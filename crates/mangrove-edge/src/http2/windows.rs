@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::tap::push_bounded;
 
-/// Streams whose windows were opened one by one, where they begin with nothing, and are remembered: as many as may be open at most.
+/// Streams that are not over, of which it is remembered whether their client opened their windows: as many as may be open at most.
 pub(crate) const WINDOWS_KEPT: usize = 1_000;
 
 /// RFC 9113 section 6.5.2.
@@ -55,7 +55,8 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct Windows {
     initial: u32,
-    opened: VecDeque<u32>,
+    /// Those that are not over, and whether their client opened the window of that one.
+    streams: VecDeque<(u32, bool)>,
     waiting: Vec<(u32, Waker)>,
 }
 
@@ -63,28 +64,32 @@ impl Default for Windows {
     fn default() -> Self {
         Self {
             initial: USUAL,
-            opened: VecDeque::new(),
+            streams: VecDeque::new(),
             waiting: Vec::new(),
         }
     }
 }
 
 impl Windows {
-    /// Streams begin with this window.
+    /// Streams begin with this window, also those that have begun: what their client opened beside it stays (RFC 9113 section 6.9.2).
     pub(super) fn begin_with(&mut self, initial: u32) {
         self.initial = initial;
         if initial > 0 {
-            self.opened.clear();
             self.waiting.drain(..).for_each(|(_, waker)| waker.wake());
         }
     }
 
-    /// The client opened the window of one.
+    /// The client asks for something on this stream.
+    pub(super) fn begin(&mut self, stream: u32) {
+        push_bounded(&mut self.streams, (stream, false), WINDOWS_KEPT);
+    }
+
+    /// The client opened the window of one; of one that is over it comes too late.
     pub(super) fn open(&mut self, stream: u32) {
-        if self.initial > 0 {
-            return;
+        let mut streams = self.streams.iter_mut();
+        if let Some((_, is_open)) = streams.find(|(of, _)| *of == stream) {
+            *is_open = true;
         }
-        push_bounded(&mut self.opened, stream, WINDOWS_KEPT);
         let at = self.waiting.iter().position(|(of, _)| *of == stream);
         if let Some(at) = at {
             self.waiting.swap_remove(at).1.wake();
@@ -93,15 +98,19 @@ impl Windows {
 
     /// The stream is over.
     pub(super) fn over(&mut self, stream: u32) {
+        let at = self.streams.iter().position(|(of, _)| *of == stream);
+        if let Some(at) = at {
+            self.streams.swap_remove_back(at);
+        }
         self.waiting.retain(|(of, _)| *of != stream);
     }
 
     /// Ready when something may be sent on it.
     pub(super) fn poll_open(&mut self, stream: u32, cx: &Context<'_>) -> Poll<()> {
-        if self.initial > 0 || self.opened.contains(&stream) {
+        if self.initial > 0 || self.streams.contains(&(stream, true)) {
             return Poll::Ready(());
         }
-        self.over(stream);
+        self.waiting.retain(|(of, _)| *of != stream);
         self.waiting.push((stream, cx.waker().clone()));
         Poll::Pending
     }
@@ -121,8 +130,9 @@ mod tests {
         let mut windows = Windows::default();
         assert!(is_open(&mut windows, 1));
         windows.begin_with(0);
+        [1, 3].into_iter().for_each(|stream| windows.begin(stream));
         assert!(!is_open(&mut windows, 1) && !is_open(&mut windows, 3));
-        windows.open(3);
+        (0..2_000).for_each(|_| windows.open(3));
         assert!(!is_open(&mut windows, 1) && is_open(&mut windows, 3));
         assert_eq!(windows.waiting.len(), 1);
         windows.begin_with(1);
@@ -131,15 +141,35 @@ mod tests {
 
     #[test]
     fn streams_that_are_over_are_not_remembered_nor_one_more_than_may_be_open() {
+        let most = u32::try_from(WINDOWS_KEPT).unwrap();
         let mut windows = Windows::default();
         windows.begin_with(0);
-        for stream in 0..2_000 {
-            assert!(!is_open(&mut windows, stream));
-            windows.over(stream);
+        for stream in 0..=most {
+            windows.begin(stream);
             windows.open(stream);
         }
-        assert!(windows.waiting.is_empty());
-        assert_eq!(windows.opened.len(), WINDOWS_KEPT);
+        assert!(!is_open(&mut windows, 0) && is_open(&mut windows, 1));
+        assert_eq!(windows.streams.len(), WINDOWS_KEPT);
+        for stream in 0..=most {
+            windows.over(stream);
+            windows.open(stream); // too late
+            assert!(!windows.streams.iter().any(|(of, _)| *of == stream));
+        }
+        assert!(windows.streams.is_empty() && windows.waiting.is_empty());
+    }
+
+    /// Settings that come later take away what streams began with, and nothing else (RFC 9113 section 6.9.2).
+    #[test]
+    fn what_was_opened_while_streams_began_with_more_stays_open() {
+        let mut windows = Windows::default();
+        windows.begin(1);
+        windows.begin(3);
+        windows.open(1);
+        windows.begin_with(0);
+        assert!(is_open(&mut windows, 1) && !is_open(&mut windows, 3));
+        windows.begin_with(1);
+        windows.begin_with(0);
+        assert!(is_open(&mut windows, 1) && !is_open(&mut windows, 3));
     }
 
     #[test]

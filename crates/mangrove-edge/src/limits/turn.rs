@@ -11,28 +11,32 @@ use std::time::Duration;
 use super::SiteLimit;
 use super::limited::{Limited, Why};
 
+/// A place among those who wait under a limit. It is taken before it is known whether its request has to wait: a turn that
+/// nobody has a place to wait for would be owed all the same.
+#[derive(Debug)]
+pub(super) struct Place(Arc<SiteLimit>);
+
 /// A turn that has not come.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    limit: Arc<SiteLimit>,
+    place: Place,
     wait: Duration,
 }
 
-impl Turn {
-    /// Whether one more may wait, as far as can be told before it is known whether it has to.
-    pub(super) fn is_room(limit: &SiteLimit) -> bool {
-        limit.waiting.load(Ordering::Relaxed) < limit.settings.waiting
-    }
-
-    /// Takes a place among those who wait; none where others have taken the last one.
-    pub(super) fn take(limit: &Arc<SiteLimit>, wait: Duration) -> Option<Self> {
+impl Place {
+    /// Takes one; none where others have taken the last.
+    pub(super) fn take(limit: &Arc<SiteLimit>) -> Option<Self> {
         let one_more = |waiting: u32| (waiting < limit.settings.waiting).then(|| waiting + 1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         limit.waiting.fetch_update(set, fetch, one_more).ok()?;
-        Some(Self {
-            limit: Arc::clone(limit),
-            wait,
-        })
+        Some(Self(Arc::clone(limit)))
+    }
+}
+
+impl Turn {
+    /// One that comes when so much has passed.
+    pub(super) fn new(place: Place, wait: Duration) -> Self {
+        Self { place, wait }
     }
 
     /// How long it is until it comes.
@@ -40,14 +44,15 @@ impl Turn {
         self.wait
     }
 
-    /// What the log tells of it.
-    pub(crate) fn tale(&self) -> Limited {
-        Limited::new(&self.limit, self.wait, Why::Delayed)
+    /// What the log tells of it, of a request that has waited so long for others before.
+    pub(crate) fn tale(&self, before: Duration) -> Limited {
+        let wait = self.wait.saturating_add(before);
+        Limited::new(&self.place.0, wait, Why::Delayed)
     }
 }
 
-impl Drop for Turn {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.limit.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

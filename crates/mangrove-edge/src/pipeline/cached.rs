@@ -187,7 +187,7 @@ pub(super) async fn fetch_through(
                 // Another's fetch may have ended between our look and our entering.
                 let shared = &story.core.cache.shared;
                 if joinable && shared.fills().departures(looked.hash) != looked.found.departures {
-                    match again(story, &site, cache, Waited::ForAnother) {
+                    match again(story, &site, cache, Waited::Another) {
                         Ok((answer, ..)) => {
                             leader.changed();
                             return answer;
@@ -201,7 +201,7 @@ pub(super) async fn fetch_through(
                         Brought::Nothing => {}
                         brought @ (Brought::Kept(_) | Brought::Outdated) => {
                             leader.changed();
-                            match again(story, &site, cache, Waited::ForTheDisk) {
+                            match again(story, &site, cache, Waited::TheDisk) {
                                 Ok((answer, behind)) => {
                                     ask_behind(story, &site, upstreams, behind);
                                     return answer;
@@ -240,9 +240,23 @@ pub(super) async fn fetch_through(
                 }
                 // The disk might have had it, and has not.
                 if !story.missed {
+                    story.has_waited();
                     match within_limits(story, &site, Stage::Missed) {
                         Ok(None) => {}
-                        Ok(Some(turn)) => timer(story, &turn).expiry().await,
+                        Ok(Some(turn)) => {
+                            // Nobody else has to wait for a turn of ours.
+                            leader.changed();
+                            timer(story, &turn).expiry().await;
+                            drop(turn);
+                            match again(story, &site, cache, Waited::ItsTurn) {
+                                Ok((answer, behind)) => {
+                                    ask_behind(story, &site, upstreams, behind);
+                                    return answer;
+                                }
+                                Err(newer) => looked = newer,
+                            }
+                            continue;
+                        }
                         Err(reason) => {
                             leader.free(None);
                             return Outcome::Failed(reason);
@@ -280,7 +294,7 @@ pub(super) async fn fetch_through(
                         exchange.beside = true;
                         return exchange.as_came(story, leader, interim).await;
                     }
-                    Completed::Again => match again(story, &site, cache, Waited::ForAnother) {
+                    Completed::Again => match again(story, &site, cache, Waited::Another) {
                         Ok((answer, behind)) => {
                             ask_behind(story, &site, upstreams, behind);
                             return answer;
@@ -297,7 +311,7 @@ pub(super) async fn fetch_through(
                 // Likewise: what that one brought may serve, though another asks about it already.
                 let shared = &story.core.cache.shared;
                 if shared.fills().departures(looked.hash) != looked.found.departures {
-                    match again(story, &site, cache, Waited::ForAnother) {
+                    match again(story, &site, cache, Waited::Another) {
                         Ok((answer, ..)) => return answer,
                         Err(newer) => looked = newer,
                     }
@@ -325,7 +339,7 @@ pub(super) async fn fetch_through(
             }
         }
         drop(follower);
-        match again(story, &site, cache, Waited::ForAnother) {
+        match again(story, &site, cache, Waited::Another) {
             Ok((answer, ..)) => return answer,
             Err(newer) => looked = newer,
         }
@@ -359,8 +373,9 @@ fn lane_of(looked: &Looked, story: &Story, cache: &SiteCache) -> Vec<u8> {
 /// What was waited for before what is kept is looked at again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waited {
-    ForAnother,
-    ForTheDisk,
+    Another,
+    TheDisk,
+    ItsTurn,
 }
 
 /// Looks once more: what is kept by now may serve; with what the origin is to be asked about behind it, if it is.
@@ -379,8 +394,9 @@ fn again(
     {
         let mut tale = CacheTale::of(decision);
         match waited {
-            Waited::ForAnother => tale.collapsed = true, // whoever fetched it
-            Waited::ForTheDisk => tale.from_disk = true,
+            Waited::Another => tale.collapsed = true, // whoever fetched it
+            Waited::TheDisk => tale.from_disk = true,
+            Waited::ItsTurn => {}
         }
         story.cache = Some(tale);
         let outcome = Outcome::Answered(Box::new(answer_kept(story, cache, &kept)));

@@ -27,8 +27,9 @@ impl Held {
     }
 
     /// Takes it further: its turn has come.
-    pub fn go_on(self) -> Begun {
+    pub fn go_on(mut self) -> Begun {
         drop(self.turn);
+        self.inspected.story_mut().has_waited();
         go_on(self.inspected)
     }
 
@@ -38,12 +39,12 @@ impl Held {
     }
 }
 
-/// Expires when a request's turn has come. That is counted from when the request was judged: from its first byte.
+/// Expires when a request's turn has come. That is counted from when the request was judged.
 pub(super) fn timer(story: &Story, turn: &Turn) -> Timer {
     let timer = story.core.wheel.timer();
     let wait = turn.wait().as_nanos().div_ceil(1_000_000);
     let wait = u64::try_from(wait).unwrap_or(u64::MAX);
-    let began = story.begun_at() / 1_000_000;
+    let began = story.judged_from() / 1_000_000;
     timer.arm(Moment(began.saturating_add(wait)));
     timer
 }

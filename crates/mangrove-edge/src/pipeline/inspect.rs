@@ -63,6 +63,10 @@ impl Inspected {
         &self.story
     }
 
+    pub(super) fn story_mut(&mut self) -> &mut Story {
+        &mut self.story
+    }
+
     pub(super) fn into_story(self) -> Box<Story> {
         self.story
     }
@@ -85,7 +89,7 @@ pub(super) fn within_limits(
     if story.exempt {
         return Ok(None);
     }
-    let now = story.begun_at();
+    let now = story.judged_from();
     let mut told = std::mem::take(&mut story.told);
     let judged = optional(story, Module::RateLimit, || {
         limits.judge(story, stage, now, &mut told)
@@ -94,7 +98,8 @@ pub(super) fn within_limits(
     match judged? {
         None | Some(Judged::Within) => Ok(None),
         Some(Judged::Later(turn)) => {
-            story.limited = Some(Box::new(turn.tale()));
+            let before = story.limited.as_ref().map(|limited| limited.wait());
+            story.limited = Some(Box::new(turn.tale(before.unwrap_or_default())));
             Ok(Some(turn))
         }
         Some(Judged::Over(limited)) => {

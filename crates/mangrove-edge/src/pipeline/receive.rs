@@ -29,6 +29,13 @@ pub fn receive(
 }
 
 impl Received {
+    /// Its head was not whole before this, in the clock's nanoseconds.
+    #[must_use]
+    pub fn whole_at(mut self, nanos: u64) -> Self {
+        self.story.whole_at(nanos);
+        self
+    }
+
     /// How the body's end is found.
     pub fn framing(&self) -> mangrove_http::BodyFraming {
         self.story.head.framing()

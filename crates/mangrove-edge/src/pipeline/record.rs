@@ -71,6 +71,8 @@ pub struct Story {
     /// No visitor's: it is counted and written nowhere.
     unseen: bool,
     started: u64,
+    /// The clock's nanoseconds from which limits judge it, see [`Self::judged_from`].
+    judged_from: u64,
     over: bool,
 }
 
@@ -123,6 +125,7 @@ impl Story {
             judged_at: UnixMillis::default(),
             unseen: false,
             started,
+            judged_from: started,
             over: false,
         })
     }
@@ -155,6 +158,7 @@ impl Story {
             judged_at: UnixMillis::default(),
             unseen: true,
             started: self.core.clock.nanos(),
+            judged_from: self.judged_from,
             over: false,
         })
     }
@@ -183,13 +187,21 @@ impl Story {
             .unwrap_or_else(|| self.head.path())
     }
 
-    /// When its first byte was seen, as limits count time: in nanoseconds of the clock that decides.
-    pub(super) fn begun_at(&self) -> u64 {
-        self.core
-            .clock
-            .moment_of(self.started)
-            .0
-            .saturating_mul(1_000_000)
+    /// When its limits judge it, in nanoseconds of the clock that decides: when its head was whole, or when it had last waited for
+    /// something. Who was slow until then asks now, and by what others have had meanwhile.
+    pub(super) fn judged_from(&self) -> u64 {
+        let moment = self.core.clock.moment_of(self.judged_from);
+        moment.0.saturating_mul(1_000_000)
+    }
+
+    /// Its head was whole at this reading of the clock.
+    pub(super) fn whole_at(&mut self, nanos: u64) {
+        self.judged_from = nanos;
+    }
+
+    /// It has waited for something, and goes on now.
+    pub(super) fn has_waited(&mut self) {
+        self.judged_from = self.core.clock.nanos();
     }
 
     /// Ends the story well: everything that was to be sent has been.

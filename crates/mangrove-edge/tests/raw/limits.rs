@@ -183,6 +183,52 @@ fn what_is_left_is_told_with_every_answer_where_the_site_says_so_also_with_hits(
     is_refused(&world, &answer);
 }
 
+/// Else one network could spend what the site may have, by what is refused anyway.
+#[test]
+fn a_request_that_one_limit_refuses_counts_under_none() {
+    let named = |name: &str, more: &str| {
+        format!("[[site.rate_limit]]\nname = '{name}'\nper = '1h'\n{more}\n")
+    };
+    let site = named("site", "key = ['site']\nrate = 3");
+    let software = named("software", "key = ['header:x-app']\nrate = 3");
+    let world = World::with("", &format!("{site}{software}{}", limit(1, "")));
+    asks(&world, &mut world.client(), &get_from("/", ""), 200);
+    for _ in 0..10 {
+        let mut client = world.client();
+        client.get("/");
+        is_refused(&world, &client.answer());
+    }
+    for last in 9..=10 {
+        let from = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+        asks(
+            &world,
+            &mut world.client_from(from),
+            &get_from("/", ""),
+            200,
+        );
+    }
+    let mut client = world.client_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)));
+    client.send(get_from("/", "X-App: another\r\n"));
+    let answer = client.answer();
+    assert_eq!(world.record_of(&answer)["rate_limit"], "site");
+}
+
+/// Under a limit that lets wait, a turn that another limit takes away is owed by nobody and no delay.
+#[test]
+fn a_turn_that_another_limit_takes_away_is_not_owed() {
+    let turns = "[[site.rate_limit]]\nname = 'turns'\nrate = 1\nper = '10s'\nburst = 1\naction = 'delay'\nlongest_delay = '30s'";
+    let site = "[[site.rate_limit]]\nname = 'hourly'\nkey = ['site']\nrate = 1\nper = '1h'";
+    let world = World::with("", &format!("{turns}\n{site}"));
+    let mut client = world.client();
+    asks(&world, &mut client, &get_from("/", ""), 200);
+    for _ in 0..10 {
+        client.get("/");
+        is_refused(&world, &client.answer());
+    }
+    let delayed = "mangrove_rate_limit_over_total{site=\"story\",limit=\"turns\",action=\"delay\"}";
+    assert_eq!(world.metric_if_any(delayed), None);
+}
+
 #[test]
 fn visitors_behind_one_listed_proxy_count_apart() {
     let world = world(1, "");

@@ -53,6 +53,11 @@ fn meets(told: &str, client: Network) -> bool {
     told.is_ok_and(|told| told.touches(&client))
 }
 
+/// Whether an order is about a fingerprint: whom that means no address tells.
+fn is_of_software(subject: &str) -> bool {
+    subject.parse::<Network>().is_err()
+}
+
 fn of_client(told: &Value, client: Network) -> Value {
     let all = |list: &str| {
         told.pointer(list)
@@ -70,20 +75,24 @@ fn of_client(told: &Value, client: Network) -> Value {
             .cloned()
             .collect()
     };
+    let by_ja4 = all("/orders").filter(|one| {
+        let subject = one.get("subject").and_then(Value::as_str);
+        subject.is_some_and(is_of_software)
+    });
     let listed = all("/exempt/listed").filter(|one| is_met(Some(one)));
     json!({
         "client": client,
         "held_back": about("/held_back", "client"),
         "orders": about("/orders", "subject"),
+        "orders_by_ja4": by_ja4.collect::<Vec<_>>(),
         "exempt": listed.collect::<Vec<_>>(),
     })
 }
 
 fn in_words(status: &Status, client: Network) -> Result<String> {
     let mut text = String::new();
-    let mut row = |name: &str, what: String| -> Result<()> {
-        writeln!(text, "{name:10} {what}").map_err(|_| anyhow!("no room for words"))
-    };
+    let no_room = |_| anyhow!("no room for words");
+    let mut row = |name: &str, what: String| writeln!(text, "{name:10} {what}").map_err(no_room);
     let exempt = status.exempt.listed.iter();
     for network in exempt.filter(|told| meets(told, client)) {
         row(
@@ -115,8 +124,17 @@ fn in_words(status: &Status, client: Network) -> Result<String> {
     }
     if text.is_empty() {
         text = format!(
-            "No rate limit holds {client} back now as far as is known, no order is about it, and it is not exempt."
+            "No rate limit holds {client} back now as far as is known, no order is about its address, and it is not exempt.\n"
         );
+    }
+    let orders = status.orders.iter();
+    for order in orders.filter(|order| is_of_software(&order.subject)) {
+        let ordered = ordered(order);
+        writeln!(
+            text,
+            "by ja4     {ordered}; it is about this client if tls.client.ja4_stable in its lines of the log is that"
+        )
+        .map_err(no_room)?;
     }
     Ok(text.trim_end().to_owned())
 }
@@ -194,6 +212,23 @@ mod tests {
         );
         assert_eq!(told_of("203.0.112.0/23").lines().count(), 1);
         assert!(told_of("203.0.113.2").starts_with("No rate limit holds 203.0.113.2/32 back"));
+    }
+
+    /// Once such a client was said to be in nobody's way.
+    #[test]
+    fn an_order_by_fingerprint_may_be_about_anybody_and_says_how_to_tell() {
+        let ja4 = "t13d3112h2_e8f1e7e78f70_375ca2c5e164";
+        let told = TOLD.replace("198.51.100.0/24", ja4);
+        let client = "192.0.2.200".parse().unwrap();
+        let words = in_words(&serde_json::from_str(&told).unwrap(), client).unwrap();
+        let words: Vec<_> = words.lines().collect();
+        assert_eq!(words.len(), 2, "{words:?}");
+        let row = format!("by ja4     7 (in force): {ja4} is kept out of site shop for 2 h");
+        assert!(words[1].starts_with(&row), "{words:?}");
+        assert!(words[1].ends_with("if tls.client.ja4_stable in its lines of the log is that"));
+        let told = of_client(&serde_json::from_str(&told).unwrap(), client);
+        assert_eq!(told["orders_by_ja4"][0]["id"], 7);
+        assert_eq!(told["orders"], json!([]));
     }
 
     #[test]
