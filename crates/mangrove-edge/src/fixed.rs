@@ -116,6 +116,9 @@ fixed! {
     time pipeline::parts::SPOOL_PATIENCE: "An answer that goes to the disk as it comes is held up by a disk that is behind, so long with each MiB; a slower disk does not get it.";
     bytes cache::parts::AHEAD_BYTES: "What comes to go to the disk may be so far ahead of whoever reads furthest, who may leave or look elsewhere.";
     bytes cache::parts::SOON_BYTES: "Whoever wants what will come behind no more than this waits for it; for what is further away the origin is asked.";
+    count cache::parts::RUNS: "Answers of origins on their way into one object at a time, one for each place that is read of it. Who wants one more waits for one of them, or asks as he came.";
+    count cache::parts::TRIES: "How often one reader asks for the same byte.";
+    count cache::parts::FAILURES: "Of one object, the failed ones that are remembered: who waited for the same does not ask again.";
     bytes pipeline::parts::WORTH_CHUNKS_BYTES: "Where so much or more is wanted of an object and some of it is missing on the disk, that is asked for in whole chunks, at most eight times as much; for less the origin is asked as the visitor asked.";
     time pipeline::parts::WRITTEN_WITHIN: "When all of an answer has come, how long it is found although the disk has yet to write the end.";
     count cache::disk::QUEUE_SHARE: "Of cache_memory, what may wait for the disk: one part in so many,";

@@ -92,8 +92,9 @@ pub struct Open {
     began: Generation,
     /// When the journal is looked through next, in its bytes.
     compact_at: AtomicUsize,
-    /// Bytes of chunks that are gathered, or could not be handed over yet.
+    /// Bytes of chunks that are gathered, or could not be handed over yet; with so many no more are begun.
     gathering: AtomicU64,
+    gathers: u64,
     /// What of objects that are not whole is on its way.
     parts: Parts,
 }
@@ -169,6 +170,7 @@ impl DiskTier {
             began: Generation(opened.generation.0),
             compact_at: AtomicUsize::new(COMPACT_BYTES),
             gathering: AtomicU64::new(0),
+            gathers: self.queue_bytes,
             parts: Parts::default(),
         };
         let whole = std::mem::take(&mut ahead.whole);
@@ -695,6 +697,7 @@ mod tests {
             began: Generation(opened.generation.0),
             compact_at: AtomicUsize::new(COMPACT_BYTES),
             gathering: AtomicU64::new(0),
+            gathers: QUEUE_LEAST,
             parts: Parts::default(),
         };
         (Arc::new(open), hands)

@@ -206,7 +206,7 @@ impl Cache {
         purged
     }
 
-    /// Sees to it that a purge outlives the process; the word comes when it does, or after [`DURABLE_WAIT`].
+    /// Sees to it that a purge outlives the process; the word comes when it does, or after `DURABLE_WAIT`.
     pub async fn make_durable(
         &self,
         site: &str,

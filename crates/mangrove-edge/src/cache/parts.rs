@@ -11,6 +11,10 @@
 //! its chunk is written, and no longer: whoever reads slowly reads from the disk. Where the disk does not take it, it is held
 //! until those who read it have had it, and the slowest of them says how fast it comes.
 
+mod reader;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,11 +31,20 @@ use super::object::Object;
 use crate::body::CHUNK_BYTES;
 use crate::reason::{EdgeReason, Reason};
 
+pub use reader::Reader;
+
 const CHUNK: u64 = CHUNK_BYTES as u64;
 /// What is fetched for the disk may be so far ahead of whoever reads furthest: he may leave, or look elsewhere.
 pub(crate) const AHEAD_BYTES: u64 = 16 << 20;
 /// What will come after no more than this is waited for, and not asked for by itself.
 pub(crate) const SOON_BYTES: u64 = 8 << 20;
+/// Runs of one object that are under way at a time: as many places of it are read at once. Who wants one more waits, or asks as
+/// he came.
+pub(crate) const RUNS: usize = 64;
+/// How often one reader asks for the same byte.
+pub(crate) const TRIES: u32 = 3;
+/// Runs of one object that failed and are remembered, so that who waited for the same does not try it again.
+pub(crate) const FAILURES: usize = 16;
 
 /// All objects that are read or brought in parts at present.
 #[derive(Debug, Default)]
@@ -58,10 +71,24 @@ struct State {
     /// How many there have been.
     numbered: u64,
     seats: Vec<Option<Seat>>,
-    /// The run that failed last, and why.
-    failed: Option<(u64, Reason)>,
+    /// The runs that failed last.
+    failed: VecDeque<Failed>,
+    /// Bytes of memory that count as gathered.
+    counted: u64,
     /// The origin has another content by now.
     outdated: bool,
+}
+
+/// A run that did not bring what it was to.
+#[derive(Clone, Copy, Debug)]
+struct Failed {
+    number: u64,
+    /// What it owes.
+    from: u64,
+    to: u64,
+    /// It was for no reason of who asked: others would fare no better.
+    for_all: bool,
+    reason: Reason,
 }
 
 #[derive(Debug)]
@@ -109,8 +136,8 @@ pub enum Lack {
 
 /// Who asks for a run, without being waited for.
 pub trait Bring: Debug {
-    /// Asks for it, and carries it.
-    fn bring(&self, run: RunLeader);
+    /// Asks for it, and carries it; the byte at `at` is waited for.
+    fn bring(&self, run: RunLeader, at: u64);
 }
 
 /// What a reader gets.
@@ -202,6 +229,7 @@ impl Parts {
 impl Drop for Partial {
     fn drop(&mut self) {
         self.located.parts().leave(self.located.id);
+        self.located.count_gathered(self.lock().counted, 0);
     }
 }
 
@@ -272,7 +300,7 @@ impl Partial {
     /// What keeps a visitor from these bytes.
     pub fn lack(&self, wanted: &[Interval]) -> Lack {
         let mut state = self.lock();
-        state.let_go(&self.writing);
+        state.let_go(self);
         for piece in wanted {
             let (mut at, end) = (piece.first, piece.last.saturating_add(1));
             while at < end {
@@ -295,12 +323,13 @@ impl Partial {
         Lack::Nothing
     }
 
-    /// Claims the run that begins with the chunk of `at`, to the next chunk that is there or comes, or to `end`.
-    pub fn claim(self: &Arc<Self>, at: u64, end: u64) -> RunLeader {
+    /// Claims the run that begins with the chunk of `at`, to the next chunk that is there or comes, or to `end`; none where there
+    /// are as many as may be.
+    pub fn claim(self: &Arc<Self>, at: u64, end: u64) -> Option<RunLeader> {
         let mut state = self.lock();
         let from = at - at % CHUNK;
         let to = self.claimable(&state, at, end);
-        self.begin(&mut state, from, to)
+        state.has_room().then(|| self.begin(&mut state, from, to))
     }
 
     /// Claims what the origin sends already.
@@ -309,12 +338,6 @@ impl Partial {
     }
 
     fn begin(self: &Arc<Self>, state: &mut State, from: u64, to: u64) -> RunLeader {
-        // What would have come to here later, for others, need not any more.
-        for run in &mut state.runs {
-            if run.end <= from && run.to > from {
-                run.to = from;
-            }
-        }
         state.numbered += 1;
         let number = state.numbered;
         state.runs.push(Run {
@@ -352,32 +375,6 @@ impl Partial {
         }
         to.max(chunk_end).min(self.total)
     }
-
-    /// A place from which these bytes are read.
-    pub fn sit(self: &Arc<Self>, at: u64, end: u64) -> Reader {
-        let mut state = self.lock();
-        let seat = Some(Seat {
-            at,
-            end,
-            waker: None,
-        });
-        let free = state.seats.iter().position(Option::is_none);
-        let place = match free.and_then(|free| Some((free, state.seats.get_mut(free)?))) {
-            Some((free, place)) => {
-                *place = seat;
-                free
-            }
-            None => {
-                state.seats.push(seat);
-                state.seats.len() - 1
-            }
-        };
-        Reader {
-            partial: Arc::clone(self),
-            seat: place,
-            claimed: None,
-        }
-    }
 }
 
 impl State {
@@ -403,6 +400,11 @@ impl State {
         reports.collect()
     }
 
+    fn has_room(&self) -> bool {
+        let under_way = self.runs.iter().filter(|run| run.phase != Phase::Over);
+        under_way.count() < RUNS
+    }
+
     fn run(&mut self, number: u64) -> Option<&mut Run> {
         self.runs.iter_mut().find(|run| run.number == number)
     }
@@ -419,8 +421,14 @@ impl State {
         runs().find(has).or_else(|| runs().find(will))
     }
 
-    /// Lets go of what is written, or had by all who read it.
-    fn let_go(&mut self, writing: &Writing) {
+    /// Whether a run comes to a byte, be it late.
+    fn comes_to(&self, at: u64) -> bool {
+        let mut runs = self.runs.iter();
+        runs.any(|run| run.phase == Phase::Coming && (run.end..run.to).contains(&at))
+    }
+
+    /// Lets go of what is written, or had by all who read it; counts what is left.
+    fn let_go(&mut self, of: &Partial) {
         let seats = &self.seats;
         let is_awaited = |at: u64, end: u64| {
             let mut seats = seats.iter().flatten();
@@ -428,21 +436,39 @@ impl State {
                 seat.at < end && seat.end > at && seat.at.saturating_add(AHEAD_BYTES) >= at
             })
         };
+        let mut looked_at = (None, false);
+        let mut counted = 0;
         for run in &mut self.runs {
+            // Only whole chunks are written, and the last one.
             let first_whole = run.from.div_ceil(CHUNK) * CHUNK;
-            let (kept, is_over) = (run.kept, run.phase == Phase::Over);
+            let last_whole = match run.phase {
+                Phase::Over if run.end < of.total => run.end - run.end % CHUNK,
+                _ => of.total,
+            };
+            let kept = run.kept && !self.outdated;
             run.pieces.retain(|(at, piece)| {
-                let end = at.saturating_add(piece.len() as u64);
-                let will_be_written = kept && *at >= first_whole;
-                // A piece alone is a whole chunk, or the last one.
-                let may_be_written = at % CHUNK == 0 && (piece.len() as u64 == CHUNK || is_over);
-                let is_written =
-                    may_be_written && chunk_of(*at).is_some_and(|chunk| writing.has_chunk(chunk));
-                !is_written && (will_be_written || is_awaited(*at, end))
+                let length = piece.len() as u64;
+                let will_be_written = kept && (first_whole..last_whole).contains(at);
+                let chunk = chunk_of(*at);
+                if looked_at.0 != chunk {
+                    looked_at = (
+                        chunk,
+                        chunk.is_some_and(|chunk| of.writing.has_chunk(chunk)),
+                    );
+                }
+                let is_held =
+                    !looked_at.1 && (will_be_written || is_awaited(*at, at.saturating_add(length)));
+                // A whole chunk is the memory that waits for the disk.
+                if is_held && !(kept && length == CHUNK) {
+                    counted += length;
+                }
+                is_held
             });
         }
         self.runs
             .retain(|run| run.phase != Phase::Over || !run.pieces.is_empty());
+        of.located
+            .count_gathered(std::mem::replace(&mut self.counted, counted), counted);
     }
 }
 
@@ -489,6 +515,12 @@ impl RunLeader {
         self.from
     }
 
+    /// What is missing of it now.
+    pub fn wants(&self) -> Option<Interval> {
+        let (at, to) = self.reach();
+        Interval::new(at, to.checked_sub(1)?)
+    }
+
     /// How far it has come, and is to go.
     pub fn reach(&self) -> (u64, u64) {
         let mut state = self.partial.lock();
@@ -496,12 +528,27 @@ impl RunLeader {
         run.map_or((0, 0), |run| (run.end, run.to))
     }
 
-    /// The origin answers, and perhaps with less than it was asked for.
+    /// The origin answers, and perhaps with less than it was asked for. What would have come to here later, for others, need not
+    /// any more; nor does this what another has by now.
     pub fn begin(&self, to: u64) {
-        self.change(|run| {
+        let mut state = self.partial.lock();
+        let (from, mut to) = (self.from, to);
+        for run in &mut state.runs {
+            if run.number == self.number || run.phase != Phase::Coming || run.to <= from {
+                continue;
+            }
+            if run.end <= from {
+                run.to = from;
+            } else if run.from <= from {
+                to = to.min(run.end.next_multiple_of(CHUNK));
+            }
+        }
+        if let Some(run) = state.run(self.number) {
             run.phase = Phase::Coming;
             run.to = run.to.min(to);
-        });
+        }
+        state.let_go(&self.partial);
+        state.wake_all();
     }
 
     fn change(&self, change: impl FnOnce(&mut Run)) {
@@ -509,7 +556,7 @@ impl RunLeader {
         if let Some(run) = state.run(self.number) {
             change(run);
         }
-        state.let_go(&self.partial.writing);
+        state.let_go(&self.partial);
         state.wake_all();
     }
 
@@ -581,25 +628,42 @@ impl RunLeader {
         if let Some(run) = state.run(self.number) {
             run.phase = Phase::Over;
         }
-        state.let_go(&self.partial.writing);
+        state.let_go(&self.partial);
         state.wake_all();
     }
 
-    /// It breaks off: whoever waits for the rest asks for it himself, or tells why not.
+    /// It breaks off: whoever waits for the rest asks for it himself, or tells why not. Where the origin is at fault, nobody who
+    /// has waited for this run from its beginning tries again.
     pub fn fail(mut self, reason: Reason) {
-        self.end(reason);
+        self.end(reason, matches!(reason, Reason::Origin(_)));
     }
 
-    fn end(&mut self, reason: Reason) {
+    /// The same where the origin said so to whoever asked.
+    pub fn fail_for_all(mut self, reason: Reason) {
+        self.end(reason, true);
+    }
+
+    fn end(&mut self, reason: Reason, for_all: bool) {
         self.settled = true;
         let mut state = self.partial.lock();
+        let (mut from, mut to) = (self.from, self.from);
         if let Some(run) = state.run(self.number) {
+            (from, to) = (run.end, run.to);
             // What has come can be read still; of a chunk that is not whole nothing will be written.
             (run.phase, run.kept, run.to) = (Phase::Over, false, run.end);
         }
-        state.failed = Some((self.number, reason));
+        if state.failed.len() >= FAILURES {
+            state.failed.pop_front();
+        }
+        state.failed.push_back(Failed {
+            number: self.number,
+            from,
+            to,
+            for_all,
+            reason,
+        });
         state.begun = None;
-        state.let_go(&self.partial.writing);
+        state.let_go(&self.partial);
         state.wake_all();
     }
 }
@@ -607,104 +671,8 @@ impl RunLeader {
 impl Drop for RunLeader {
     fn drop(&mut self) {
         if !self.settled {
-            self.end(EdgeReason::InternalError.into());
+            self.end(EdgeReason::InternalError.into(), false);
         }
-    }
-}
-
-/// Whoever reads what is there of an object, and waits for the rest.
-#[derive(Debug)]
-pub struct Reader {
-    partial: Arc<Partial>,
-    seat: usize,
-    /// The run that it asked for last.
-    claimed: Option<u64>,
-}
-
-impl Reader {
-    /// What it reads.
-    pub fn partial(&self) -> &Arc<Partial> {
-        &self.partial
-    }
-
-    /// It has read up to `at`, and wants what follows up to `end`.
-    pub fn move_to(&self, at: u64, end: u64) {
-        let mut state = self.partial.lock();
-        if let Some(Some(seat)) = state.seats.get_mut(self.seat) {
-            (seat.at, seat.end) = (at, end);
-        }
-        state.let_go(&self.partial.writing);
-        state.runs.iter_mut().for_each(Run::wake);
-    }
-
-    /// Is told when something changes.
-    pub fn wait(&self, cx: &Context<'_>) {
-        self.partial.lock().wait(self.seat, cx);
-    }
-
-    /// Brings what comes at `at`; `bring` asks for it where nobody does.
-    pub fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        at: u64,
-        end: u64,
-        bring: Option<&dyn Bring>,
-    ) -> Poll<Result<Brought, Reason>> {
-        let partial = Arc::clone(&self.partial);
-        let mut state = partial.lock();
-        if let Some(Some(seat)) = state.seats.get_mut(self.seat) {
-            (seat.at, seat.end) = (at, end);
-        }
-        if chunk_of(at).is_some_and(|chunk| partial.writing.has_chunk(chunk)) {
-            return Poll::Ready(Ok(Brought::OnDisk));
-        }
-        if let Some(run) = state.bringing(at) {
-            if let Some(piece) = run.piece(at) {
-                return Poll::Ready(Ok(Brought::Bytes(piece)));
-            }
-            state.wait(self.seat, cx);
-            return Poll::Pending;
-        }
-        // Whoever has asked himself does not ask for ever.
-        let reason = state.failed.and_then(|(number, reason)| {
-            let is_mine = self.claimed == Some(number);
-            (is_mine || !partial.located.strong).then_some(reason)
-        });
-        if let Some(reason) = reason {
-            return Poll::Ready(Err(reason));
-        }
-        let fetchable = partial.located.strong
-            && !partial.without_ranges.load(Ordering::Relaxed)
-            && !state.outdated;
-        let Some(bring) = bring.filter(|_| fetchable) else {
-            return Poll::Ready(Err(EdgeReason::KeptContentLost.into()));
-        };
-        state.wait(self.seat, cx);
-        let to = partial.claimable(&state, at, end);
-        let run = partial.begin(&mut state, at - at % CHUNK, to);
-        drop(state);
-        self.claimed = Some(run.number);
-        bring.bring(run);
-        Poll::Pending
-    }
-}
-
-impl State {
-    fn wait(&mut self, seat: usize, cx: &Context<'_>) {
-        if let Some(Some(seat)) = self.seats.get_mut(seat) {
-            seat.waker = Some(cx.waker().clone());
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let mut state = self.partial.lock();
-        if let Some(seat) = state.seats.get_mut(self.seat) {
-            *seat = None;
-        }
-        state.let_go(&self.partial.writing);
-        state.runs.iter_mut().for_each(Run::wake);
     }
 }
 
@@ -715,96 +683,4 @@ fn chunk_of(at: u64) -> Option<u32> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use mangrove_cache::purge::{Generation, Ledger};
-
-    use super::super::DiskTier;
-    use super::super::fill::tests::stored_of;
-    use super::*;
-
-    const PIECE: usize = 64 * 1024;
-
-    /// An object of so many bytes that has been begun, and of which nothing has come.
-    fn begun(folder: &std::path::Path, total: u64) -> (DiskTier, Arc<Partial>) {
-        let tier = DiskTier::new(folder.to_owned(), 1 << 30, 1 << 28);
-        tier.try_open(&Ledger::new([1, 2], 16)).unwrap();
-        let (stored, born) = (stored_of(total), Generation(7));
-        let spool = tier.spool(b"a\0/a", &stored, born, total, false);
-        let (located, spool) = spool.unwrap();
-        let partial = located.begun(total, spool.writing()).unwrap();
-        (tier, partial)
-    }
-
-    fn push(run: &RunLeader, bytes: u64) {
-        for _ in 0..bytes / PIECE as u64 {
-            run.push(Bytes::from_static(&[7; PIECE]));
-        }
-    }
-
-    /// How much comes until it has to wait.
-    fn comes(run: &RunLeader) -> u64 {
-        let cx = &mut Context::from_waker(Waker::noop());
-        while run.poll_worth(cx).is_ready() {
-            push(run, PIECE as u64);
-        }
-        run.reach().0 - run.from()
-    }
-
-    #[test]
-    fn what_comes_for_the_disk_is_so_far_ahead_of_whoever_reads_furthest_and_no_further() {
-        let folder = tempfile::tempdir().unwrap();
-        let total = 64 << 20;
-        let (tier, partial) = begun(folder.path(), total);
-        let run = partial.claim_exactly(0, total);
-        run.begin(total);
-        let (slow, fast) = (partial.sit(0, total), partial.sit(0, total));
-        assert_eq!(comes(&run), AHEAD_BYTES);
-        fast.move_to(5 * CHUNK, total);
-        assert_eq!(comes(&run), AHEAD_BYTES + 5 * CHUNK);
-        // Without the disk the slowest of them says how fast.
-        run.is_not_kept();
-        let first = run.reach().0;
-        fast.move_to(first, total);
-        slow.move_to(first, total);
-        assert_eq!(comes(&run), first + WINDOW_BYTES);
-        fast.move_to(total, total);
-        assert_eq!(comes(&run), first + WINDOW_BYTES);
-        // And without either nobody wants what is left.
-        drop((slow, fast));
-        let cx = &mut Context::from_waker(Waker::noop());
-        assert_eq!(run.poll_worth(cx), Poll::Ready(Worth::No));
-        drop((run, partial));
-        tier.close();
-        tier.end();
-    }
-
-    #[test]
-    fn what_comes_soon_is_waited_for_and_one_byte_further_is_asked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let total = 64 << 20;
-        let (tier, partial) = begun(folder.path(), total);
-        let wanted = |first| [Interval::new(first, first + 9).unwrap()];
-        assert_eq!(
-            partial.lack(&wanted(3 * CHUNK + 5)),
-            Lack::Bytes(Interval::new(3 * CHUNK + 5, 4 * CHUNK - 1).unwrap())
-        );
-        let run = partial.claim_exactly(0, total);
-        assert_eq!(partial.lack(&wanted(0)), Lack::Answer);
-        run.begin(total);
-        let reader = partial.sit(0, total);
-        push(&run, 2 * CHUNK);
-        assert_eq!(partial.lack(&wanted(2 * CHUNK + SOON_BYTES)), Lack::Nothing);
-        let far = 2 * CHUNK + SOON_BYTES + 1;
-        assert!(matches!(partial.lack(&wanted(far)), Lack::Bytes(_)));
-        // Whoever asks for that takes it off the other.
-        let other = partial.claim(far, total);
-        assert_eq!(other.reach(), (10 * CHUNK, total));
-        assert_eq!(run.reach(), (2 * CHUNK, 10 * CHUNK));
-        drop((run, other, reader, partial));
-        tier.close();
-        tier.end();
-    }
 }

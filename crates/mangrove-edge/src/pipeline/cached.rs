@@ -639,7 +639,7 @@ impl Exchange<'_> {
     }
 
     /// For who asked alone.
-    fn pass(
+    pub(super) fn pass(
         &self,
         story: &mut Story,
         leader: Leader,

@@ -5,7 +5,8 @@
 //!                                              ├─ somebody has asked for it: wait, look again
 //!                                              └─ ask for the missing bytes, if it is the same still (If-Range)
 //!                                                  ├─ 206, of the same: a run; answered from what is there and what comes
-//!                                                  └─ anything else: what is there is outdated; the answer stands for itself
+//!                                                  ├─ another by now, or none: what is there is outdated
+//!                                                  └─ anything else was for who asked: what is there stays for the others
 //! ```
 
 use std::rc::Rc;
@@ -15,8 +16,8 @@ use std::time::Duration;
 
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::{
-    Action, Asked, AskedRange, Content as StoredContent, Decision, Failure, Interval, RangeSpec,
-    Reason as CacheReason, Stored, Times, admit, decide_in_parts, whole_of,
+    Action, Asked, AskedRange, Content as StoredContent, ContentRange, Decision, Failure, Interval,
+    NotStored, RangeSpec, Reason as CacheReason, Stored, Times, admit, decide_in_parts, whole_of,
 };
 use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
 use mangrove_store::Refused;
@@ -150,8 +151,12 @@ impl Exchange<'_> {
             Lack::Bytes(missing) => missing,
         };
         let asked = Asked::read(&story.head, story.path(), &self.cache.rules);
-        let length: u64 = pieces.iter().map(|piece| piece.length()).sum();
-        if !partial.is_fetchable() || asked.directives.no_store || length < WORTH_CHUNKS_BYTES {
+        let is_too_little = |piece: &Interval| {
+            piece.length() < WORTH_CHUNKS_BYTES
+                && matches!(partial.lack(std::slice::from_ref(piece)), Lack::Bytes(_))
+        };
+        if !partial.is_fetchable() || asked.directives.no_store || pieces.iter().any(is_too_little)
+        {
             return Completed::AsCame(leader);
         }
         let begins = pieces.first().map_or(0, |piece| piece.first);
@@ -161,7 +166,14 @@ impl Exchange<'_> {
             return Completed::Answered(self.answer_partly(story, &kept));
         }
         let run = partial.claim(missing.first, missing.last.saturating_add(1));
-        let outcome = self.ask_for(story, &object, &run, interim).await;
+        let Some((run, bytes)) = run.and_then(|run| {
+            let bytes = run.wants()?;
+            Some((run, bytes))
+        }) else {
+            return Completed::AsCame(leader);
+        };
+        let (site, upstreams) = (self.site, self.upstreams);
+        let outcome = ask_bytes(story, site, upstreams, &object.head, bytes, interim).await;
         let times = times_of(story);
         story.judged_at = times.received_at;
         let fetched = match outcome {
@@ -179,9 +191,13 @@ impl Exchange<'_> {
                 return Completed::Answered(other);
             }
         };
-        let fits = fits(story, self.cache, &object, &run, &fetched.head, times);
-        let Some(end) = fits.filter(|end| *end > missing.first) else {
-            return self.differs(story, leader, &object, run, fetched, times);
+        let place = Place {
+            bytes,
+            at: missing.first,
+        };
+        let end = match said_of(story, self.cache, &object, place, &fetched.head, times) {
+            Said::More(end) => end,
+            said => return self.differs(story, leader, &object, run, said, fetched, times),
         };
         run.begin(end);
         if let Some(tale) = &mut story.cache {
@@ -194,19 +210,7 @@ impl Exchange<'_> {
         leader.changed();
         let Fetched { head, body } = fetched;
         story.core.give_response_head(head);
-        let spool = Spool::of(
-            partial.located(),
-            partial.writing().share(),
-            partial.total(),
-            run.from(),
-        );
-        carry(RunCarrier {
-            core: Rc::clone(&story.core),
-            run,
-            body,
-            spool: Some(spool),
-            first: None,
-        });
+        carry(RunCarrier::of(&story.core, run, body));
         Completed::Answered(answered)
     }
 
@@ -214,44 +218,60 @@ impl Exchange<'_> {
         Outcome::Answered(Box::new(answer_kept(story, self.cache, kept)))
     }
 
-    async fn ask_for(
-        &self,
-        story: &mut Story,
-        object: &Object,
-        run: &RunLeader,
-        interim: Rc<dyn Interim>,
-    ) -> Outcome {
-        ask_bytes(story, self.site, self.upstreams, &object.head, run, interim).await
-    }
-
     /// The origin has not sent more of the same.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what was asked, and what came of it"
+    )]
     fn differs(
         &self,
         story: &mut Story,
         leader: Leader,
         object: &Arc<Object>,
         run: RunLeader,
+        said: Said,
         fetched: Fetched,
         times: Times,
     ) -> Completed {
         let status = fetched.head.status();
         let partial = Arc::clone(run.partial());
         let lost = EdgeReason::KeptContentLost.into();
-        run.fail(lost);
         if Failure::Status(status).is_failure() {
+            run.fail_for_all(lost);
             leader.fail(lost, Some(status));
             return Completed::Answered(Outcome::Fetched(fetched));
         }
-        // An origin that sends all of the same once more does not send parts.
-        let is_same = status == 200 && has_tag_of(&fetched.head, &object.head.stored);
-        let shared = &story.core.cache.shared;
-        shared.forget(self.looked.hash, &self.looked.key, object);
-        partial.is_outdated_now();
-        if matches!(status, 206 | 304 | 416) {
-            leader.changed();
-            return Completed::Again;
+        run.fail(lost);
+        match said {
+            Said::NoParts => {
+                partial.has_no_ranges();
+                if status == 206 {
+                    return Completed::AsCame(leader);
+                }
+                if partial.is_coming() {
+                    let why = NotStored::PartBeside;
+                    return Completed::Answered(self.pass(story, leader, why, fetched, false));
+                }
+                self.without_ranges.set(true);
+            }
+            Said::Another => {
+                let shared = &story.core.cache.shared;
+                shared.forget(self.looked.hash, &self.looked.key, object);
+                partial.is_outdated_now();
+                if matches!(status, 206 | 416) {
+                    leader.changed();
+                    return Completed::Again;
+                }
+            }
+            Said::Nothing | Said::More(_) => {
+                // He asked for other bytes than these.
+                if matches!(status, 206 | 304) {
+                    return Completed::AsCame(leader);
+                }
+                leader.changed();
+                return Completed::Answered(Outcome::Fetched(fetched));
+            }
         }
-        self.without_ranges.set(is_same);
         Completed::Answered(self.judge(story, leader, false, fetched, times))
     }
 
@@ -262,7 +282,11 @@ impl Exchange<'_> {
         };
         let said = head.status() == 206 || head.status() == 200;
         if said && has_tag_of(head, &object.head.stored) {
-            return false;
+            // Where parts of it cannot be had, the whole takes its place.
+            let is_whole = head.status() == 200 && !partial.is_fetchable() && !partial.is_coming();
+            self.without_ranges
+                .set(is_whole && partial.located().strong);
+            return is_whole;
         }
         let is_coming = partial.is_coming();
         if !said || (is_coming && !partial.located().strong) {
@@ -466,13 +490,9 @@ async fn ask_bytes(
     site: &Rc<Site>,
     upstreams: &Rc<Upstreams>,
     head: &Arc<KeptHead>,
-    run: &RunLeader,
+    bytes: Interval,
     interim: Rc<dyn Interim>,
 ) -> Outcome {
-    let (from, to) = run.reach();
-    let Some(bytes) = Interval::new(from, to.saturating_sub(1)) else {
-        return Outcome::Failed(EdgeReason::InternalError.into());
-    };
     story.ask = Ask::Bytes(Arc::clone(head), bytes);
     let outcome = ask_origin(story, site, upstreams, RequestBody::Empty, interim).await;
     story.ask = Ask::AsCame;
@@ -484,43 +504,84 @@ fn has_tag_of(head: &ResponseHead, stored: &Stored) -> bool {
     tag.is_some() && tag == stored.fields.field(Known::ETag)
 }
 
-/// Up to where the origin sends what it was asked for, if that is more of the same, and may be kept.
-fn fits(
+/// Which bytes the origin was asked for, and the one of them that is waited for.
+#[derive(Clone, Copy)]
+struct Place {
+    bytes: Interval,
+    at: u64,
+}
+
+/// What an origin's answer says of the object of which it was asked for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// These are more of it, up to here, and may be kept.
+    More(u64),
+    /// It is the same still, but comes whole, or in parts too small for a chunk ever to be whole: asked again, it would come so
+    /// again.
+    NoParts,
+    /// It is another by now, or there is none.
+    Another,
+    /// Nothing: it was for whoever asked.
+    Nothing,
+}
+
+fn said_of(
     story: &Story,
     cache: &SiteCache,
     object: &Object,
-    run: &RunLeader,
+    place: Place,
     head: &ResponseHead,
     times: Times,
-) -> Option<u64> {
-    if head.status() != 206 {
-        return None;
+) -> Said {
+    let (stored, length) = (&object.head.stored, object.content.length());
+    let status = head.status();
+    let total = match status {
+        200 => head.content_length(),
+        206 => {
+            let range = head.field(Known::ContentRange);
+            range
+                .and_then(ContentRange::parse)
+                .and_then(|range| range.total)
+        }
+        404 | 410 | 416 => return Said::Another,
+        _ => return Said::Nothing,
+    };
+    let coding = Known::ContentEncoding;
+    let is_same = has_tag_of(head, stored)
+        && head.field(coding) == stored.fields.field(coding)
+        && total.is_none_or(|total| total == length);
+    if !is_same {
+        return Said::Another;
     }
-    let (from, to) = run.reach();
+    if status == 200 {
+        return Said::NoParts;
+    }
+    let (first, end) = (place.bytes.first, place.bytes.last.saturating_add(1));
     let mut asked = Asked::read(&story.head, story.path(), &cache.rules);
     asked.range = AskedRange::One(RangeSpec::From {
-        first: from,
-        last: to.checked_sub(1),
+        first,
+        last: Some(place.bytes.last),
     });
-    let part = admit(&asked, head, &cache.rules, times).ok()?;
+    let Ok(part) = admit(&asked, head, &cache.rules, times) else {
+        return Said::Nothing;
+    };
     let StoredContent::Part {
         held,
-        total: Some(total),
+        total: Some(_),
     } = part.content
     else {
-        return None;
+        return Said::Nothing;
     };
-    let stored = &object.head.stored;
-    let coding = |stored: &Stored| {
-        stored
-            .fields
-            .field(Known::ContentEncoding)
-            .map(<[u8]>::to_vec)
-    };
-    let is_same = part.is_same_representation(stored) && coding(&part) == coding(stored);
-    let end = held.last.saturating_add(1);
-    let is_asked = total == object.content.length() && held.first == from && end <= to;
-    (is_same && is_asked).then_some(end)
+    let comes_to = held.last.saturating_add(1);
+    if held.first != first || comes_to > end || !part.is_same_representation(stored) {
+        return Said::Nothing;
+    }
+    let chunk = CHUNK_BYTES as u64;
+    let least = (place.at - place.at % chunk).saturating_add(chunk).min(end);
+    match comes_to < least {
+        true => Said::NoParts,
+        false => Said::More(comes_to),
+    }
 }
 
 /// Asks for what is missing of an answer that is under way, when its turn comes.
@@ -549,13 +610,13 @@ pub(super) fn bringer(story: &Story, object: &Arc<Object>) -> Option<Rc<dyn Brin
 }
 
 impl Bring for Bringer {
-    fn bring(&self, run: RunLeader) {
+    fn bring(&self, run: RunLeader, at: u64) {
         let mut behind = self.story.behind();
         behind.cache = self.story.cache;
         let (site, upstreams) = (Rc::clone(&self.site), Rc::clone(&self.upstreams));
         let object = Arc::clone(&self.object);
         tokio::task::spawn_local(async move {
-            bring_behind(&mut behind, &site, &upstreams, &object, run).await;
+            bring_behind(&mut behind, &site, &upstreams, &object, run, at).await;
             behind.finish();
         });
     }
@@ -567,9 +628,21 @@ async fn bring_behind(
     upstreams: &Rc<Upstreams>,
     object: &Arc<Object>,
     run: RunLeader,
+    at: u64,
 ) {
-    let outcome = ask_bytes(behind, site, upstreams, &object.head, &run, Rc::new(Nobody)).await;
     let lost = EdgeReason::KeptContentLost.into();
+    let Some(bytes) = run.wants() else {
+        return run.finish();
+    };
+    let outcome = ask_bytes(
+        behind,
+        site,
+        upstreams,
+        &object.head,
+        bytes,
+        Rc::new(Nobody),
+    )
+    .await;
     let (fetched, cache) = match (outcome, &site.cache) {
         (Outcome::Fetched(fetched), Some(cache)) => (fetched, cache),
         (Outcome::Failed(reason), _) => return run.fail(reason),
@@ -577,30 +650,21 @@ async fn bring_behind(
     };
     let times = times_of(behind);
     let partial = Arc::clone(run.partial());
-    let Some(end) = fits(behind, cache, object, &run, &fetched.head, times) else {
-        if !Failure::Status(fetched.head.status()).is_failure() {
-            match fetched.head.status() == 200 && has_tag_of(&fetched.head, &object.head.stored) {
-                true => partial.has_no_ranges(),
-                false => partial.is_outdated_now(),
-            }
+    let place = Place { bytes, at };
+    match said_of(behind, cache, object, place, &fetched.head, times) {
+        Said::More(end) => {
+            run.begin(end);
+            let carrier = RunCarrier::of(&behind.core, run, fetched.body);
+            return carrier.carry().await;
         }
-        return run.fail(lost);
-    };
-    run.begin(end);
-    let spool = Spool::of(
-        partial.located(),
-        partial.writing().share(),
-        partial.total(),
-        run.from(),
-    );
-    let carrier = RunCarrier {
-        core: Rc::clone(&behind.core),
-        run,
-        body: fetched.body,
-        spool: Some(spool),
-        first: None,
-    };
-    carrier.carry().await;
+        Said::NoParts => partial.has_no_ranges(),
+        Said::Another => partial.is_outdated_now(),
+        Said::Nothing if Failure::Status(fetched.head.status()).is_failure() => {
+            return run.fail_for_all(lost);
+        }
+        Said::Nothing => {}
+    }
+    run.fail(lost);
 }
 
 /// Carries an origin's answer, or a part, into an object on the disk.
@@ -621,6 +685,23 @@ struct First {
 }
 
 impl RunCarrier {
+    /// Of what an object lacks. Where memory has no room to gather it for the disk, only those get it who read it.
+    fn of(core: &Rc<Core>, run: RunLeader, body: ResponseBody) -> Self {
+        let partial = run.partial();
+        let (located, total) = (partial.located(), partial.total());
+        let spool = Spool::of(located, partial.writing().share(), total, run.from());
+        if spool.is_none() {
+            run.is_not_kept();
+        }
+        Self {
+            core: Rc::clone(core),
+            run,
+            body,
+            spool,
+            first: None,
+        }
+    }
+
     /// Until all of it has come, or nobody wants more of it.
     async fn carry(mut self) {
         loop {

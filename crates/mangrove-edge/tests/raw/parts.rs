@@ -2,6 +2,8 @@
 //!
 //! Memory is small, so that whatever is 2 MiB or more goes to the disk alone.
 
+mod runs;
+
 use crate::origin::Visit;
 use crate::wire::{Head, Wire};
 use crate::world::{Answer, Client, World, eventually};

@@ -85,6 +85,11 @@ impl Located {
         Arc::clone(&self.open)
     }
 
+    /// Memory that holds what comes of it, before it is written.
+    pub(crate) fn count_gathered(&self, before: u64, now: u64) {
+        self.open.count_gathered(before, now);
+    }
+
     pub(crate) fn parts(&self) -> &Parts {
         &self.open.parts
     }

@@ -77,7 +77,7 @@ impl DiskTier {
         may_begin: impl FnOnce(&Open, ObjectId) -> bool,
     ) -> Option<(Located, Spool)> {
         let open = self.opened()?;
-        if !open.may_gather(self.queue_bytes) {
+        if !open.may_gather() {
             return None;
         }
         let head = head_of(key, stored, codable)?;
@@ -124,9 +124,15 @@ impl Open {
         })
     }
 
-    /// Each spool holds a chunk that is not full: all together no more than may wait.
-    fn may_gather(&self, most: u64) -> bool {
-        self.gathering.load(Ordering::Relaxed) < most
+    /// Each spool holds a chunk that is not full, and each run what has come of one: all together no more than may wait.
+    fn may_gather(&self) -> bool {
+        self.gathering.load(Ordering::Relaxed) < self.gathers
+    }
+
+    /// What was held is another amount now.
+    pub(super) fn count_gathered(&self, before: u64, now: u64) {
+        self.gathering.fetch_add(now, Ordering::Relaxed);
+        self.gathering.fetch_sub(before, Ordering::Relaxed);
     }
 }
 
@@ -144,9 +150,11 @@ impl Spool {
         }
     }
 
-    /// What takes content of an object that has been begun, from `at` on.
-    pub fn of(located: &Located, writing: Writing, length: u64, at: u64) -> Self {
-        Self::new(located.open(), writing, length, at)
+    /// What takes content of an object that has been begun, from `at` on; none where memory has no room for that.
+    pub fn of(located: &Located, writing: Writing, length: u64, at: u64) -> Option<Self> {
+        let open = located.open();
+        open.may_gather()
+            .then(|| Self::new(open, writing, length, at))
     }
 
     /// Begins where an answer's content does, which need not be where a chunk does: what comes before is not kept.
@@ -232,9 +240,7 @@ impl Spool {
         let full = self.full.as_ref().map_or(0, |(_, full)| full.len());
         let held = (gathered + full) as u64;
         let before = std::mem::replace(&mut self.counted, held);
-        let gathering = &self.open.gathering;
-        gathering.fetch_add(held, Ordering::Relaxed);
-        gathering.fetch_sub(before, Ordering::Relaxed);
+        self.open.count_gathered(before, held);
     }
 }
 
