@@ -541,6 +541,9 @@ impl RunLeader {
                 run.to = from;
             } else if run.from <= from {
                 to = to.min(run.end.next_multiple_of(CHUNK));
+            } else {
+                let least = (from - from % CHUNK).saturating_add(CHUNK);
+                to = to.min((run.from - run.from % CHUNK).max(least));
             }
         }
         if let Some(run) = state.run(self.number) {

@@ -9,6 +9,8 @@
 //!                                                  └─ anything else was for who asked: what is there stays for the others
 //! ```
 
+mod said;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,8 +18,8 @@ use std::time::Duration;
 
 use mangrove_cache::memory::KeyHash;
 use mangrove_cache::{
-    Action, Asked, AskedRange, Content as StoredContent, ContentRange, Decision, Failure, Interval,
-    NotStored, RangeSpec, Reason as CacheReason, Stored, Times, admit, decide_in_parts, whole_of,
+    Action, Asked, AskedRange, Content as StoredContent, Decision, Failure, Interval, NotStored,
+    Reason as CacheReason, Stored, Times, decide_in_parts, whole_of,
 };
 use mangrove_http::{Known, Method, ResponseHead, UnixMillis};
 use mangrove_store::Refused;
@@ -38,6 +40,7 @@ use crate::core::Core;
 use crate::origin::Upstreams;
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, SiteKind};
+use said::{Place, Said, has_tag_of, said_of};
 
 /// An answer that goes to the disk as it comes is held up by a disk that is behind, for so long with each chunk: a disk that
 /// is slower does not get it.
@@ -497,91 +500,6 @@ async fn ask_bytes(
     let outcome = ask_origin(story, site, upstreams, RequestBody::Empty, interim).await;
     story.ask = Ask::AsCame;
     outcome
-}
-
-fn has_tag_of(head: &ResponseHead, stored: &Stored) -> bool {
-    let tag = head.field(Known::ETag);
-    tag.is_some() && tag == stored.fields.field(Known::ETag)
-}
-
-/// Which bytes the origin was asked for, and the one of them that is waited for.
-#[derive(Clone, Copy)]
-struct Place {
-    bytes: Interval,
-    at: u64,
-}
-
-/// What an origin's answer says of the object of which it was asked for more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
-    /// These are more of it, up to here, and may be kept.
-    More(u64),
-    /// It is the same still, but comes whole, or in parts too small for a chunk ever to be whole: asked again, it would come so
-    /// again.
-    NoParts,
-    /// It is another by now, or there is none.
-    Another,
-    /// Nothing: it was for whoever asked.
-    Nothing,
-}
-
-fn said_of(
-    story: &Story,
-    cache: &SiteCache,
-    object: &Object,
-    place: Place,
-    head: &ResponseHead,
-    times: Times,
-) -> Said {
-    let (stored, length) = (&object.head.stored, object.content.length());
-    let status = head.status();
-    let total = match status {
-        200 => head.content_length(),
-        206 => {
-            let range = head.field(Known::ContentRange);
-            range
-                .and_then(ContentRange::parse)
-                .and_then(|range| range.total)
-        }
-        404 | 410 | 416 => return Said::Another,
-        _ => return Said::Nothing,
-    };
-    let coding = Known::ContentEncoding;
-    let is_same = has_tag_of(head, stored)
-        && head.field(coding) == stored.fields.field(coding)
-        && total.is_none_or(|total| total == length);
-    if !is_same {
-        return Said::Another;
-    }
-    if status == 200 {
-        return Said::NoParts;
-    }
-    let (first, end) = (place.bytes.first, place.bytes.last.saturating_add(1));
-    let mut asked = Asked::read(&story.head, story.path(), &cache.rules);
-    asked.range = AskedRange::One(RangeSpec::From {
-        first,
-        last: Some(place.bytes.last),
-    });
-    let Ok(part) = admit(&asked, head, &cache.rules, times) else {
-        return Said::Nothing;
-    };
-    let StoredContent::Part {
-        held,
-        total: Some(_),
-    } = part.content
-    else {
-        return Said::Nothing;
-    };
-    let comes_to = held.last.saturating_add(1);
-    if held.first != first || comes_to > end || !part.is_same_representation(stored) {
-        return Said::Nothing;
-    }
-    let chunk = CHUNK_BYTES as u64;
-    let least = (place.at - place.at % chunk).saturating_add(chunk).min(end);
-    match comes_to < least {
-        true => Said::NoParts,
-        false => Said::More(comes_to),
-    }
 }
 
 /// Asks for what is missing of an answer that is under way, when its turn comes.

@@ -94,6 +94,26 @@ fn what_comes_soon_is_waited_for_and_one_byte_further_is_asked_for() {
     tier.end();
 }
 
+#[test]
+fn of_two_that_were_asked_for_at_once_the_one_answered_later_stops_where_the_other_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = 30 * CHUNK;
+    let (tier, partial) = begun(folder.path(), total);
+    let (first, second) = (
+        partial.claim(2 * CHUNK, total),
+        partial.claim(20 * CHUNK, total),
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    second.begin(total);
+    assert_eq!(first.wants(), Interval::new(2 * CHUNK, total - 1));
+    first.begin(total);
+    assert_eq!(first.reach(), (2 * CHUNK, 20 * CHUNK));
+    assert_eq!(second.reach(), (20 * CHUNK, total));
+    drop((first, second, partial));
+    tier.close();
+    tier.end();
+}
+
 /// Asks for nothing, and says what was to be asked for.
 #[derive(Debug, Default)]
 struct Asks(Mutex<Vec<RunLeader>>);
