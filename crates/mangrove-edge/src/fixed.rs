@@ -119,6 +119,7 @@ fixed! {
     count cache::parts::RUNS: "Answers of origins on their way into one object at a time, one for each place that is read of it. Who wants one more waits for one of them, or asks as he came.";
     count cache::parts::TRIES: "How often one reader asks for the same byte.";
     count cache::parts::FAILURES: "Of one object, the failed ones that are remembered: who waited for the same does not ask again.";
+    count cache::parts::held::HELD_SHARE: "What was let go of and is still read may take one part in so many of the disk; what is over it is asked for again, where it can be.";
     bytes pipeline::parts::WORTH_CHUNKS_BYTES: "Where so much or more is wanted of an object and some of it is missing on the disk, that is asked for in whole chunks, at most eight times as much; for less the origin is asked as the visitor asked.";
     time pipeline::parts::WRITTEN_WITHIN: "When all of an answer has come, how long it is found although the disk has yet to write the end.";
     count cache::disk::QUEUE_SHARE: "Of cache_memory, what may wait for the disk: one part in so many,";

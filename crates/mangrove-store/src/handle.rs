@@ -185,6 +185,25 @@ impl Handle {
         )
     }
 
+    /// The same, with up to `most` of the chunks from `from` on that are there now held: they stay readable while this lives,
+    /// whatever becomes of the object, and so do the slabs that they lie in.
+    #[must_use]
+    pub fn holding(mut self, from: u32, most: usize) -> Handle {
+        let (key, id) = (self.found.subject.key, self.found.id);
+        self.found.chunks = self.inner.index.held(key, id, from, most);
+        self
+    }
+
+    /// How many chunks it holds.
+    pub fn held(&self) -> usize {
+        self.found.chunks.len()
+    }
+
+    /// Whether it holds a chunk.
+    pub fn holds(&self, index: u32) -> bool {
+        self.found.held(index).is_some()
+    }
+
     /// Removes it, and after a restart too once that is written. What must hold after any crash belongs in the journal.
     pub fn remove(&self) {
         let Subject { key, variant, .. } = self.found.subject;
@@ -199,10 +218,7 @@ impl Handle {
                     .inner
                     .index
                     .chunk(self.found.subject.key, self.found.id, index);
-                now.or_else(|| {
-                    let pinned = self.found.chunks.iter().find(|(its, _)| *its == index);
-                    pinned.map(|(_, pinned)| pinned.clone())
-                })
+                now.or_else(|| self.found.held(index).cloned())
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Which chunks of an object there are, and which are missing; and which objects were begun.
 
+use smallvec::SmallVec;
+
 use crate::index::Index;
 use crate::lock::lock;
-use crate::object::Object;
+use crate::object::{Object, Pinned};
 use crate::words::{KeyHash, ObjectId, Variant};
 
 impl Index {
@@ -34,6 +36,26 @@ impl Index {
                 && object.id < before
                 && !object.head.is_somewhere()
         })
+    }
+
+    /// Some of the chunks from `from` on that are there, to be read whatever becomes of the index.
+    pub(crate) fn held(
+        &self,
+        key: KeyHash,
+        id: ObjectId,
+        from: u32,
+        most: usize,
+    ) -> SmallVec<[(u32, Pinned); 1]> {
+        let shard = lock(self.shard(key));
+        let object = shard.find(key.0, |object| object.id == id);
+        let there = object.into_iter().flat_map(|object| &object.chunks);
+        let wanted = there.filter(|(index, _)| *index >= from).take(most);
+        let held = wanted.filter_map(|(index, place)| {
+            let slab = self.slabs.by_id(place.slab)?;
+            let place = *place;
+            Some((*index, Pinned { slab, place }))
+        });
+        held.collect()
     }
 
     /// Whether a chunk is there.

@@ -108,8 +108,15 @@ pub(crate) struct Found {
     pub(crate) main: bool,
     pub(crate) chunk_count: usize,
     pub(crate) head: Pinned,
-    /// The chunks of an object of at most [`PINNED_CHUNKS`]; else none.
+    /// By index, rising: the chunks of an object of at most [`PINNED_CHUNKS`], or those that were asked for.
     pub(crate) chunks: SmallVec<[(u32, Pinned); 1]>,
+}
+
+impl Found {
+    pub(crate) fn held(&self, index: u32) -> Option<&Pinned> {
+        let at = self.chunks.binary_search_by_key(&index, |(its, _)| *its);
+        self.chunks.get(at.ok()?).map(|(_, pinned)| pinned)
+    }
 }
 
 /// Objects of at most so many chunks are pinned whole by a handle; of larger ones each chunk is looked up when it is read, so

@@ -171,7 +171,7 @@ impl DiskTier {
             compact_at: AtomicUsize::new(COMPACT_BYTES),
             gathering: AtomicU64::new(0),
             gathers: self.queue_bytes,
-            parts: Parts::default(),
+            parts: Parts::of_store(self.bytes),
         };
         let whole = std::mem::take(&mut ahead.whole);
         let whole = whole
@@ -240,7 +240,7 @@ impl DiskTier {
     /// The objects of a key that have begun to come, and are found by that alone where memory has no room for their heads.
     pub fn begun(&self, key: &[u8]) -> Vec<Arc<Object>> {
         self.opened()
-            .map_or_else(Vec::new, |open| open.parts.begun(key))
+            .map_or_else(Vec::new, |open| open.parts.begun(open.key(key), key))
     }
 
     /// Hands a whole answer over to be written; says where it will be.
@@ -253,6 +253,11 @@ impl DiskTier {
             _ => return None, // parts are kept in memory alone
         };
         let written = open.write(key, object, length);
+        // What is read by somebody leaves now, while it is held for him, and not when this is written.
+        let is_read = written.is_some() && open.parts.hold(open.key(key));
+        if let Some(newer) = written.filter(|_| is_read) {
+            open.bury_older(key, &object.head.stored, newer);
+        }
         if written.is_none() {
             // What it takes the place of must not be found instead of it once memory has let go of it.
             open.bury(key, &object.head.stored);
@@ -299,6 +304,7 @@ impl DiskTier {
                 .as_ref()
                 .map(|head| handle.write().try_head(born, None, head));
             if !matches!(written, Some(Ok(()))) {
+                open.parts.hold(open.key(key));
                 handle.remove();
             }
         }
@@ -308,6 +314,7 @@ impl DiskTier {
     pub fn forget(&self, key: &[u8], id: ObjectId) {
         if let Some(open) = self.opened() {
             let found = open.store.lookup(open.key(key));
+            open.parts.hold(open.key(key));
             found
                 .iter()
                 .filter(|handle| handle.id() == id)
@@ -319,6 +326,7 @@ impl DiskTier {
     pub fn take_out(&self, key: &[u8]) {
         if let Some(open) = self.opened() {
             open.parts.withdraw(open.key(key));
+            open.parts.hold(open.key(key));
             open.store.remove(open.key(key));
         }
     }
@@ -328,6 +336,7 @@ impl DiskTier {
     pub fn let_go(&self, site: &str, before: Generation) {
         if let Some(open) = self.opened() {
             let site = open.site(site.as_bytes());
+            open.parts.hold_all();
             open.store
                 .retain(|subject| subject.site != site || subject.born.0 >= before.0);
         }
@@ -484,10 +493,14 @@ impl Open {
     fn bury_where(&self, key: &[u8], stored: &Stored, is_meant: impl Fn(&Handle) -> bool) {
         let variant = self.variant(stored);
         let found = self.store.peek(self.key(key));
-        let of_variant = found
+        let of_variant: Vec<_> = found
             .iter()
-            .filter(|handle| handle.subject().variant == variant && is_meant(handle));
-        of_variant.for_each(Handle::remove);
+            .filter(|handle| handle.subject().variant == variant && is_meant(handle))
+            .collect();
+        if !of_variant.is_empty() {
+            self.parts.hold(self.key(key));
+        }
+        of_variant.into_iter().for_each(Handle::remove);
     }
 
     fn variant(&self, stored: &Stored) -> Variant {
@@ -698,7 +711,7 @@ mod tests {
             compact_at: AtomicUsize::new(COMPACT_BYTES),
             gathering: AtomicU64::new(0),
             gathers: QUEUE_LEAST,
-            parts: Parts::default(),
+            parts: Parts::of_store(256 << 20),
         };
         (Arc::new(open), hands)
     }
@@ -743,6 +756,33 @@ mod tests {
         assert_eq!(tier.waiting_bytes(), 0);
         let (_, found) = tier.lookup(b"a\0/a").unwrap();
         assert_eq!(found.first().and_then(Handle::total), Some(length));
+    }
+
+    #[test]
+    fn what_is_let_go_of_and_still_read_takes_its_share_of_the_disk_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, mut hands) = behind(folder.path());
+        let tier = DiskTier::new(folder.path().to_owned(), 256 << 20, 0);
+        *tier.open.write().unwrap() = Some(Arc::clone(&open));
+        let most = (256 << 20) / crate::cache::parts::held::HELD_SHARE / CHUNK_BYTES as u64;
+        let length = (most + 2) * CHUNK_BYTES as u64;
+        let (stored, born) = (stored_of(length), Generation(open.began.0 + 1));
+        let begun = tier.spool(b"a\0/a", &stored, born, length, false);
+        let (located, mut spool) = begun.unwrap();
+        let partial = located.begun(length, spool.writing()).unwrap();
+        for _ in 0..most + 2 {
+            assert_eq!(spool.push(&[7; CHUNK_BYTES]), Ok(Spooled::Taken));
+            while hands.write() {}
+        }
+        // Whoever reads has had the first chunk.
+        let reader = partial.sit(CHUNK_BYTES as u64, length);
+        tier.take_out(b"a\0/a");
+        assert!(tier.lookup(b"a\0/a").unwrap().1.is_empty());
+        let held = partial.held().unwrap();
+        let last = u32::try_from(most).unwrap();
+        let holds = [0, 1, last, last + 1].map(|chunk| held.holds(chunk));
+        assert_eq!(holds, [false, true, true, false]);
+        drop((reader, partial));
     }
 
     #[test]

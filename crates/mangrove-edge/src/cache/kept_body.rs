@@ -56,6 +56,12 @@ struct Coming {
     bring: Option<Rc<dyn Bring>>,
 }
 
+impl Coming {
+    fn held(&self) -> Option<Arc<Handle>> {
+        self.reader.partial().held()
+    }
+}
+
 /// Whether the kernel may send it from the file it lies in.
 #[derive(Debug, Default)]
 enum SentFrom {
@@ -204,12 +210,15 @@ impl KeptBody {
                         disk.chunk = bytes.slice(..usize::try_from(most).unwrap_or(usize::MAX));
                         continue;
                     }
-                    // Its head may have been written only now.
-                    Brought::OnDisk if disk.handle.is_none() => {
-                        let located = coming.reader.partial().located();
-                        disk.handle = located.seen().map(Arc::new);
+                    Brought::OnDisk => {
+                        let partial = coming.reader.partial();
+                        if let Some(held) = partial.held() {
+                            disk.handle = Some(held); // it has been let go of
+                        } else if disk.handle.is_none() {
+                            // Its head may have been written only now.
+                            disk.handle = partial.located().seen().map(Arc::new);
+                        }
                     }
-                    Brought::OnDisk => {}
                 }
             }
             let Some(handle) = disk.handle.clone() else {
@@ -220,13 +229,16 @@ impl KeptBody {
                 return lost();
             };
             let wanted = (self.end - self.at).min(chunk - within);
+            // What is not read from the disk is asked for like what was never there; but not what only this holds.
+            let held = self.coming.as_ref().and_then(|coming| coming.held());
+            let is_asked_for =
+                self.coming.is_some() && !held.is_some_and(|held| Arc::ptr_eq(&held, &handle));
             if let Some(reading) = &mut disk.reading {
                 let read = std::task::ready!(Pin::new(reading).poll(cx));
                 disk.reading = None;
                 let bytes = match read {
                     Ok(Ok(bytes)) => bytes,
-                    // It is asked for like what was never there.
-                    _ if self.coming.is_some() => continue,
+                    _ if is_asked_for => continue,
                     _ => return lost(),
                 };
                 // It has been verified and is in the kernel's memory now: from there on it needs none of ours.
@@ -256,7 +268,7 @@ impl KeptBody {
                 Err(Refused::Behind) => {
                     disk.pause = Some(Box::pin(tokio::time::sleep(DISK_BEHIND)))
                 }
-                Err(Refused::Gone) if self.coming.is_some() => {} // since we looked
+                Err(Refused::Gone) if is_asked_for => {} // since we looked
                 Err(_) => return lost(),
             }
         }

@@ -11,6 +11,7 @@
 //! its chunk is written, and no longer: whoever reads slowly reads from the disk. Where the disk does not take it, it is held
 //! until those who read it have had it, and the slowest of them says how fast it comes.
 
+pub(crate) mod held;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -49,8 +50,14 @@ pub(crate) const FAILURES: usize = 16;
 /// All objects that are read or brought in parts at present.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    table: Mutex<HashMap<ObjectId, Weak<Partial>>>,
+    table: Mutex<HashMap<KeyHash, Row>>,
+    /// Chunks of what was let go of that are held for those who read it, and the most that may be.
+    holds: Mutex<u64>,
+    may_hold: u64,
 }
+
+/// Those of one key.
+type Row = Vec<(ObjectId, Weak<Partial>)>;
 
 /// One object of which not all is there.
 #[derive(Debug)]
@@ -60,6 +67,8 @@ pub struct Partial {
     writing: Writing,
     /// Its origin does not send parts of it.
     without_ranges: AtomicBool,
+    /// What was there when it was let go of, for those who read it.
+    held: Mutex<Option<held::Held>>,
     state: Mutex<State>,
 }
 
@@ -152,7 +161,9 @@ pub enum Brought {
 impl Parts {
     /// What of an object is on its way, if anything of it is read or brought.
     pub(crate) fn find(&self, located: &Located) -> Option<Arc<Partial>> {
-        lock(&self.table).get(&located.id)?.upgrade()
+        let table = lock(&self.table);
+        let mut all = table.get(&located.key())?.iter();
+        all.find(|(id, _)| *id == located.id)?.1.upgrade()
     }
 
     /// The same, made where there was none; `writing` writes to the object.
@@ -170,22 +181,23 @@ impl Parts {
             total,
             writing: writing()?,
             without_ranges: AtomicBool::new(false),
+            held: Mutex::default(),
             state: Mutex::default(),
         });
         let mut table = lock(&self.table);
-        let there = table.get(&located.id).and_then(Weak::upgrade);
+        let row = table.entry(located.key()).or_default();
+        let mut all = row.iter().filter(|(id, _)| *id == located.id);
+        let there = all.find_map(|(_, there)| there.upgrade());
         if there.is_none() {
-            table.insert(located.id, Arc::downgrade(&made));
+            row.push((located.id, Arc::downgrade(&made)));
         }
         drop(table);
         Some(there.unwrap_or(made))
     }
 
     /// The objects of a key that have begun to come.
-    pub(crate) fn begun(&self, key: &[u8]) -> Vec<Arc<Object>> {
-        let table = lock(&self.table);
-        let all: Vec<_> = table.values().filter_map(Weak::upgrade).collect();
-        drop(table); // the last to hold one takes it out of the table
+    pub(crate) fn begun(&self, hash: KeyHash, key: &[u8]) -> Vec<Arc<Object>> {
+        let all = self.of_key(hash);
         let begun = all.iter().filter_map(|partial| {
             let state = partial.lock();
             let (its, object) = state.begun.as_ref()?;
@@ -196,39 +208,50 @@ impl Parts {
 
     /// The runs under way, of one key or of all, for an operator.
     pub(in crate::cache) fn reports(&self, key: Option<KeyHash>) -> Vec<FillReport> {
-        let table = lock(&self.table);
-        let all: Vec<_> = table.values().filter_map(Weak::upgrade).collect();
-        drop(table);
-        let meant = all
-            .iter()
-            .filter(|partial| key.is_none_or(|key| partial.located.key() == key));
-        meant.flat_map(|partial| partial.lock().reports()).collect()
+        let all = match key {
+            Some(key) => self.of_key(key),
+            None => self.all(),
+        };
+        all.iter()
+            .flat_map(|partial| partial.lock().reports())
+            .collect()
     }
 
     /// What is on its way for a key is not wanted any more: nobody finds it from now on.
     pub(in crate::cache) fn withdraw(&self, key: KeyHash) {
-        let table = lock(&self.table);
-        let all: Vec<_> = table.values().filter_map(Weak::upgrade).collect();
-        drop(table);
-        for partial in all.iter().filter(|partial| partial.located.key() == key) {
+        for partial in &self.of_key(key) {
             partial.lock().begun = None;
         }
     }
 
-    fn leave(&self, id: ObjectId) {
+    // Upgraded under the lock and let go of without it: the last to hold one takes it out of the table.
+    fn of_key(&self, key: KeyHash) -> Vec<Arc<Partial>> {
+        let table = lock(&self.table);
+        let row = table.get(&key).into_iter().flatten();
+        row.filter_map(|(_, partial)| partial.upgrade()).collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Partial>> {
+        let table = lock(&self.table);
+        let rows = table.values().flatten();
+        rows.filter_map(|(_, partial)| partial.upgrade()).collect()
+    }
+
+    fn leave(&self, key: KeyHash) {
         let mut table = lock(&self.table);
-        if table
-            .get(&id)
-            .is_some_and(|there| there.strong_count() == 0)
-        {
-            table.remove(&id);
+        if let Some(row) = table.get_mut(&key) {
+            row.retain(|(_, partial)| partial.strong_count() > 0);
+            if row.is_empty() {
+                table.remove(&key);
+            }
         }
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        self.located.parts().leave(self.located.id);
+        self.give_back();
+        self.located.parts().leave(self.located.key());
         self.located.count_gathered(self.lock().counted, 0);
     }
 }
@@ -279,6 +302,7 @@ impl Partial {
         state.outdated = true;
         state.wake_all();
         drop(state);
+        self.hold();
         self.writing.remove();
     }
 

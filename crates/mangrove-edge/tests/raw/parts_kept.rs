@@ -1,7 +1,7 @@
 //! Large answers of which not all is on the disk: who may be answered with them, and what takes the place of what.
 
 use crate::parts::{
-    MIB, TAGGED, are_there, ask, asked, begin, content, is_hit, pieces, send_range, status,
+    FRESH, MIB, TAGGED, are_there, ask, asked, begin, content, is_hit, pieces, send_range, status,
     with_a_part, world,
 };
 use crate::world::{World, eventually};
@@ -217,4 +217,43 @@ fn of_two_ranges_that_are_the_first_at_once_one_is_kept() {
     ask(&mut one, &format!("0-{}", 2 * MIB - 1));
     let answer = one.answer();
     assert!(is_hit(&answer) && answer.body == content[..2 * MIB]);
+}
+
+/// He was cut off: what he had yet to read left with what took its place.
+#[test]
+fn whoever_reads_slowly_has_his_answer_whole_though_another_had_it_replaced() {
+    for change in [
+        "GET /large HTTP/1.1\r\nHost: a.example\r\nCache-Control: no-cache\r\n\r\n",
+        "DELETE /large HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    ] {
+        for newer in ["newer".to_owned(), content(3 * MIB)] {
+            let world = world();
+            let content = content(24 * MIB);
+            let mut slow = world.client_with_little_room();
+            slow.get("/large");
+            let mut origin = world.origin.accept();
+            origin.head();
+            let sent = content.clone();
+            let sending = std::thread::spawn(move || {
+                begin(&mut origin, FRESH, &sent, sent.len());
+                origin
+            });
+            are_there(&world, 12);
+            let mut other = world.client();
+            other.send(change);
+            let mut again = world.origin.accept();
+            again.head();
+            let length = newer.len();
+            let answer =
+                format!("HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {length}\r\n\r\n{newer}");
+            let again = std::thread::spawn(move || {
+                again.send(answer);
+                again
+            });
+            assert!(other.answer().body == newer);
+            let _again = again.join().unwrap();
+            assert!(slow.answer().body == content, "{change}");
+            let _origin = sending.join().unwrap();
+        }
+    }
 }

@@ -61,7 +61,7 @@ impl Reader {
         if let Some(Some(seat)) = state.seats.get_mut(self.seat) {
             (seat.at, seat.end) = (at, end);
         }
-        if chunk_of(at).is_some_and(|chunk| partial.writing.has_chunk(chunk)) {
+        if chunk_of(at).is_some_and(|chunk| partial.has_chunk(chunk)) {
             return Poll::Ready(Ok(Brought::OnDisk));
         }
         if self.awaited.at != at {
