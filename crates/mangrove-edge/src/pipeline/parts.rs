@@ -203,17 +203,18 @@ impl Exchange<'_> {
             said => return self.differs(story, leader, &object, run, said, fetched, times),
         };
         run.begin(end);
+        let Fetched { head, body } = fetched;
+        story.core.give_response_head(head);
+        let carrier = RunCarrier::of(&story.core, run, body);
         if let Some(tale) = &mut story.cache {
-            tale.stored = true;
+            tale.stored = carrier.spool.is_some();
         }
         let answered = self.answer_partly(story, &kept);
         if let Some(tale) = &mut story.cache {
             tale.forward_status = (story.status != 206).then_some(206);
         }
         leader.changed();
-        let Fetched { head, body } = fetched;
-        story.core.give_response_head(head);
-        carry(RunCarrier::of(&story.core, run, body));
+        carry(carrier);
         Completed::Answered(answered)
     }
 
