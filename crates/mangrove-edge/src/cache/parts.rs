@@ -47,6 +47,9 @@ pub(crate) const TRIES: u32 = 3;
 /// Runs of one object that failed and are remembered, so that who waited for the same does not try it again.
 pub(crate) const FAILURES: usize = 16;
 
+/// The number of the run that an object begins with.
+const FIRST: u64 = 1;
+
 /// All objects that are read or brought in parts at present.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
@@ -689,7 +692,10 @@ impl RunLeader {
             for_all,
             reason,
         });
-        state.begun = None;
+        // What another has asked for says nothing of the answer that it is found by.
+        if self.number == FIRST {
+            state.begun = None;
+        }
         state.let_go(&self.partial);
         state.wake_all();
     }

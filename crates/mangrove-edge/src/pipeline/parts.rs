@@ -699,8 +699,11 @@ impl RunCarrier {
     async fn finish(mut self) {
         let partial = Arc::clone(self.run.partial());
         self.run.finish();
-        // Read to its end, the connection it came over can be used again.
-        let _ = std::future::poll_fn(|cx| self.body.poll_fill(cx)).await;
+        // Read to its end, the connection it came over can be used again; but where it was to bring less than it does, or the end
+        // is yet to come, nobody waits for the origin.
+        let is_over = |cx: &mut Context<'_>| Poll::Ready(self.body.poll_fill(cx).is_ready());
+        let _ = std::future::poll_fn(is_over).await;
+        drop(self.body);
         let Some(first) = self.first.filter(|_| self.spool.is_some()) else {
             return;
         };

@@ -4,8 +4,8 @@ use mangrove_cache::purge::{Generation, Ledger};
 
 use super::*;
 use crate::cache::DiskTier;
-use crate::cache::Spool;
 use crate::cache::fill::tests::stored_of;
+use crate::cache::{Content, Spool};
 
 const PIECE: usize = 64 * 1024;
 
@@ -283,6 +283,26 @@ fn what_runs_hold_counts_and_where_that_is_as_much_as_may_be_no_more_is_gathered
     run.is_not_kept();
     assert!(may_gather());
     drop((run, partial));
+    tier.close();
+    tier.end();
+}
+
+#[test]
+fn what_begins_to_come_is_found_though_what_another_asked_for_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = 64 << 20;
+    let (tier, partial) = begun(folder.path(), total);
+    let first = partial.claim_exactly(0, total);
+    let content = Content::on_disk(partial.located().clone(), total);
+    let object = Arc::new(Object::new(stored_of(total), content, Generation(7), false));
+    partial.is_found_as(b"a\0/a", &object);
+    let found = || tier.begun(b"a\0/a").len();
+    let other = partial.claim_exactly(20 << 20, 21 << 20);
+    other.fail(EdgeReason::KeptContentLost.into());
+    assert_eq!(found(), 1);
+    first.fail(EdgeReason::KeptContentLost.into());
+    assert_eq!(found(), 0);
+    drop((object, partial));
     tier.close();
     tier.end();
 }
