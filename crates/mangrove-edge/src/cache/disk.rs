@@ -252,12 +252,11 @@ impl DiskTier {
             } => length,
             _ => return None, // parts are kept in memory alone
         };
-        let written = open.write(key, object, length);
-        // What is read by somebody leaves now, while it is held for him, and not when this is written.
-        let is_read = written.is_some() && open.parts.hold(open.key(key));
-        if let Some(newer) = written.filter(|_| is_read) {
-            open.bury_older(key, &object.head.stored, newer);
+        // What is read by somebody leaves now, while it is held for him: once this is written it leaves unheld.
+        if open.parts.hold(open.key(key)) {
+            open.bury(key, &object.head.stored);
         }
+        let written = open.write(key, object, length);
         if written.is_none() {
             // What it takes the place of must not be found instead of it once memory has let go of it.
             open.bury(key, &object.head.stored);
