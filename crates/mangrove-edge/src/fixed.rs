@@ -311,6 +311,7 @@ mod tests {
 
     /// Numbers that limit nothing: a file, or a constant in it.
     const NO_LIMITS: &[(&str, &str)] = &[
+        ("cache::parts::FIRST", "the number of the first run"),
         ("cache::disk::CODABLE", "the form of our own file"),
         ("tls::der", "what DER writes"),
         ("tls::staple::GOOD", "what OCSP writes"),
