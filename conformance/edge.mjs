@@ -18,7 +18,7 @@ const LOOPBACK = '127.0.0.1'
 export class Edge {
   #process
   #output
-  #generation
+  #pids
 
   /** Starts `mangrove serve` before `origin`, a URL, and `gone`, another. Throws with what it printed if it does not come up. */
   static async start (program, origin, gone = origin) {
@@ -41,7 +41,7 @@ export class Edge {
     process.once('exit', () => edge.#ended() || edge.#process.kill())
     try {
       await edge.#awaitReady()
-      edge.#generation = children(edge.#process.pid).join()
+      edge.#pids = children(edge.#process.pid).join()
     } catch (error) {
       await edge.end()
       throw error
@@ -69,7 +69,7 @@ export class Edge {
 
   /** Kills the edge once it is at rest and the disk has everything; waits until another serves and knows all of the disk. */
   async replace () {
-    const before = this.#generation
+    const before = this.#pids
     // The disk is told of before what is under way is: an answer may end, and be handed to the disk, between the two.
     let looks = 0
     const rests = async () => {
@@ -80,10 +80,12 @@ export class Edge {
       return looks === 2
     }
     if (!await until(rests, REST_WITHIN)) throw new Error('the edge does not come to rest')
-    for (const pid of children(this.#process.pid)) kill(pid)
+    const edges = children(this.#process.pid)
+    if (edges.join() !== before) throw new Error(`the edge was replaced during the run:\n${this.#printed()}`)
+    for (const pid of edges) kill(pid)
     const another = async () => {
-      this.#generation = children(this.#process.pid).join()
-      if (!this.#generation || this.#generation === before) return false
+      this.#pids = children(this.#process.pid).join()
+      if (!this.#pids || this.#pids === before) return false
       const cache = await this.#cache()
       return cache?.disk?.in_use && cache.disk.scan.over
     }
@@ -114,7 +116,7 @@ export class Edge {
     // An edge outlives its supervisor on purpose, so a supervisor that must be killed is no end of it.
     const edges = children(this.#process.pid)
     // What a cache held goes with its edge, so answers from before and after a restart say nothing together.
-    const restarted = this.#generation !== undefined && edges.join() !== this.#generation
+    const restarted = this.#pids !== undefined && edges.join() !== this.#pids
     let trouble = restarted ? `the edge was replaced during the run:\n${this.#printed()}` : null
     for (const signal of ['SIGTERM', 'SIGTERM', 'SIGKILL']) {
       if (this.#ended()) break
