@@ -80,6 +80,7 @@ async function tell (list, tests, shown, options) {
   const { outcomes, troubles, hits } = await list.run(options.mangrove, wanted, new Set(options.verbose), onDisk)
   const ran = tests.map(test => ({ ...test, outcome: outcomes.get(test.id) ?? null }))
   const judged = judge(ran, expectations).filter(({ id }) => shown.has(id))
+  if (onDisk && shown.size === tests.length && !hits?.disk) troubles.push('no hit came from the disk')
   report.print(onDisk ? `${list.title}, from the disk` : list.title, judged, [...faults, ...troubles])
   if (onDisk && hits) console.log(`${hits.all} hits, ${hits.disk} of them from the disk`)
   return { judged, troubles: [...faults, ...troubles] }
