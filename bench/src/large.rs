@@ -100,7 +100,7 @@ pub(crate) fn run(options: &Options, program: &Path) -> Result<ExitCode> {
     steps.push(stage.step("all of it, hit", "/kept", 0, bytes)?);
     steps.push(stage.step("1 MiB near its end, hit", "/kept", near_end, to)?);
     steps.push(stage.step("1 MiB near its end, missed", "/other", near_end, to)?);
-    steps.push(stage.step("the same again", "/other", near_end, to)?);
+    steps.push(stage.step("the same again, hit", "/other", near_end, to)?);
     say(&table(options, base, &steps));
     subject.stop()?;
     let broken = broken(base, &steps);
@@ -316,6 +316,7 @@ mod tests {
     fn a_hit_asks_the_origin_for_nothing_and_a_range_for_its_neighbourhood() {
         let sent = |what, bytes, sent| broken(0, &[step(what, bytes, sent, 0)]).len();
         assert_eq!(sent("all of it, hit", GIB, 1), 1);
+        assert_eq!(sent("the same again, hit", RANGE, 1), 1);
         assert_eq!(sent("1 MiB near its end, missed", RANGE, SENT_MOST), 0);
         assert_eq!(sent("1 MiB near its end, missed", RANGE, SENT_MOST + 1), 1);
         assert_eq!(sent("all of it, missed", GIB, GIB), 0);
