@@ -59,7 +59,7 @@ pub(crate) struct Options {
     /// The mangrove program. Unset, it is built first.
     #[arg(long, value_name = "PATH")]
     pub(crate) mangrove: Option<PathBuf>,
-    /// Size of the object, in GiB. As much has to be free on the disk.
+    /// Size of the object, in GiB. That and 3 GiB more have to be free on the disk.
     #[arg(long, value_name = "GIB", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=256))]
     gib: u64,
     /// Where the content comes from.
