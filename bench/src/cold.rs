@@ -2,7 +2,7 @@
 //!
 //! Everything is written first, for what has not been written cannot be let go of; then the kernel is advised to let go of every
 //! file (`POSIX_FADV_DONTNEED`), and asked page by page what it still has (`fincore`, which asks `mincore`). Advice is only advice:
-//! a turn that begins with more than [`RESIDENT_MOST`] is no cold one, and not measured.
+//! a turn that begins with more than [`RESIDENT_MOST`] is no cold one, and its server is out of the row.
 
 use std::fs::{self, File};
 use std::io;

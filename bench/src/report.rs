@@ -233,7 +233,7 @@ fn rules() -> String {
          number of requests; where a thread ended and took its account along, the server is out of the row.\n\
          - {CONNECTIONS} connections ({FEW_CONNECTIONS} where an answer is larger than 1 MiB), in waves: one request is sent on each, then all answers are read, so that fast and \
          slow servers sleep and wake alike. Each has carried 2 MiB before a large answer is measured: until then TCP finds its windows. \
-         Congestion control is Linux's own default, cubic (`bench/in-namespace`): BBR paces loopback by timers that cost more than the sending. The handshake rows make a new connection for \
+         Congestion control is named with each machine; `bench/in-namespace cubic` makes it Linux's own default: BBR paces loopback by timers that cost more than the sending. The handshake rows make a new connection for \
          each request, and the client ends it. Status, length and content of every answer are checked. No answer is \
          compressed.\n\
          - Servers take short turns (tens of milliseconds), in an order that moves on by one. Turns are dealt to the rounds \
@@ -258,8 +258,8 @@ fn rules() -> String {
          written (`sync`). Mangrove: as it comes beside that. nginx: as above, its files being its only cache; without `aio threads`, which \
          hands each `sendfile` to a thread. Varnish: `-s file`, with everything in it mapped. HAProxy caches in memory alone. \
          *Warm*: the kernel has all of it in memory. *Cold*: before what is measured of each turn the kernel is told to let go of all files of \
-         the server's store (`POSIX_FADV_DONTNEED`), and asked what it still has (`mincore`): more than one part in {RESIDENT_MOST}, and the turn \
-         does not count. Of what is mapped, as by Varnish, it lets nothing go. \
+         the server's store (`POSIX_FADV_DONTNEED`), and asked what it still has (`mincore`): more than one part in {RESIDENT_MOST}, and the server \
+         is out of the row. Of what is mapped, as by Varnish, it lets nothing go. \
          What was read from the disk is `read_bytes` of `/proc/PID/io`. {FEW_TURNS} turns to a round where a turn is long: cold, or over 1 MiB.\n\
          - TLS: one ECDSA P-256 key, TLS 1.3, TLS_AES_128_GCM_SHA256, X25519 except where the row says otherwise; the \
          client refuses any other outcome, and a full handshake where a resumed one is due.\n\
