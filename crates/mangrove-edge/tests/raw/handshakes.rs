@@ -130,7 +130,7 @@ fn a_flood_of_handshakes_from_one_address_is_late_and_nobody_else() {
     let fingerprint = Fingerprint::of(&hello).unwrap();
     assert_eq!(line["tls.client.ja4_stable"], fingerprint.stable.as_str());
     eventually("nobody waits", || {
-        (world.gauge("mangrove_tls_handshakes_waiting") == 0).then_some(())
+        (world.metric("mangrove_tls_handshakes_waiting") == 0).then_some(())
     });
 }
 
@@ -162,7 +162,7 @@ fn who_is_silent_in_a_handshake_keeps_nobody_waiting() {
         (count(&silent, Greeted::Answered) == 100).then_some(())
     });
     eventually("nobody waits", || {
-        (world.gauge("mangrove_tls_handshakes_waiting") == 0).then_some(())
+        (world.metric("mangrove_tls_handshakes_waiting") == 0).then_some(())
     });
     let (visiting, first) = client.greeting();
     let mut visitor = connect(world.address(), VISITOR);

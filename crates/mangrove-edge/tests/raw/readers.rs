@@ -230,19 +230,19 @@ fn many_answers_at_once_are_not_fetched_ahead_of_their_reader() {
     // One that has its ceiling, and then for each stream a piece at hand and one that is queued.
     let most = ROOM + 2 * 64 * 1024 + STREAMS * 2 * 16 * 1024;
     eventually("as much as may be", || {
-        (world.gauge(held) > ROOM).then_some(())
+        (world.metric(held) > ROOM).then_some(())
     });
     for _ in 0..200 {
-        assert!(world.gauge(held) <= most);
+        assert!(world.metric(held) <= most);
     }
     let mut read = 0;
     while read < STREAMS as usize * 2 * BODY {
         let sip = client.sip(Duration::ZERO);
         assert!(sip > 0, "cut off after {read} bytes");
         read += sip;
-        assert!(world.gauge(held) <= most);
+        assert!(world.metric(held) <= most);
     }
-    eventually("nothing held", || (world.gauge(held) == 0).then_some(()));
+    eventually("nothing held", || (world.metric(held) == 0).then_some(()));
     for origin in origins {
         origin.join().unwrap();
     }
@@ -255,8 +255,8 @@ fn what_was_held_for_a_client_that_has_left_is_held_no_more() {
     let mut client = Http2::connect_with_little_room(&world);
     client.ask(&post(&[("content-length", "0")]));
     let _origin = answers(&world, 8 * BODY);
-    eventually("something held", || (world.gauge(held) > 0).then_some(()));
+    eventually("something held", || (world.metric(held) > 0).then_some(()));
     client.cancels(1);
     client.leave();
-    eventually("nothing held", || (world.gauge(held) == 0).then_some(()));
+    eventually("nothing held", || (world.metric(held) == 0).then_some(()));
 }

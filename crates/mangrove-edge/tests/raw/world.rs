@@ -267,12 +267,7 @@ impl World {
 
     /// How many connections of clients the edge holds.
     pub(crate) fn connections(&self) -> u64 {
-        let metrics = self.order("GET", "/metrics");
-        let row = metrics
-            .lines()
-            .find(|line| line.starts_with("mangrove_connections_open"));
-        let value = row.and_then(|row| row.rsplit(' ').next());
-        value.unwrap().parse().unwrap()
+        self.metric("mangrove_connections_open")
     }
 
     /// The value of a plain number among the metrics.
@@ -313,15 +308,6 @@ impl World {
         let settled = settled(self.origin.address(), server, site);
         std::fs::write(self.path("edge/settled.json"), settled).unwrap();
         assert_eq!(self.operator("POST", "/apply").0, 200);
-    }
-
-    /// A gauge among the metrics.
-    pub(crate) fn gauge(&self, name: &str) -> u64 {
-        let metrics = self.order("GET", "/metrics");
-        let row = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{name} ")));
-        row.unwrap().parse().unwrap()
     }
 
     /// Tells the edge to end when the last request has.
