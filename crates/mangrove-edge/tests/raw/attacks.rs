@@ -52,6 +52,7 @@ use mangrove_edge::reason::{EdgeReason, Reason};
 use mangrove_http::Refusal;
 
 use crate::frames::{Http2, Outcome, block_of, get, post};
+use crate::limits::{asks, plain_get};
 use crate::websockets::{TEXT, frame};
 use crate::world::{Client, World, eventually};
 
@@ -389,21 +390,6 @@ fn limited(name: &str, more: &str) -> String {
     format!("[[site.rate_limit]]\nname = '{name}'\nper = '1h'\n{more}\n")
 }
 
-/// Asks the origin as often as it is asked, on a connection of its own each time.
-fn is_asked(world: &World, client: &mut Client, request: &str, status: u16) {
-    client.send(request);
-    let mut origin = world.origin.accept();
-    origin.head();
-    origin.send(format!(
-        "HTTP/1.1 {status} Whatever\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    ));
-    assert_eq!(client.answer().head.status(), status);
-}
-
-fn get_line(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")
-}
-
 /// Asks many times over what is allowed, from where all count as one: so many reach the origin and no more.
 fn no_more_than(
     world: &World,
@@ -414,7 +400,7 @@ fn no_more_than(
 ) {
     let count = clients.len();
     for n in 0..allowed {
-        is_asked(world, &mut clients[n % count], &request(n), status);
+        asks(world, &mut clients[n % count], &request(n), status);
         // What is counted by its status is counted when it is over.
         world.records_of(n + 2);
     }
@@ -434,10 +420,10 @@ fn queries_that_no_cache_has_heard_of_cost_the_origin_no_more_than_their_limit()
     let mut bystander = Bystander::of(&world);
     let mut attacker = attackers(&world, 1, "");
     no_more_than(&world, 20, &mut attacker, 200, |n| {
-        get_line(&format!("/?{n}"))
+        plain_get(&format!("/?{n}"))
     });
     bystander.is_answered();
-    is_asked(&world, &mut bystander.0, &get_line("/?new"), 200);
+    asks(&world, &mut bystander.0, &plain_get("/?new"), 200);
     // Who is refused misses still has what is kept.
     attacker[0].get("/");
     assert_eq!(attacker[0].answer().body, "kept");
@@ -450,10 +436,10 @@ fn paths_that_do_not_exist_cost_the_origin_no_more_than_their_limit() {
     let mut bystander = Bystander::of(&world);
     let mut attacker = attackers(&world, 1, "");
     no_more_than(&world, 10, &mut attacker, 404, |n| {
-        get_line(&format!("/{n}.php"))
+        plain_get(&format!("/{n}.php"))
     });
     bystander.is_answered();
-    is_asked(&world, &mut bystander.0, &get_line("/lost"), 404);
+    asks(&world, &mut bystander.0, &plain_get("/lost"), 404);
 }
 
 #[test]
@@ -468,7 +454,7 @@ fn failed_log_ins_of_one_network_count_together() {
     let mut guessers: Vec<Client> = (0..100).map(of_one_network).collect();
     let log_in = "POST /login HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n";
     no_more_than(&world, 30, &mut guessers, 401, |_| log_in.to_owned());
-    is_asked(&world, &mut bystander.0, log_in, 401);
+    asks(&world, &mut bystander.0, log_in, 401);
     bystander.is_answered();
 }
 
@@ -485,7 +471,7 @@ fn failed_log_ins_of_many_networks_count_together_where_a_site_says_so() {
     let log_in = "POST /login HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n";
     no_more_than(&world, 30, &mut guessers, 401, |_| log_in.to_owned());
     bystander.is_answered();
-    is_asked(&world, &mut bystander.0, &get_line("/elsewhere"), 200);
+    asks(&world, &mut bystander.0, &plain_get("/elsewhere"), 200);
 }
 
 #[test]

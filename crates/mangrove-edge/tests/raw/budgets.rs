@@ -6,15 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use mangrove_edge::reason::EdgeReason;
 
 use crate::disk::{are_on_disk, restart};
-use crate::limits::asks;
+use crate::limits::{asks, plain_get};
 use crate::world::World;
 
 fn visitor(n: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 1, n).into()
-}
-
-fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")
 }
 
 /// Has `/kept` brought into the cache.
@@ -50,7 +46,7 @@ fn random_queries_from_many_addresses_spend_the_budget_of_misses_and_hits_go_on(
     keep(&world);
     for n in 1..=4 {
         let mut client = world.client_from(visitor(n));
-        asks(&world, &mut client, &get(&format!("/kept?{n}")), 200);
+        asks(&world, &mut client, &plain_get(&format!("/kept?{n}")), 200);
     }
     for n in 5..=60 {
         is_refused(&world, visitor(n), &format!("/kept?{n}"));
@@ -73,7 +69,7 @@ fn what_the_disk_has_is_answered_while_the_budget_is_spent_and_what_it_has_not_i
     keep(&world);
     are_on_disk(&world, 1);
     restart(&mut world);
-    asks(&world, &mut world.client(), &get("/other"), 404);
+    asks(&world, &mut world.client(), &plain_get("/other"), 404);
     is_refused(&world, visitor(1), "/kept?1");
     // The disk has an answer to this URL, and not to this question: that is known when it has been looked at.
     let mut client = world.client_from(visitor(3));
@@ -96,7 +92,12 @@ fn a_share_of_answers_may_be_404_and_random_paths_are_more_than_that() {
     let mut ask = |status| {
         asked += 1;
         let mut client = world.client_from(visitor(asked));
-        asks(&world, &mut client, &get(&format!("/{asked}")), status);
+        asks(
+            &world,
+            &mut client,
+            &plain_get(&format!("/{asked}")),
+            status,
+        );
         world.records_of(usize::from(asked) + 1);
     };
     // One in five, and six of them: more than would have been let through without a share.

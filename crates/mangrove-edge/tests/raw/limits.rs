@@ -20,7 +20,7 @@ fn limit(rate: u32, more: &str) -> String {
     format!("[[site.rate_limit]]\nname = 'hourly'\nrate = {rate}\nper = '1h'\n{more}")
 }
 
-/// Asks, and has the origin answer.
+/// Asks, and has the origin answer on a connection of its own.
 pub(crate) fn asks(world: &World, client: &mut Client, request: &str, status: u16) {
     client.send(request);
     let mut origin = world.origin.accept();
@@ -29,6 +29,11 @@ pub(crate) fn asks(world: &World, client: &mut Client, request: &str, status: u1
         "HTTP/1.1 {status} Whatever\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     ));
     assert_eq!(client.answer().head.status(), status);
+}
+
+/// A request without a word too many.
+pub(crate) fn plain_get(path: &str) -> String {
+    get_from(path, "")
 }
 
 fn get_from(path: &str, more: &str) -> String {
@@ -50,7 +55,7 @@ fn one_request_too_many_is_refused_by_name_and_told_when_to_come_again() {
     let world = world(3, "");
     let mut client = world.client();
     for _ in 0..3 {
-        asks(&world, &mut client, &get_from("/", ""), 200);
+        asks(&world, &mut client, &plain_get("/"), 200);
     }
     for count in 1..=5 {
         client.get("/");
@@ -70,7 +75,7 @@ fn one_request_too_many_is_refused_by_name_and_told_when_to_come_again() {
     asks(
         &world,
         &mut world.client_from(NEIGHBOUR),
-        &get_from("/", ""),
+        &plain_get("/"),
         200,
     );
 }
@@ -134,11 +139,11 @@ fn who_went_over_may_be_kept_out_for_a_while() {
     assert_eq!(held["refused"], 4);
     let left = held["left_ms"].as_u64().unwrap();
     assert!((7_000_000..=7_200_000).contains(&left), "{held}");
-    asks(&world, &mut client, &get_from("/", ""), 200);
+    asks(&world, &mut client, &plain_get("/"), 200);
     asks(
         &world,
         &mut world.client_from(NEIGHBOUR),
-        &get_from("/dear", ""),
+        &plain_get("/dear"),
         200,
     );
 }
@@ -192,7 +197,7 @@ fn a_request_that_one_limit_refuses_counts_under_none() {
     let site = named("site", "key = ['site']\nrate = 3");
     let software = named("software", "key = ['header:x-app']\nrate = 3");
     let world = World::with("", &format!("{site}{software}{}", limit(1, "")));
-    asks(&world, &mut world.client(), &get_from("/", ""), 200);
+    asks(&world, &mut world.client(), &plain_get("/"), 200);
     for _ in 0..10 {
         let mut client = world.client();
         client.get("/");
@@ -200,12 +205,7 @@ fn a_request_that_one_limit_refuses_counts_under_none() {
     }
     for last in 9..=10 {
         let from = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
-        asks(
-            &world,
-            &mut world.client_from(from),
-            &get_from("/", ""),
-            200,
-        );
+        asks(&world, &mut world.client_from(from), &plain_get("/"), 200);
     }
     let mut client = world.client_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)));
     client.send(get_from("/", "X-App: another\r\n"));
@@ -220,7 +220,7 @@ fn a_turn_that_another_limit_takes_away_is_not_owed() {
     let site = "[[site.rate_limit]]\nname = 'hourly'\nkey = ['site']\nrate = 1\nper = '1h'";
     let world = World::with("", &format!("{turns}\n{site}"));
     let mut client = world.client();
-    asks(&world, &mut client, &get_from("/", ""), 200);
+    asks(&world, &mut client, &plain_get("/"), 200);
     for _ in 0..10 {
         client.get("/");
         is_refused(&world, &client.answer());
@@ -253,8 +253,8 @@ fn visitors_behind_one_listed_proxy_count_apart() {
 fn requests_on_different_cores_count_together() {
     let world = World::over_two_cores_for(&limit(2, "key = ['site']"));
     let mut over_ipv6 = world.client_from("::1".parse().unwrap());
-    asks(&world, &mut world.client(), &get_from("/", ""), 200);
-    asks(&world, &mut over_ipv6, &get_from("/", ""), 200);
+    asks(&world, &mut world.client(), &plain_get("/"), 200);
+    asks(&world, &mut over_ipv6, &plain_get("/"), 200);
     for mut client in [world.client(), over_ipv6] {
         client.get("/");
         is_refused(&world, &client.answer());
@@ -266,8 +266,8 @@ fn fields_cookies_and_parts_of_the_path_make_a_key_and_those_without_share_one()
     let world = world(1, "key = ['header:x-app', 'cookie:session', 'path-part:1']");
     let mut client = world.client();
     let requests = [
-        get_from("/a/1", ""),
-        get_from("/b/1", ""),
+        plain_get("/a/1"),
+        plain_get("/b/1"),
         get_from("/a/1", "X-App: one\r\n"),
         get_from("/a/1", "X-App: two\r\n"),
         get_from("/a/1", "Cookie: other=1; session=x\r\n"),
@@ -321,8 +321,8 @@ fn failed_log_ins_are_counted_once_they_have_failed() {
     // Another way of writing it is the same path; another path, another method and another address are not meant.
     client.send(log_in.replace("/login", "/%6cogin"));
     is_refused(&world, &client.answer());
-    asks(&world, &mut client, &get_from("/login", ""), 200);
-    asks(&world, &mut client, &get_from("/", ""), 200);
+    asks(&world, &mut client, &plain_get("/login"), 200);
+    asks(&world, &mut client, &plain_get("/"), 200);
     asks(&world, &mut world.client_from(NEIGHBOUR), log_in, 401);
 }
 
@@ -330,7 +330,7 @@ fn failed_log_ins_are_counted_once_they_have_failed() {
 fn a_limit_may_end_the_connection_without_a_word() {
     let world = world(1, "action = 'close'");
     let mut client = world.client();
-    asks(&world, &mut client, &get_from("/", ""), 200);
+    asks(&world, &mut client, &plain_get("/"), 200);
     client.get("/");
     assert_eq!(client.rest(), (String::new(), End::Reset));
     assert_eq!(world.counts(EdgeReason::RateLimitedClosed, 1), 1);
@@ -359,7 +359,7 @@ fn over_http2_the_stream_is_refused_and_the_connection_stays() {
 fn the_page_says_it_in_english_and_bengali() {
     let world = world(1, "");
     let mut client = world.client();
-    asks(&world, &mut client, &get_from("/", ""), 200);
+    asks(&world, &mut client, &plain_get("/"), 200);
     for (language, words) in [
         (
             "en",
