@@ -20,6 +20,7 @@
 //! | `purged` | what a purge means to visitors, whichever way it was asked for |
 //! | `disk` | what outlives the edge, and what is larger than its memory |
 //! | `parts` | large answers of which not all is on the disk: who joins them, and which bytes the origin is asked for |
+//! | `parts_kept` | who may be answered with such an answer, and what takes the place of what |
 //! | `told` | what an operator is told of the disk, and of what was asked over time |
 //! | `tls` | who a client is by the way it greets |
 //! | `handshakes` | who waits when more TLS handshakes are wanted than can be made |
