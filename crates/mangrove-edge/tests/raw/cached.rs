@@ -5,11 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use mangrove_http::OriginFault;
 
 use crate::frames::{Http2, Outcome, get};
-use crate::origin::Visit;
+use crate::origin::{FRESH, Visit, send};
 use crate::wire::Wire;
-use crate::world::{Answer, Client, World, eventually};
-
-const FRESH: &str = "Cache-Control: max-age=60\r\n";
+use crate::world::{Client, World, eventually};
 
 /// So many visitors ask for `/` while the origin still thinks about the first one's question.
 fn crowd(world: &World, size: usize) -> (Visit, Client, Vec<Client>) {
@@ -33,17 +31,6 @@ fn waiting(world: &World, size: usize) {
     });
 }
 
-fn send_fresh(origin: &mut Visit, body: &str) {
-    let length = body.len();
-    origin.send(format!(
-        "HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {length}\r\n\r\n{body}"
-    ));
-}
-
-fn status(answer: &Answer) -> &str {
-    answer.head.field("cache-status").unwrap()
-}
-
 #[test]
 fn the_first_asks_and_the_second_need_not() {
     let world = World::new();
@@ -51,20 +38,20 @@ fn the_first_asks_and_the_second_need_not() {
     client.get("/a?b=c");
     let mut origin = world.origin.accept();
     origin.head();
-    send_fresh(&mut origin, "news");
+    send(&mut origin, FRESH, "news");
     let first = client.answer();
     assert_eq!(first.body, "news");
     assert_eq!(
-        status(&first),
+        first.cache_status(),
         "mangrove; fwd=uri-miss; ttl=60; stored; detail=miss"
     );
     client.get("/a?b=c");
     let second = client.answer();
     assert_eq!(second.body, "news");
     assert!(
-        status(&second).starts_with("mangrove; hit; ttl="),
+        second.cache_status().starts_with("mangrove; hit; ttl="),
         "{}",
-        status(&second)
+        second.cache_status()
     );
     assert!(second.head.field("age").is_some());
     let record = world.record_of(&second);
@@ -82,7 +69,7 @@ fn what_a_core_has_asked_for_lately_it_does_not_ask_the_shared_memory_for() {
     client.get("/");
     let mut origin = world.origin.accept();
     origin.head();
-    send_fresh(&mut origin, "news");
+    send(&mut origin, FRESH, "news");
     client.answer();
     for _ in 0..10 {
         client.get("/");
@@ -134,14 +121,14 @@ fn two_cores_and_two_protocols_share_one_fetch() {
     let mut http2 = Http2::connect(&world);
     let stream = http2.ask(&get("/"));
     waiting(&world, 2);
-    send_fresh(&mut origin, "for all");
+    send(&mut origin, FRESH, "for all");
     assert_eq!(first.answer().body, "for all");
     assert_eq!(beyond.answer().body, "for all");
     assert_eq!(http2.outcome(stream), Outcome::Status(200));
     assert!(world.origin.is_untouched());
     // And the other core's front finds it afterwards.
     beyond.get("/");
-    assert!(status(&beyond.answer()).contains("; hit;"));
+    assert!(beyond.answer().is_hit());
 }
 
 #[test]
@@ -208,7 +195,7 @@ fn those_who_wait_do_not_depend_on_the_visitor_who_asked_first() {
     // His question goes with him; one of the others asks for them all.
     let mut next = world.origin.accept();
     next.head();
-    send_fresh(&mut next, "still");
+    send(&mut next, FRESH, "still");
     for client in &mut others {
         assert_eq!(client.answer().body, "still");
     }
@@ -230,7 +217,7 @@ fn one_who_leaves_while_it_arrives_takes_nothing_from_the_others() {
         assert_eq!(client.answer().body, "hellohello");
     }
     others[0].get("/");
-    assert!(status(&others[0].answer()).contains("; hit;"));
+    assert!(others[0].answer().is_hit());
 }
 
 #[test]
@@ -263,7 +250,7 @@ fn a_failure_costs_those_who_wait_one_more_try_and_not_an_error() {
     assert_eq!(first.answer().head.status(), 502);
     let mut again = world.origin.accept();
     again.head();
-    send_fresh(&mut again, "better");
+    send(&mut again, FRESH, "better");
     for client in &mut others {
         assert_eq!(client.answer().body, "better");
     }
@@ -307,7 +294,7 @@ fn an_answer_that_breaks_off_is_cut_for_all_and_kept_for_none() {
     next.get("/");
     let mut origin = world.origin.accept();
     origin.head();
-    send_fresh(&mut origin, "whole");
+    send(&mut origin, FRESH, "whole");
     assert_eq!(next.answer().body, "whole");
 }
 
@@ -362,12 +349,14 @@ fn a_revalidation_is_shared_and_its_304_serves_all() {
     let confirmed = first.answer();
     assert_eq!(confirmed.body, "old");
     assert!(
-        status(&confirmed).starts_with("mangrove; fwd=stale; fwd-status=304"),
+        confirmed
+            .cache_status()
+            .starts_with("mangrove; fwd=stale; fwd-status=304"),
         "{}",
-        status(&confirmed)
+        confirmed.cache_status()
     );
     first.get("/");
-    assert!(status(&first.answer()).contains("; hit;"));
+    assert!(first.answer().is_hit());
     assert!(world.origin.is_untouched());
 }
 
@@ -382,7 +371,7 @@ fn a_reader_who_stops_does_not_hold_up_the_others() {
     quick.get("/");
     waiting(&world, 1);
     let body = "0123456789abcdef".repeat(512 * 1024); // 8 MiB
-    send_fresh(&mut origin, &body);
+    send(&mut origin, FRESH, &body);
     assert!(quick.answer().body == body);
     // What he has not taken yet is still there for him.
     assert!(slow.answer().body == body);
@@ -417,7 +406,7 @@ fn parts_are_kept_and_put_together_until_they_are_the_whole() {
     let within = client.answer();
     assert_eq!((within.head.status(), &*within.body), (206, "12"));
     assert_eq!(within.head.field("content-range"), Some("bytes 1-2/10"));
-    assert!(status(&within).contains("; hit;"));
+    assert!(within.is_hit());
     // What is not is asked for, and joins the rest.
     ask_bytes(&mut client, "3-9");
     origin.head();
@@ -456,7 +445,7 @@ fn parts_of_two_versions_are_never_put_together() {
     assert_eq!(client.answer().body, "bbbbb");
     client.get("/");
     origin.head();
-    send_fresh(&mut origin, "bbbbbbbbbb");
+    send(&mut origin, FRESH, "bbbbbbbbbb");
     assert_eq!(client.answer().body, "bbbbbbbbbb");
 }
 
@@ -486,7 +475,7 @@ fn an_answer_to_post_that_names_its_own_url_answers_the_next_get() {
     client.get("/form");
     let answer = client.answer();
     assert_eq!(answer.body, "done");
-    assert!(status(&answer).contains("; hit;"));
+    assert!(answer.is_hit());
 }
 
 #[test]
@@ -499,7 +488,7 @@ fn a_change_takes_out_what_it_changes() {
     let mut origin = world.origin.accept();
     for _ in 0..3 {
         origin.head();
-        send_fresh(&mut origin, "old");
+        send(&mut origin, FRESH, "old");
         assert_eq!(client.answer().body, "old");
     }
     client.send("POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
@@ -509,7 +498,7 @@ fn a_change_takes_out_what_it_changes() {
     for path in ["/a", "/b"] {
         client.get(path);
         origin.head();
-        send_fresh(&mut origin, "new");
+        send(&mut origin, FRESH, "new");
         assert_eq!(client.answer().body, "new");
     }
     client.get("/c");
@@ -528,11 +517,11 @@ fn a_change_is_not_undone_by_an_answer_that_was_on_its_way() {
     second.head();
     second.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
     assert_eq!(changer.answer().head.status(), 204);
-    send_fresh(&mut first, "from before");
+    send(&mut first, FRESH, "from before");
     assert_eq!(slow.answer().body, "from before");
     changer.get("/");
     first.head();
-    send_fresh(&mut first, "from after");
+    send(&mut first, FRESH, "from after");
     assert_eq!(changer.answer().body, "from after");
 }
 
@@ -652,7 +641,7 @@ fn an_origin_that_stops_is_stood_in_for_and_recovers_by_itself() {
         client.get("/fresh");
         let mut origin = world.origin.accept();
         origin.head();
-        send_fresh(&mut origin, "fresh");
+        send(&mut origin, FRESH, "fresh");
         client.answer();
         client.get("/stale");
         origin.head();
@@ -672,16 +661,16 @@ fn an_origin_that_stops_is_stood_in_for_and_recovers_by_itself() {
     let stale = client.answer();
     assert_eq!((stale.head.status(), &*stale.body), (200, "stale"));
     assert!(
-        status(&stale).contains("detail=stale-if-error"),
+        stale.cache_status().contains("detail=stale-if-error"),
         "{}",
-        status(&stale)
+        stale.cache_status()
     );
     client.get("/fresh");
     assert_eq!(client.answer().body, "fresh");
     client.get("/strict");
     drop(world.origin.accept());
     let strict = client.answer();
-    assert_eq!(strict.head.status(), 502, "{}", status(&strict));
+    assert_eq!(strict.head.status(), 502, "{}", strict.cache_status());
     client.get("/new");
     drop(world.origin.accept());
     assert_eq!(client.answer().head.status(), 502);
@@ -692,9 +681,9 @@ fn an_origin_that_stops_is_stood_in_for_and_recovers_by_itself() {
     origin.send("HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\nETag: \"1\"\r\n\r\n");
     let back = client.answer();
     assert_eq!(back.body, "stale");
-    assert!(status(&back).contains("fwd-status=304"));
+    assert!(back.cache_status().contains("fwd-status=304"));
     client.get("/stale");
-    assert!(status(&client.answer()).contains("; hit;"));
+    assert!(client.answer().is_hit());
 }
 
 /// A visitor who spells a path otherwise would get past a rule that keeps it out, and what the origin says to them would be
@@ -712,8 +701,8 @@ fn a_rule_about_a_path_holds_however_it_is_spelled() {
             origin.head().first_line().contains(path),
             "the origin sees it as it came"
         );
-        send_fresh(&mut origin, body);
-        status(&client.answer()).to_owned()
+        send(&mut origin, FRESH, body);
+        client.answer().cache_status().to_owned()
     };
     for path in [
         "/account/me",
@@ -745,7 +734,11 @@ fn what_was_served_stale_is_brought_up_to_date_behind_the_visitor() {
     client.get("/");
     let stale = client.answer();
     assert_eq!(stale.body, "old");
-    assert!(status(&stale).contains("detail=stale-while-revalidate"));
+    assert!(
+        stale
+            .cache_status()
+            .contains("detail=stale-while-revalidate")
+    );
     // Asked once, however many got the old one meanwhile; and how long the new one is, it does not say.
     client.get("/");
     assert_eq!(client.answer().body, "old");

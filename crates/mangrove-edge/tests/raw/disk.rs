@@ -3,33 +3,8 @@
 use mangrove_edge::reason::EdgeReason;
 use serde_json::Value;
 
-use crate::origin::Visit;
-use crate::world::{Answer, Client, World, eventually};
-
-const FRESH: &str = "Cache-Control: max-age=60\r\n";
-
-fn send(origin: &mut Visit, fields: &str, body: &str) {
-    let length = body.len();
-    origin.send(format!(
-        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
-    ));
-}
-
-fn status(answer: &Answer) -> String {
-    answer.head.field("cache-status").unwrap().to_owned()
-}
-
-fn is_hit(answer: &Answer) -> bool {
-    status(answer).contains("; hit;")
-}
-
-/// Fetches what may be kept.
-fn fetch(client: &mut Client, origin: &mut Visit, path: &str, fields: &str, body: &str) {
-    client.get(path);
-    origin.head();
-    send(origin, fields, body);
-    assert_eq!(client.answer().body, body);
-}
+use crate::origin::{FRESH, Visit, send};
+use crate::world::{Client, World, eventually, fetch};
 
 fn on_disk(world: &World, what: &str) -> u64 {
     let (_, told) = world.operator("GET", "/cache");
@@ -82,7 +57,7 @@ fn what_was_kept_is_answered_after_a_restart_and_nobody_asks_the_origin() {
     for (path, body) in [("/a", "a"), ("/b", "b"), ("/a", "a")] {
         client.get(path);
         let answer = client.answer();
-        assert!(is_hit(&answer), "{answer:?}");
+        assert!(answer.is_hit(), "{answer:?}");
         assert_eq!(answer.body, body);
         assert_eq!(answer.head.field("cache-tag"), None);
     }
@@ -151,7 +126,7 @@ fn what_is_stale_after_a_restart_is_asked_about_and_its_newer_head_is_kept() {
     let mut client = world.client();
     client.get("/a");
     let answer = client.answer();
-    assert!(is_hit(&answer), "{answer:?}");
+    assert!(answer.is_hit(), "{answer:?}");
     assert_eq!(
         (answer.body.as_str(), answer.head.field("x-new")),
         ("a", Some("1"))
@@ -216,7 +191,7 @@ fn what_was_purged_stays_purged_after_a_restart() {
         };
         let meant = matches!(what, "host=a.example" | "all");
         assert_eq!(
-            (is_hit(&answer), answer.body.as_str()),
+            (answer.is_hit(), answer.body.as_str()),
             (!meant, "b"),
             "{what}"
         );
@@ -235,9 +210,12 @@ fn what_was_purged_softly_is_stale_after_a_restart_and_stands_in_for_a_failing_o
     origin.send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
     let answer = client.answer();
     assert_eq!(answer.body, "a");
-    assert!(status(&answer).contains("stale-if-error"), "{answer:?}");
+    assert!(
+        answer.cache_status().contains("stale-if-error"),
+        "{answer:?}"
+    );
     client.get("/b");
-    assert!(is_hit(&client.answer()));
+    assert!(client.answer().is_hit());
 }
 
 /// Content of 17 MiB whose every byte tells where it is.
@@ -266,7 +244,7 @@ fn what_memory_is_not_to_hold_is_kept_on_the_disk_and_a_range_near_its_end_asks_
 
     client.get("/large");
     let answer = client.answer();
-    assert!(is_hit(&answer), "{:?}", answer.head);
+    assert!(answer.is_hit(), "{:?}", answer.head);
     assert!(
         answer.body == content,
         "what came from the disk is not what went there"
@@ -320,7 +298,7 @@ fn what_is_large_is_sent_from_the_file_also_where_memory_has_it() {
     for _ in 0..2 {
         client.get("/large");
         let answer = client.answer();
-        assert!(is_hit(&answer) && answer.body == content);
+        assert!(answer.is_hit() && answer.body == content);
         expected += content.len() as u64;
         assert_eq!(from_files(&world, &mut client), expected);
     }
@@ -374,7 +352,7 @@ fn with_a_large_one(world: &World, content: &str) -> (Client, Visit) {
     let origin = sending.join().unwrap();
     are_on_disk(world, 1);
     client.get("/large");
-    assert!(is_hit(&client.answer()));
+    assert!(client.answer().is_hit());
     (client, origin)
 }
 
@@ -401,7 +379,12 @@ fn what_the_disk_has_is_answered_from_there_however_little_room_memory_has() {
             "GET /{object} HTTP/1.1\r\nHost: a.example\r\nCache-Control: only-if-cached\r\n\r\n"
         ));
         let answer = client.answer();
-        assert_eq!(answer.head.status(), 200, "{object}: {}", status(&answer));
+        assert_eq!(
+            answer.head.status(),
+            200,
+            "{object}: {}",
+            answer.cache_status()
+        );
         assert!(answer.body == body(object));
     }
 }
@@ -604,7 +587,7 @@ fn what_the_kernel_sends_from_the_file_is_not_read_into_memory_as_well() {
     for _ in 0..3 {
         client.get("/large");
         let answer = client.answer();
-        assert!(is_hit(&answer), "{answer:?}");
+        assert!(answer.is_hit(), "{answer:?}");
         assert_eq!(answer.body, body);
     }
     assert!(kept() < 50_000, "its head alone: {}", kept());

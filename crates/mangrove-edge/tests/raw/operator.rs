@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::origin::Visit;
-use crate::world::{Answer, Client, World, eventually};
+use crate::origin::{FRESH, Visit, send};
+use crate::world::{Client, World, eventually};
 
-const FRESH: &str = "Cache-Control: max-age=60\r\n";
 /// Both ways to purge what is kept of `/`.
 const PURGES: [&str; 2] = [
     "/purge?site=story&url=http://a.example/",
@@ -18,17 +17,6 @@ fn counted(purge: &str, variants: u64) -> Value {
         true => variants.into(),
         false => Value::Null,
     }
-}
-
-fn send(origin: &mut Visit, fields: &str, body: &str) {
-    let length = body.len();
-    origin.send(format!(
-        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
-    ));
-}
-
-fn status(answer: &Answer) -> String {
-    answer.head.field("cache-status").unwrap().to_owned()
 }
 
 /// Asks, and the origin gives what may be kept.
@@ -76,7 +64,7 @@ fn a_miss_then_a_hit_and_the_operator_is_told_why() {
         "news",
     );
     let first = client.answer();
-    assert!(status(&first).contains("fwd=uri-miss"), "{first:?}");
+    assert!(first.cache_status().contains("fwd=uri-miss"), "{first:?}");
 
     let told = kept(&world, "http://a.example/a?b=c");
     let variant = &told["kept"][0];
@@ -95,7 +83,7 @@ fn a_miss_then_a_hit_and_the_operator_is_told_why() {
 
     client.get("/a?b=c");
     let second = client.answer();
-    assert!(status(&second).contains("; hit; ttl="), "{second:?}");
+    assert!(second.cache_status().contains("; hit; ttl="), "{second:?}");
     assert!(second.head.field("age").is_some());
 
     let (_, list) = world.operator("GET", "/cache/list?site=story");
@@ -134,7 +122,7 @@ fn what_was_purged_is_asked_for_anew() {
         send(&mut origin, FRESH, "new");
         let answer = client.answer();
         assert_eq!(answer.body, "new");
-        assert!(status(&answer).contains("fwd=uri-miss"), "{answer:?}");
+        assert!(answer.cache_status().contains("fwd=uri-miss"), "{answer:?}");
         // Once more, and there is nothing: it tells so.
         world.operator("POST", purge);
         assert_eq!(
@@ -190,7 +178,7 @@ fn a_purge_during_a_fetch_keeps_none_of_it() {
         first.get("/");
         let answer = first.answer();
         assert_eq!(answer.body, "new");
-        assert!(status(&answer).contains("; hit;"), "{answer:?}");
+        assert!(answer.is_hit(), "{answer:?}");
     }
 }
 

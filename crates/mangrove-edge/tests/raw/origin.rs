@@ -7,6 +7,9 @@ use socket2::SockRef;
 
 use crate::wire::{PATIENCE, Wire};
 
+/// A field of an answer that may be kept for a while.
+pub(crate) const FRESH: &str = "Cache-Control: max-age=60\r\n";
+
 /// Where the edge sends requests.
 #[derive(Debug)]
 pub(crate) struct Origin {
@@ -56,11 +59,16 @@ impl Origin {
 impl Visit {
     /// Answers with 200 and `body`.
     pub(crate) fn answer(&mut self, body: &str) {
-        let length = body.len();
-        self.send(format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
-        ));
+        send(self, "", body);
     }
+}
+
+/// Answers with 200, these fields, and `body`.
+pub(crate) fn send(origin: &mut Visit, fields: &str, body: &str) {
+    let length = body.len();
+    origin.send(format!(
+        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+    ));
 }
 
 impl Deref for Visit {

@@ -4,12 +4,11 @@
 
 mod runs;
 
-use crate::origin::Visit;
+use crate::origin::{FRESH, Visit};
 use crate::wire::{Head, Wire};
-use crate::world::{Answer, Client, World, eventually};
+use crate::world::{Client, World, eventually};
 
 pub(crate) const MIB: usize = 1 << 20;
-pub(crate) const FRESH: &str = "Cache-Control: max-age=60\r\n";
 pub(crate) const TAGGED: &str = "Cache-Control: max-age=60\r\nETag: \"1\"\r\n";
 
 pub(crate) fn world() -> World {
@@ -22,14 +21,6 @@ pub(crate) fn content(bytes: usize) -> String {
     let mut content: String = lines.collect();
     content.truncate(bytes);
     content
-}
-
-pub(crate) fn status(answer: &Answer) -> String {
-    answer.head.field("cache-status").unwrap().to_owned()
-}
-
-pub(crate) fn is_hit(answer: &Answer) -> bool {
-    status(answer).contains("; hit;")
 }
 
 pub(crate) fn ask(client: &mut Client, range: &str) {
@@ -157,14 +148,14 @@ fn a_client_that_seeks_makes_the_origin_send_what_he_seeks_and_not_the_file() {
     assert_eq!(answer.head.status(), 206);
     assert!(answer.body == content[20 * MIB + 100..=22 * MIB]);
     assert!(
-        status(&answer).contains("fwd=partial"),
+        answer.cache_status().contains("fwd=partial"),
         "{}",
-        status(&answer)
+        answer.cache_status()
     );
     assert!(
-        status(&answer).ends_with("detail=partial"),
+        answer.cache_status().ends_with("detail=partial"),
         "{}",
-        status(&answer)
+        answer.cache_status()
     );
     let _origin = sending.join().unwrap();
     are_there(&world, 5);
@@ -172,7 +163,7 @@ fn a_client_that_seeks_makes_the_origin_send_what_he_seeks_and_not_the_file() {
     for (first, last) in [(20 * MIB, 23 * MIB - 1), (0, 2 * MIB - 1), (MIB - 1, MIB)] {
         ask(&mut client, &format!("{first}-{last}"));
         let answer = client.answer();
-        assert!(is_hit(&answer), "{}", status(&answer));
+        assert!(answer.is_hit(), "{}", answer.cache_status());
         assert!(answer.body == content[first..=last]);
     }
     assert_eq!(world.origin.unaccepted(), 0);
@@ -189,7 +180,7 @@ fn what_is_there_in_part_answers_after_a_restart_and_is_completed_by_its_missing
     let mut client = world.client();
     ask(&mut client, &format!("5-{}", 3 * MIB - 1));
     let answer = client.answer();
-    assert!(is_hit(&answer), "{}", status(&answer));
+    assert!(answer.is_hit(), "{}", answer.cache_status());
     assert!(answer.body == content[5..3 * MIB]);
     client.send("HEAD /large HTTP/1.1\r\nHost: a.example\r\n\r\n");
     let head = client.answer_to_head().head;
@@ -210,7 +201,7 @@ fn what_is_there_in_part_answers_after_a_restart_and_is_completed_by_its_missing
     are_there(&world, 10);
     client.get("/large");
     let answer = client.answer();
-    assert!(is_hit(&answer) && answer.body == content);
+    assert!(answer.is_hit() && answer.body == content);
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
@@ -327,7 +318,7 @@ fn an_origin_that_sends_no_parts_sends_the_whole_and_that_is_the_answer() {
     are_there(&world, 12);
     ask(&mut client, "1-5000000");
     let answer = client.answer();
-    assert!(is_hit(&answer) && answer.body == content[1..=5_000_000]);
+    assert!(answer.is_hit() && answer.body == content[1..=5_000_000]);
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
@@ -394,13 +385,13 @@ fn a_few_bytes_are_asked_for_as_they_were_and_are_not_kept_in_the_place_of_more(
     let answer = client.answer();
     assert_eq!(answer.body, content[20_000_000..=20_000_099]);
     assert!(
-        status(&answer).ends_with("detail=part-beside"),
+        answer.cache_status().ends_with("detail=part-beside"),
         "{}",
-        status(&answer)
+        answer.cache_status()
     );
     let _origin = sending.join().unwrap();
     ask(&mut client, &format!("0-{}", 2 * MIB - 1));
-    assert!(is_hit(&client.answer()));
+    assert!(client.answer().is_hit());
 }
 
 #[test]
@@ -520,7 +511,7 @@ fn of_a_range_of_what_is_not_kept_the_whole_pieces_are() {
     are_there(&world, 3);
     ask(&mut client, &format!("{}-{}", 3 * MIB, 6 * MIB - 1));
     let answer = client.answer();
-    assert!(is_hit(&answer), "{}", status(&answer));
+    assert!(answer.is_hit(), "{}", answer.cache_status());
     assert!(answer.body == content[3 * MIB..6 * MIB]);
     assert_eq!(world.origin.unaccepted(), 0);
 }
@@ -604,7 +595,11 @@ fn what_is_larger_than_a_site_may_have_of_the_disk_is_answered_and_not_begun_the
     });
     let answer = client.answer();
     assert!(answer.body == content);
-    assert!(!status(&answer).contains("stored"), "{}", status(&answer));
+    assert!(
+        !answer.cache_status().contains("stored"),
+        "{}",
+        answer.cache_status()
+    );
     let _origin = sending.join().unwrap();
     assert_eq!(pieces(&world), 0);
 }

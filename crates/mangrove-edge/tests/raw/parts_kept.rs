@@ -1,8 +1,8 @@
 //! Large answers of which not all is on the disk: who may be answered with them, and what takes the place of what.
 
+use crate::origin::FRESH;
 use crate::parts::{
-    FRESH, MIB, TAGGED, are_there, ask, asked, begin, content, is_hit, pieces, send_range, status,
-    with_a_part, world,
+    MIB, TAGGED, are_there, ask, asked, begin, content, pieces, send_range, with_a_part, world,
 };
 use crate::world::{World, eventually};
 
@@ -108,9 +108,9 @@ fn what_was_confirmed_and_is_not_all_there_is_asked_for_as_the_visitor_asked() {
     let answer = other.answer();
     assert_eq!(answer.body, content[20_000_000..=20_000_099]);
     assert!(
-        status(&answer).ends_with("detail=part-beside"),
+        answer.cache_status().ends_with("detail=part-beside"),
         "{}",
-        status(&answer)
+        answer.cache_status()
     );
     drop(sending.join().unwrap());
     // Whoever reads the first answer has the rest of it.
@@ -157,14 +157,14 @@ fn a_range_of_what_is_there_whole_takes_the_place_of_nothing() {
     let answer = client.answer();
     assert!(answer.body == content[..=1_500_000]);
     assert!(
-        status(&answer).ends_with("detail=part-beside"),
+        answer.cache_status().ends_with("detail=part-beside"),
         "{}",
-        status(&answer)
+        answer.cache_status()
     );
     let _origin = sending.join().unwrap();
     client.get("/large");
     let answer = client.answer();
-    assert!(is_hit(&answer) && answer.body == content);
+    assert!(answer.is_hit() && answer.body == content);
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
@@ -187,7 +187,7 @@ fn a_range_of_another_content_takes_the_place_of_the_whole() {
     });
     ask(&mut client, &format!("0-{}", MIB - 1));
     let answer = client.answer();
-    assert!(is_hit(&answer) && answer.body == newer[..MIB]);
+    assert!(answer.is_hit() && answer.body == newer[..MIB]);
 }
 
 /// Each let go of what the other had brought.
@@ -209,14 +209,14 @@ fn of_two_ranges_that_are_the_first_at_once_one_is_kept() {
     let answer = other.answer();
     assert!(answer.body == content[10 * MIB..12 * MIB]);
     assert!(
-        status(&answer).ends_with("detail=part-beside"),
+        answer.cache_status().ends_with("detail=part-beside"),
         "{}",
-        status(&answer)
+        answer.cache_status()
     );
     let (_first, _second) = (first.join().unwrap(), second.join().unwrap());
     ask(&mut one, &format!("0-{}", 2 * MIB - 1));
     let answer = one.answer();
-    assert!(is_hit(&answer) && answer.body == content[..2 * MIB]);
+    assert!(answer.is_hit() && answer.body == content[..2 * MIB]);
 }
 
 /// He was cut off: what he had yet to read left with what took its place.

@@ -5,10 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use mangrove_http::Refusal;
 use serde_json::{Value, json};
 
-use crate::origin::Visit;
-use crate::world::{Answer, Client, TRUSTED, World, eventually};
+use crate::origin::{FRESH, Visit, send};
+use crate::world::{Client, TRUSTED, World, eventually};
 
-const FRESH: &str = "Cache-Control: max-age=60\r\n";
 const TAGGED: &str = "Cache-Control: max-age=60\r\nSurrogate-Key: front article-7\r\n";
 /// Every way to mean `http://a.example/news/7`, tagged `article-7`.
 const MEANT: [&str; 5] = [
@@ -18,17 +17,6 @@ const MEANT: [&str; 5] = [
     "tag=article-7",
     "all",
 ];
-
-fn send(origin: &mut Visit, fields: &str, body: &str) {
-    let length = body.len();
-    origin.send(format!(
-        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
-    ));
-}
-
-fn status(answer: &Answer) -> String {
-    answer.head.field("cache-status").unwrap().to_owned()
-}
 
 fn order(world: &World, what: &str) -> Value {
     let (status, told) = world.operator("POST", &format!("/purge?site=story&{what}"));
@@ -54,7 +42,7 @@ fn fill(world: &World, client: &mut Client, origin: &mut Option<Visit>, path: &s
 fn is_kept(client: &mut Client, path: &str) {
     client.get(path);
     let answer = client.answer();
-    assert!(status(&answer).contains("; hit;"), "{path}: {answer:?}");
+    assert!(answer.is_hit(), "{path}: {answer:?}");
 }
 
 fn asked(world: &World, client: &mut Client, path: &str) -> Visit {
@@ -70,7 +58,7 @@ fn is_fetched(client: &mut Client, origin: &mut Visit, path: &str, fields: &str)
     send(origin, fields, "new");
     let answer = client.answer();
     assert_eq!(answer.body, "new");
-    assert!(status(&answer).contains("fwd=uri-miss"), "{answer:?}");
+    assert!(answer.cache_status().contains("fwd=uri-miss"), "{answer:?}");
 }
 
 #[test]
@@ -194,7 +182,7 @@ fn a_fill_asked_for_before_a_purge_serves_nobody_who_comes_after() {
             client.get("/news/7");
             let answer = client.answer();
             assert_eq!(answer.body, "new", "{what}");
-            assert!(status(&answer).contains("; hit;"), "{answer:?}");
+            assert!(answer.is_hit(), "{answer:?}");
         }
         assert!(world.origin.is_untouched());
     }
@@ -304,10 +292,12 @@ fn a_soft_purge_is_served_stale_while_the_origin_is_asked() {
         let stale = client.answer();
         assert_eq!(stale.body, "old", "{what}");
         assert!(
-            status(&stale).contains("detail=stale-while-revalidate"),
+            stale
+                .cache_status()
+                .contains("detail=stale-while-revalidate"),
             "{stale:?}"
         );
-        assert!(!status(&stale).contains("ttl=60"), "{stale:?}");
+        assert!(!stale.cache_status().contains("ttl=60"), "{stale:?}");
         assert_eq!(origin.head().field("if-none-match"), Some("\"x\""));
         origin.send(format!(
             "HTTP/1.1 304 Not Modified\r\n{FRESH}ETag: \"x\"\r\n\r\n"
@@ -316,7 +306,7 @@ fn a_soft_purge_is_served_stale_while_the_origin_is_asked() {
             client.get("/news/7");
             let answer = client.answer();
             assert_eq!(answer.body, "old");
-            status(&answer).contains("; hit;").then_some(())
+            answer.is_hit().then_some(())
         });
         assert!(world.origin.is_untouched());
     }
@@ -337,7 +327,7 @@ fn a_soft_purge_stands_in_for_an_origin_that_fails_and_a_hard_one_after_it_does_
         let stale = client.answer();
         assert_eq!((stale.head.status(), &*stale.body), (200, "old"), "{what}");
         assert!(
-            status(&stale).contains("detail=stale-if-error"),
+            stale.cache_status().contains("detail=stale-if-error"),
             "{stale:?}"
         );
         order(&world, what);
@@ -364,7 +354,7 @@ fn a_fill_asked_for_before_a_soft_purge_is_stale_when_it_is_kept() {
     send(&mut old, FRESH, "new");
     let answer = first.answer();
     assert_eq!(answer.body, "new");
-    assert!(status(&answer).contains("fwd=stale"), "{answer:?}");
+    assert!(answer.cache_status().contains("fwd=stale"), "{answer:?}");
     is_kept(&mut first, "/news/7");
 }
 
@@ -419,7 +409,7 @@ fn no_visitor_is_told_the_tags() {
     let first = client.answer();
     client.get("/kept");
     let hit = client.answer();
-    assert!(status(&hit).contains("; hit;"));
+    assert!(hit.is_hit());
     client.get("/passed");
     origin.head();
     send(
@@ -451,7 +441,7 @@ fn what_cannot_be_tagged_whole_is_not_kept() {
     );
     let answer = client.answer();
     assert!(
-        status(&answer).ends_with("detail=too-many-tags"),
+        answer.cache_status().ends_with("detail=too-many-tags"),
         "{answer:?}"
     );
     client.get("/");
@@ -571,7 +561,7 @@ fn purge_by_method_takes_its_url_and_reaches_no_origin() {
     client.get("/a?b");
     origin.head();
     origin.send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
-    assert!(status(&client.answer()).contains("stale-if-error"));
+    assert!(client.answer().cache_status().contains("stale-if-error"));
     assert!(world.origin.is_untouched());
 }
 

@@ -2,25 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::origin::Visit;
-use crate::world::{Client, World, eventually};
-
-const FRESH: &str = "Cache-Control: max-age=60\r\n";
-
-fn send(origin: &mut Visit, fields: &str, body: &str) {
-    let length = body.len();
-    origin.send(format!(
-        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
-    ));
-}
-
-/// Fetches what may be kept.
-fn fetch(client: &mut Client, origin: &mut Visit, path: &str, fields: &str, body: &str) {
-    client.get(path);
-    origin.head();
-    send(origin, fields, body);
-    assert_eq!(client.answer().body, body);
-}
+use crate::origin::{FRESH, send};
+use crate::world::{World, eventually, fetch};
 
 fn told(world: &World, target: &str) -> Value {
     let (status, told) = world.operator("GET", target);

@@ -19,7 +19,7 @@ use mangrove_http::Refusal;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use crate::origin::Origin;
+use crate::origin::{Origin, Visit, send};
 use crate::wire::{Head, PATIENCE, Wire};
 
 /// A client from here is a proxy whose word about its visitors is believed.
@@ -378,6 +378,14 @@ pub(crate) fn eventually<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>
     }
 }
 
+/// Fetches what may be kept.
+pub(crate) fn fetch(client: &mut Client, origin: &mut Visit, path: &str, fields: &str, body: &str) {
+    client.get(path);
+    origin.head();
+    send(origin, fields, body);
+    assert_eq!(client.answer().body, body);
+}
+
 fn bound(from: IpAddr, to: SocketAddr, room: Option<usize>) -> Client {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
     if let Some(bytes) = room {
@@ -476,6 +484,15 @@ impl Answer {
     pub(crate) fn reason(&self) -> Option<&str> {
         let (_, details) = self.head.field("proxy-status")?.split_once("details=\"")?;
         Some(details.trim_end_matches('"'))
+    }
+
+    /// What `Cache-Status` says.
+    pub(crate) fn cache_status(&self) -> &str {
+        self.head.field("cache-status").unwrap()
+    }
+
+    pub(crate) fn is_hit(&self) -> bool {
+        self.cache_status().contains("; hit;")
     }
 }
 

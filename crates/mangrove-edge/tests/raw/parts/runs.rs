@@ -1,9 +1,7 @@
 //! What becomes of a large answer whose origin does not send what it is asked for, and of those who ask at once.
 
-use super::{
-    FRESH, MIB, TAGGED, are_there, ask, asked, begin, content, is_hit, send_range, status,
-    with_a_part, world,
-};
+use super::{MIB, TAGGED, are_there, ask, asked, begin, content, send_range, with_a_part, world};
+use crate::origin::FRESH;
 use crate::wire::Wire;
 
 /// All of it, in another thread.
@@ -45,7 +43,7 @@ fn an_origin_that_sends_less_than_a_piece_at_a_time_is_not_asked_for_pieces_agai
     assert!(answer.body == content[4 * MIB..5 * MIB]);
     drop((half.join().unwrap(), all.join().unwrap()));
     ask(&mut client, &format!("0-{}", 2 * MIB - 1));
-    assert!(is_hit(&client.answer()));
+    assert!(client.answer().is_hit());
 }
 
 #[test]
@@ -128,7 +126,7 @@ fn where_the_origin_sends_no_parts_whoever_seeks_ends_nobody_s_download() {
     let mut late = world.client();
     late.get("/large");
     let answer = late.answer();
-    assert!(is_hit(&answer) && answer.body == content);
+    assert!(answer.is_hit() && answer.body == content);
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
@@ -164,7 +162,7 @@ fn where_the_origin_sends_no_parts_its_next_whole_answer_is_kept() {
     are_there(&world, 6);
     client.get("/large");
     let answer = client.answer();
-    assert!(is_hit(&answer) && answer.body == content);
+    assert!(answer.is_hit() && answer.body == content);
     assert_eq!(world.origin.unaccepted(), 0);
     drop(slow);
 }
@@ -194,7 +192,7 @@ fn what_the_origin_says_to_one_visitor_alone_takes_nothing_from_the_others() {
         );
         ask(&mut client, &format!("0-{}", 2 * MIB - 1));
         let answer = client.answer();
-        assert!(is_hit(&answer), "{said}: {}", status(&answer));
+        assert!(answer.is_hit(), "{said}: {}", answer.cache_status());
     }
 }
 
@@ -225,7 +223,7 @@ fn a_part_that_nobody_else_may_have_is_asked_for_as_it_was_and_takes_nothing_fro
         drop((one.join().unwrap(), other.join().unwrap()));
         ask(&mut client, &format!("0-{}", 2 * MIB - 1));
         let answer = client.answer();
-        assert!(is_hit(&answer), "{mine}{its}: {}", status(&answer));
+        assert!(answer.is_hit(), "{mine}{its}: {}", answer.cache_status());
     }
 }
 
