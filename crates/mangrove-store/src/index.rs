@@ -68,8 +68,8 @@ impl Index {
         let mut shard = lock(self.shard(subject.key));
         insert(&mut shard, subject, id, total, main);
         drop(shard);
-        self.note_for_site(subject.site, subject.key, id);
-        self.look_through(subject.site);
+        let listed = self.note_for_site(subject.site, subject.key, id);
+        self.look_at(subject.site, &listed);
     }
 
     /// Removes an object that never got a head.

@@ -2,15 +2,17 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use smallvec::SmallVec;
+
 use super::Index;
 use crate::lock::lock;
 use crate::words::{KeyHash, ObjectId, Site};
 
 /// Objects that a full site passes over, because they were asked for, before a new one is refused.
 const SITE_SECOND_CHANCES: u32 = 64;
-/// A site's list of objects is looked through for those that have left once it has so many, and then each time it is twice as long
-/// as it was left.
-const SITE_LIST_LOOKED_THROUGH: usize = 4_096;
+/// With each object that a site's list gets, so many of it are looked at, and struck off if they have left: the list has no more
+/// of these than of others, and nobody has to wait while all of it is looked through.
+const LOOKED_AT: usize = 2;
 
 /// What is kept of one site.
 #[derive(Debug, Default)]
@@ -18,10 +20,45 @@ pub(super) struct SiteLedger {
     /// Bytes on disk.
     pub(super) live: u64,
     quota: Option<u64>,
-    /// In the order of their coming; kept only for sites with a quota. Some have left since.
-    objects: VecDeque<(KeyHash, ObjectId)>,
-    /// How long the list was when it was last looked through.
-    left_at: usize,
+    list: List,
+}
+
+/// A site's objects in the order of their coming; kept only for sites with a quota. Some have left since.
+#[derive(Debug, Default)]
+struct List {
+    /// Those that have been looked at in this round: the older ones.
+    seen: VecDeque<(KeyHash, ObjectId)>,
+    /// Those that are yet to be.
+    unseen: VecDeque<(KeyHash, ObjectId)>,
+}
+
+impl List {
+    fn push(&mut self, entry: (KeyHash, ObjectId)) {
+        self.unseen.push_back(entry);
+    }
+
+    fn pop(&mut self) -> Option<(KeyHash, ObjectId)> {
+        self.seen.pop_front().or_else(|| self.unseen.pop_front())
+    }
+
+    /// Those that are to be looked at next.
+    fn next(&mut self) -> SmallVec<[(KeyHash, ObjectId); LOOKED_AT]> {
+        if self.unseen.is_empty() {
+            std::mem::swap(&mut self.seen, &mut self.unseen);
+        }
+        self.unseen.iter().take(LOOKED_AT).copied().collect()
+    }
+
+    /// One of them was looked at.
+    fn saw(&mut self, entry: (KeyHash, ObjectId), is_there: bool) {
+        // It may have been popped meanwhile.
+        if self.unseen.front() == Some(&entry) {
+            self.unseen.pop_front();
+            if is_there {
+                self.seen.push_back(entry);
+            }
+        }
+    }
 }
 
 impl Index {
@@ -40,7 +77,7 @@ impl Index {
             let was_listed = ledger.quota.or(self.site_quota).is_some();
             ledger.quota = *quota;
             match quota.or(self.site_quota) {
-                None => ledger.objects = VecDeque::new(),
+                None => ledger.list = List::default(),
                 Some(_) if !was_listed => drop(unlisted.insert(*site, Vec::new())),
                 Some(_) => {}
             }
@@ -68,28 +105,15 @@ impl Index {
             let mut sites = lock(&self.sites);
             let ledger = sites.entry(site).or_default();
             // What is listed twice has left when it comes up again, or has another chance.
-            let since = std::mem::replace(&mut ledger.objects, list.into());
-            ledger.objects.extend(since);
+            let before = List {
+                seen: VecDeque::new(),
+                unseen: list.into(),
+            };
+            let mut since = std::mem::replace(&mut ledger.list, before);
+            while let Some(entry) = since.pop() {
+                ledger.list.push(entry);
+            }
         }
-    }
-
-    /// Strikes what has left off a long list of a site's objects, so that the list is no longer than it must be.
-    pub(super) fn look_through(&self, site: Site) {
-        let mut sites = lock(&self.sites);
-        let Some(ledger) = sites.get_mut(&site) else {
-            return;
-        };
-        if ledger.objects.len() < SITE_LIST_LOOKED_THROUGH.max(2 * ledger.left_at) {
-            return;
-        }
-        let mut objects = std::mem::take(&mut ledger.objects);
-        drop(sites); // who holds a shard waits for the sites, so not the other way round
-        objects.retain(|(key, id)| self.has(*key, *id));
-        let mut sites = lock(&self.sites);
-        let ledger = sites.entry(site).or_default();
-        ledger.left_at = objects.len();
-        let since = std::mem::replace(&mut ledger.objects, objects);
-        ledger.objects.extend(since);
     }
 
     /// Whether a site may have so many bytes at all, with nothing beside them.
@@ -111,7 +135,7 @@ impl Index {
             if quota.is_none_or(|quota| ledger.live.saturating_add(bytes) <= quota) {
                 return true;
             }
-            let Some((key, id)) = ledger.objects.pop_front() else {
+            let Some((key, id)) = ledger.list.pop() else {
                 return false;
             };
             drop(sites);
@@ -124,7 +148,7 @@ impl Index {
                 object.head.set_asked(object.head.asked().saturating_sub(1));
                 drop(shard);
                 if let Some(ledger) = lock(&self.sites).get_mut(&site) {
-                    ledger.objects.push_back((key, id));
+                    ledger.list.push((key, id));
                 }
                 chances -= 1;
                 if chances == 0 {
@@ -137,11 +161,30 @@ impl Index {
         }
     }
 
-    pub(super) fn note_for_site(&self, site: Site, key: KeyHash, id: ObjectId) {
+    /// Lists an object, where the site has a list; says which others are to be looked at then.
+    pub(super) fn note_for_site(
+        &self,
+        site: Site,
+        key: KeyHash,
+        id: ObjectId,
+    ) -> SmallVec<[(KeyHash, ObjectId); LOOKED_AT]> {
         let mut sites = lock(&self.sites);
         let ledger = sites.entry(site).or_default();
-        if ledger.quota.or(self.site_quota).is_some() {
-            ledger.objects.push_back((key, id));
+        if ledger.quota.or(self.site_quota).is_none() {
+            return SmallVec::new();
+        }
+        let listed = ledger.list.next();
+        ledger.list.push((key, id));
+        listed
+    }
+
+    /// Strikes those off a site's list that have left. For whoever holds no shard: who does, waits for the sites.
+    pub(super) fn look_at(&self, site: Site, listed: &[(KeyHash, ObjectId)]) {
+        for (key, id) in listed {
+            let is_there = self.has(*key, *id);
+            if let Some(ledger) = lock(&self.sites).get_mut(&site) {
+                ledger.list.saw((*key, *id), is_there);
+            }
         }
     }
 }
@@ -151,6 +194,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test says what it found by panicking")]
 
     use super::*;
+    use crate::object::Place;
     use crate::words::{Generation, Subject, Variant};
 
     const SITE: Site = Site(3);
@@ -166,25 +210,56 @@ mod tests {
     }
 
     fn listed(index: &Index) -> usize {
-        lock(&index.sites).get(&SITE).unwrap().objects.len()
+        let sites = lock(&index.sites);
+        let list = &sites.get(&SITE).unwrap().list;
+        list.seen.len() + list.unseen.len()
     }
 
     /// A site that never reaches its quota, and whose objects come and go, would otherwise be listed for ever.
     #[test]
-    fn what_has_left_is_struck_off_a_sites_list() {
+    fn of_those_that_have_left_a_site_lists_no_more_than_of_others() {
         let index = Index::new(None);
         index.set_quotas(&[(SITE, Some(1 << 30))]);
-        for key in 0..SITE_LIST_LOOKED_THROUGH as u64 {
+        let (mut stay, mut most) = (0, 0);
+        for key in 0..10_000 {
             begin(&index, key);
-            if key % 4 != 0 {
-                index.abandon(KeyHash(key), ObjectId(key));
+            match key % 4 {
+                0 => stay += 1,
+                _ => index.abandon(KeyHash(key), ObjectId(key)),
             }
+            most = most.max(listed(&index).saturating_sub(2 * stay));
         }
-        assert_eq!(
-            listed(&index),
-            SITE_LIST_LOOKED_THROUGH / 4 + 1,
-            "it was looked through when the last one came, which has left since"
-        );
+        assert!(most <= LOOKED_AT, "{most} more than twice those that stay");
+        // In their order.
+        let mut sites = lock(&index.sites);
+        let list = &mut sites.get_mut(&SITE).unwrap().list;
+        let order: Vec<_> = std::iter::from_fn(|| list.pop())
+            .map(|(_, id)| id)
+            .collect();
+        assert!(order.is_sorted());
+    }
+
+    /// One more than may be passed over is not looked for: what is new is refused.
+    #[test]
+    fn so_many_are_passed_over_and_one_more_is_not() {
+        for (asked, is_room) in [
+            (SITE_SECOND_CHANCES - 1, true),
+            (SITE_SECOND_CHANCES, false),
+        ] {
+            let index = Index::new(None);
+            index.set_quotas(&[(SITE, Some(1 << 20))]);
+            for key in 0..=u64::from(asked) {
+                begin(&index, key);
+            }
+            // Without a head they are being written, and are passed over; the last one has one.
+            index.hold(SITE, Place::new(0, 0, 1 << 20));
+            let last = u64::from(asked);
+            let mut shard = lock(index.shard(KeyHash(last)));
+            let object = shard.find_mut(last, |object| object.id == ObjectId(last));
+            object.unwrap().head = Place::new(0, 0, 1 << 20);
+            drop(shard);
+            assert_eq!(index.make_site_room(SITE, 1 << 19), is_room, "{asked}");
+        }
     }
 
     #[test]
