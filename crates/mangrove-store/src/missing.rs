@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::index::Index;
 use crate::lock::lock;
-use crate::object::{Object, Pinned};
+use crate::object::{Object, Pinned, Place};
 use crate::words::{KeyHash, ObjectId, Variant};
 
 impl Index {
@@ -48,8 +48,8 @@ impl Index {
     ) -> SmallVec<[(u32, Pinned); 1]> {
         let shard = lock(self.shard(key));
         let object = shard.find(key.0, |object| object.id == id);
-        let there = object.into_iter().flat_map(|object| &object.chunks);
-        let wanted = there.filter(|(index, _)| *index >= from).take(most);
+        let there = object.map_or(&[][..], |object| object.rest(from));
+        let wanted = there.iter().take(most);
         let held = wanted.filter_map(|(index, place)| {
             let slab = self.slabs.by_id(place.slab)?;
             let place = *place;
@@ -79,10 +79,13 @@ impl Index {
 }
 
 impl Object {
-    /// The chunks from `from` on that are there.
-    fn from(&self, from: u32) -> impl Iterator<Item = u32> {
+    /// The chunks from `from` on that are there, and where.
+    fn rest(&self, from: u32) -> &[(u32, Place)] {
         let first = self.chunks.partition_point(|(index, _)| *index < from);
-        let rest = self.chunks.get(first..).unwrap_or_default();
-        rest.iter().map(|(index, _)| *index)
+        self.chunks.get(first..).unwrap_or_default()
+    }
+
+    fn from(&self, from: u32) -> impl Iterator<Item = u32> {
+        self.rest(from).iter().map(|(index, _)| *index)
     }
 }
