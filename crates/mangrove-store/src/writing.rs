@@ -99,6 +99,11 @@ impl Writing {
         }
     }
 
+    /// Whose it is, and when it was asked for.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
     /// Which object it is.
     pub fn id(&self) -> ObjectId {
         self.id

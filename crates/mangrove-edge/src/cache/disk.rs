@@ -6,7 +6,8 @@
 //! ```
 //!
 //! So every decision is made about what is in memory, by the same code, wherever it came from. Content of more than
-//! [`WHOLE_BYTES`] stays on the disk and is read from there by each answer; memory has its head. So does less, where the kernel sends it from the file.
+//! [`WHOLE_BYTES`] stays on the disk and is read from there by each answer; memory has its head. So does
+//! smaller content that the kernel sends from the file (`FROM_FILE_BYTES` and more).
 //!
 //! Nothing here waits for the disk on a core: heads and cold content are read by the store's own threads, what is written is
 //! handed over or, where the disk is behind, not kept there (a [`Spool`] is tried again for a moment). A purge is in the ledger first and then in the store's journal:
@@ -29,7 +30,7 @@ use mangrove_cache::{CompressRules, Content as StoredContent, Stored, decode, en
 use mangrove_http::{Known, UnixMillis};
 use mangrove_store::{
     Handle, Head, Health, Journal, KeyHash, NewObject, ObjectId, OpenError, Progress, Refused,
-    Settings, Site, Statistics, Store, Variant, Writing,
+    Settings, Site, Statistics, Store, Subject, Variant, Writing,
 };
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -253,7 +254,9 @@ impl DiskTier {
             _ => return None, // parts are kept in memory alone
         };
         // What is read by somebody leaves now, while it is held for him: once this is written it leaves unheld.
-        if open.parts.hold(open.key(key)) {
+        let variant = open.variant(&object.head.stored);
+        let is_older = |subject: &Subject, _| subject.variant == variant;
+        if open.parts.hold(open.key(key), is_older) {
             open.bury(key, &object.head.stored);
         }
         let written = open.write(key, object, length);
@@ -303,8 +306,7 @@ impl DiskTier {
                 .as_ref()
                 .map(|head| handle.write().try_head(born, None, head));
             if !matches!(written, Some(Ok(()))) {
-                open.parts.hold(open.key(key));
-                handle.remove();
+                open.remove(handle);
             }
         }
     }
@@ -313,11 +315,8 @@ impl DiskTier {
     pub fn forget(&self, key: &[u8], id: ObjectId) {
         if let Some(open) = self.opened() {
             let found = open.store.lookup(open.key(key));
-            open.parts.hold(open.key(key));
-            found
-                .iter()
-                .filter(|handle| handle.id() == id)
-                .for_each(Handle::remove);
+            let meant = found.iter().filter(|handle| handle.id() == id);
+            meant.for_each(|handle| open.remove(handle));
         }
     }
 
@@ -325,7 +324,7 @@ impl DiskTier {
     pub fn take_out(&self, key: &[u8]) {
         if let Some(open) = self.opened() {
             open.parts.withdraw(open.key(key));
-            open.parts.hold(open.key(key));
+            open.parts.hold(open.key(key), |_, _| true);
             open.store.remove(open.key(key));
         }
     }
@@ -335,9 +334,9 @@ impl DiskTier {
     pub fn let_go(&self, site: &str, before: Generation) {
         if let Some(open) = self.opened() {
             let site = open.site(site.as_bytes());
-            open.parts.hold_all();
-            open.store
-                .retain(|subject| subject.site != site || subject.born.0 >= before.0);
+            let goes = |subject: &Subject| subject.site == site && subject.born.0 < before.0;
+            open.parts.hold_all(|subject, _| goes(subject));
+            open.store.retain(|subject| !goes(subject));
         }
     }
 
@@ -492,14 +491,18 @@ impl Open {
     fn bury_where(&self, key: &[u8], stored: &Stored, is_meant: impl Fn(&Handle) -> bool) {
         let variant = self.variant(stored);
         let found = self.store.peek(self.key(key));
-        let of_variant: Vec<_> = found
-            .iter()
-            .filter(|handle| handle.subject().variant == variant && is_meant(handle))
-            .collect();
-        if !of_variant.is_empty() {
-            self.parts.hold(self.key(key));
-        }
-        of_variant.into_iter().for_each(Handle::remove);
+        let of_variant = |handle: &&Handle| handle.subject().variant == variant;
+        let meant = found.iter().filter(of_variant);
+        let meant = meant.filter(|handle| is_meant(handle));
+        meant.for_each(|handle| self.remove(handle));
+    }
+
+    /// Removes an object, and with it older ones of its variant; not from those who read them.
+    fn remove(&self, handle: &Handle) {
+        let Subject { key, variant, .. } = *handle.subject();
+        let goes = |subject: &Subject, id| subject.variant == variant && id <= handle.id();
+        self.parts.hold(key, goes);
+        handle.remove();
     }
 
     fn variant(&self, stored: &Stored) -> Variant {
@@ -775,6 +778,10 @@ mod tests {
         }
         // Whoever reads has had the first chunk.
         let reader = partial.sit(CHUNK_BYTES as u64, length);
+        // What is not let go of takes nothing of it.
+        tier.let_go("b", Generation(born.0 + 1));
+        tier.let_go("a", born);
+        assert!(partial.held().is_none());
         tier.take_out(b"a\0/a");
         assert!(tier.lookup(b"a\0/a").unwrap().1.is_empty());
         let held = partial.held().unwrap();

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use mangrove_store::{Handle, KeyHash};
+use mangrove_store::{Handle, KeyHash, ObjectId, Subject};
 
 use super::{CHUNK, Partial, Parts, State, lock};
 
@@ -28,22 +28,28 @@ impl Parts {
         }
     }
 
-    /// What is read of a key's objects is about to be let go of. Whether somebody reads.
-    pub(in crate::cache) fn hold(&self, key: KeyHash) -> bool {
-        let read = self
-            .of_key(key)
-            .iter()
-            .filter(|partial| partial.hold())
-            .count();
-        read > 0
+    /// What is read of those of a key's objects that are meant is about to be let go of. Whether somebody reads.
+    pub(in crate::cache) fn hold(
+        &self,
+        key: KeyHash,
+        is_meant: impl Fn(&Subject, ObjectId) -> bool,
+    ) -> bool {
+        hold(&self.of_key(key), is_meant)
     }
 
     /// The same for all keys.
-    pub(in crate::cache) fn hold_all(&self) {
-        for partial in &self.all() {
-            partial.hold();
-        }
+    pub(in crate::cache) fn hold_all(&self, is_meant: impl Fn(&Subject, ObjectId) -> bool) {
+        hold(&self.all(), is_meant);
     }
+}
+
+/// Holds those that are meant; whether somebody reads any of them.
+fn hold(all: &[Arc<Partial>], is_meant: impl Fn(&Subject, ObjectId) -> bool) -> bool {
+    let meant = all.iter().filter(|partial| {
+        let writing = partial.writing();
+        is_meant(writing.subject(), writing.id())
+    });
+    meant.filter(|partial| partial.hold()).count() > 0
 }
 
 impl Partial {
