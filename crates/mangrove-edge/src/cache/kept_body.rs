@@ -119,10 +119,13 @@ impl KeptBody {
         let end = at.saturating_add(length);
         let content = kept.object().map(|object| &object.content);
         let located = content.and_then(|content| content.located());
-        let partial = content.and_then(|content| content.partial());
+        let handle = located.and_then(Located::part);
+        let is_whole = handle.as_ref().is_some_and(Handle::is_complete);
+        let partial = content.filter(|_| !is_whole);
+        let partial = partial.and_then(|content| content.partial());
         // Whoever reads what has just begun to come does not ask for it again.
         let is_new = partial.as_ref().is_some_and(|partial| partial.is_new());
-        let handle = located.filter(|_| !is_new).and_then(Located::part);
+        let handle = handle.filter(|_| !is_new);
         let disk = located.map(|_| {
             Box::new(FromDisk {
                 handle: handle.map(Arc::new),
