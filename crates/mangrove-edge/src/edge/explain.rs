@@ -4,12 +4,12 @@ use mangrove_cache::purge::tags;
 use mangrove_cache::{
     Action, Decision, DistinctionKind, PolicyField, Rules, Stored, distinctions, select,
 };
-use mangrove_cache::{Asked, Found, OriginState, decide};
+use mangrove_cache::{Asked, Found, Interval, OriginState, decide, decide_in_parts};
 use mangrove_http::{Known, RequestHead, UnixMillis};
 use serde_json::{Value, json};
 
 use super::whereabouts::Whereabouts;
-use crate::cache::{FillReport, Object, Resource};
+use crate::cache::{FillReport, Lack, Object, Resource};
 
 /// Variants of one URL that are told; the rest are counted.
 pub(crate) const VARIANTS_TOLD: usize = 64;
@@ -126,15 +126,21 @@ pub(super) fn plain_get(
     };
     let asked = Asked::read(request, path, rules);
     let decision = decide(&asked, found, now, OriginState::Reachable, rules);
-    let is_in_parts = chosen.is_some_and(|object| object.content.partial().is_some());
     let serves = matches!(decision.action, Action::Serve | Action::ServeStale { .. });
-    outcome(match serves && is_in_parts {
-        true => Decision {
-            action: Action::Fetch,
-            reason: mangrove_cache::Reason::Partial,
+    outcome(
+        match serves && chosen.is_some_and(|object| lacks_some(object)) {
+            true => decide_in_parts(&asked, decision),
+            false => decision,
         },
-        false => decision,
-    })
+    )
+}
+
+/// Whether the origin has to be asked for some of it: it is not there, and is not on its way.
+fn lacks_some(object: &Object) -> bool {
+    let last = object.content.length().checked_sub(1);
+    let all = last.and_then(|last| Interval::new(0, last));
+    let partial = object.content.partial();
+    partial.is_some_and(|partial| partial.lack(all.as_slice()) != Lack::Nothing)
 }
 
 fn outcome(decision: Decision) -> Value {
