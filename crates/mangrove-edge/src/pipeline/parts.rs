@@ -10,6 +10,8 @@
 //! ```
 
 mod said;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -114,6 +116,19 @@ fn partly_there(looked: &Looked) -> Option<(Kept, Arc<Object>, Arc<Partial>)> {
     Some((kept, object, partial))
 }
 
+/// Whether at least one whole chunk of an object of so many bytes lies in a part of it. The numbers are the origin's own.
+fn has_whole_chunk(held: Interval, total: u64) -> bool {
+    let chunk = CHUNK_BYTES as u64;
+    let end = held.last.saturating_add(1);
+    let last = if end == total {
+        total
+    } else {
+        end - end % chunk
+    };
+    let first = held.first.checked_next_multiple_of(chunk);
+    first.is_some_and(|first| first < last)
+}
+
 /// What became of a request that needed more than was there.
 #[expect(
     clippy::large_enum_variant,
@@ -168,11 +183,11 @@ impl Exchange<'_> {
             leader.changed();
             return Completed::Answered(self.answer_partly(story, &kept));
         }
-        let run = partial.claim(missing.first, missing.last.saturating_add(1));
-        let Some((run, bytes)) = run.and_then(|run| {
-            let bytes = run.wants()?;
-            Some((run, bytes))
-        }) else {
+        let Some(run) = partial.claim(missing.first, missing.last.saturating_add(1)) else {
+            return Completed::AsCame(leader);
+        };
+        let Some(bytes) = run.wants() else {
+            run.finish();
             return Completed::AsCame(leader);
         };
         let (site, upstreams) = (self.site, self.upstreams);
@@ -190,6 +205,7 @@ impl Exchange<'_> {
                 return Completed::Answered(Outcome::Failed(reason));
             }
             other => {
+                run.fail(EdgeReason::KeptContentLost.into());
                 leader.free(None);
                 return Completed::Answered(other);
             }
@@ -303,7 +319,7 @@ impl Exchange<'_> {
     }
 
     /// What was found, in memory or on the disk alone.
-    fn known(&self) -> Option<Arc<Object>> {
+    pub(super) fn known(&self) -> Option<Arc<Object>> {
         self.looked.object().or_else(|| self.looked.alone.clone())
     }
 
@@ -314,8 +330,8 @@ impl Exchange<'_> {
         };
         match self.known() {
             Some(there) if there.content.located().is_some() => {
-                let tag = |stored: &Stored| stored.fields.field(Known::ETag).map(<[u8]>::to_vec);
-                let (known, new) = (tag(&there.head.stored), tag(part));
+                let known = there.head.stored.fields.field(Known::ETag);
+                let new = part.fields.field(Known::ETag);
                 let is_other = known.is_some() && new.is_some() && known != new;
                 let is_longer = total.is_some_and(|total| total != there.content.length());
                 !is_other && !is_longer
@@ -344,19 +360,11 @@ impl Exchange<'_> {
             return None;
         };
         let disk = story.core.cache.shared.disk()?;
-        let whole = whole_of(stored).filter(crate::cache::disk::is_strong)?;
-        let chunk = CHUNK_BYTES as u64;
-        let end = held.last.saturating_add(1);
-        let last = if end == total {
-            total
-        } else {
-            end - end % chunk
-        };
-        let has_chunk = held.first.next_multiple_of(chunk) < last;
         let is_large = total >= disk.spooled_from() && total <= self.cache.rules.largest;
-        if !has_chunk || !is_large {
+        if !is_large || !has_whole_chunk(held, total) {
             return None;
         }
+        let whole = whole_of(stored).filter(crate::cache::disk::is_strong)?;
         let fill = leader.fill();
         let known = self.known().and_then(|object| object.id());
         let (located, spool) = disk.spool_part(&fill.key, &whole, fill.born, total, known)?;
@@ -666,13 +674,15 @@ impl RunCarrier {
         if let Some((at, chunk)) = self.spool.as_mut().and_then(Spool::take_full) {
             self.run.gathered(at, chunk);
         }
-        let mut waited = Duration::ZERO;
-        while spooled == Some(Ok(Spooled::Behind)) && waited < SPOOL_PATIENCE {
-            // Not by the wheel, whose turns are longer.
-            tokio::time::sleep(DISK_BEHIND).await;
-            waited += DISK_BEHIND;
-            spooled = self.spool.as_mut().map(Spool::settle);
-        }
+        // Not by the wheel, whose turns are longer.
+        let pause = || tokio::time::sleep(DISK_BEHIND);
+        let is_over = || {
+            if spooled == Some(Ok(Spooled::Behind)) {
+                spooled = self.spool.as_mut().map(Spool::settle);
+            }
+            spooled != Some(Ok(Spooled::Behind))
+        };
+        within(SPOOL_PATIENCE, is_over, pause).await;
         if !matches!(spooled, None | Some(Ok(Spooled::Taken))) {
             self.spool = None;
             self.run.is_not_kept();
@@ -704,15 +714,19 @@ impl RunCarrier {
         let is_over = |cx: &mut Context<'_>| Poll::Ready(self.body.poll_fill(cx).is_ready());
         let _ = std::future::poll_fn(is_over).await;
         drop(self.body);
-        let Some(first) = self.first.filter(|_| self.spool.is_some()) else {
+        let Some(first) = self.first else {
             return;
         };
-        // It is found by what is on its way until it is found by what is there.
-        let mut waited = Duration::ZERO;
-        while !partial.located().is_complete() && waited < WRITTEN_WITHIN {
-            tokio::time::sleep(DISK_BEHIND).await;
-            waited += DISK_BEHIND;
+        // What the disk did not take is found by no more than what is there.
+        if self.spool.is_none() {
+            return partial.is_there();
         }
+        // It is found by what is on its way until it is found by what is there.
+        let is_written = || partial.located().is_complete();
+        within(WRITTEN_WITHIN, is_written, || {
+            tokio::time::sleep(DISK_BEHIND)
+        })
+        .await;
         partial.is_there();
         if partial.total() <= WHOLE_BYTES {
             // So little is to come into memory whole when it is asked for again.
@@ -726,6 +740,23 @@ impl RunCarrier {
             });
         }
     }
+}
+
+/// Looks until it is so, with pauses that count as [`DISK_BEHIND`] each, and no longer than that is worth; whether it is.
+async fn within<Pause: Future>(
+    patience: Duration,
+    mut is_so: impl FnMut() -> bool,
+    pause: impl Fn() -> Pause,
+) -> bool {
+    let mut waited = Duration::ZERO;
+    while !is_so() {
+        if waited >= patience {
+            return false;
+        }
+        pause().await;
+        waited += DISK_BEHIND;
+    }
+    true
 }
 
 /// An answer from an object that was found by what is on its way, where memory has no room for it.
