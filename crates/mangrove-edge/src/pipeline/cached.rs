@@ -188,8 +188,9 @@ pub(super) async fn fetch_through(
                 let shared = &story.core.cache.shared;
                 if joinable && shared.fills().departures(looked.hash) != looked.found.departures {
                     match again(story, &site, cache, Waited::Another) {
-                        Ok((answer, ..)) => {
+                        Ok((answer, behind)) => {
                             leader.changed();
+                            ask_behind(story, &site, upstreams, behind);
                             return answer;
                         }
                         Err(newer) => looked = newer,
@@ -598,7 +599,7 @@ impl Exchange<'_> {
             // Purged between the look and the question, it is nothing to ask about.
             Action::Revalidate => {
                 let is_alive = |object: &Arc<Object>| self.cache.is_alive(&self.looked.key, object);
-                self.looked.object().filter(is_alive)
+                self.known().filter(is_alive)
             }
             _ => None,
         }
@@ -902,7 +903,10 @@ pub(super) fn revalidate_behind(
             },
             reason: mangrove_cache::Reason::StaleWhileRevalidate,
         },
-        alone: None,
+        alone: match &kept.hold {
+            Hold::Alone(object) => Some(Arc::clone(object)),
+            _ => None,
+        },
     });
     let Some(cache) = &site.cache else {
         return;
