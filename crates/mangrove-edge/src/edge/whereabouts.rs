@@ -6,6 +6,7 @@ use mangrove_cache::{Content, Rules, select};
 use mangrove_http::RequestHead;
 use serde_json::{Value, json};
 
+use crate::body::CHUNK_BYTES;
 use crate::cache::{Object, PlaceOnDisk, Resource, SeenOnDisk};
 
 /// One answer that is kept, and where.
@@ -65,6 +66,7 @@ impl Whereabouts {
             json!({
                 "complete": place.complete,
                 "pieces": place.pieces,
+                "all_pieces": self.object.content.length().div_ceil(CHUNK_BYTES as u64),
                 "in_parts": self.is_in_parts(),
                 "log": if place.in_main { "main" } else { "probation" },
                 "asked": place.asked,

@@ -95,7 +95,7 @@ fn what_only_the_disk_has_is_told_and_looking_does_not_make_it_wanted() {
         );
         assert_eq!(
             kept["on_disk"],
-            json!({ "complete": true, "pieces": 1, "in_parts": false, "log": "probation", "asked": 0 })
+            json!({ "complete": true, "pieces": 1, "all_pieces": 1, "in_parts": false, "log": "probation", "asked": 0 })
         );
         assert_eq!(
             (&kept["complete"], &kept["bytes"]),
@@ -160,7 +160,7 @@ fn what_is_too_large_for_memory_has_its_head_there_and_its_content_on_the_disk()
     sending.join().unwrap();
     are_on_disk(&world, 1);
     let on_disk = json!({
-        "complete": true, "pieces": 17, "in_parts": false, "log": "probation", "asked": 0,
+        "complete": true, "pieces": 17, "all_pieces": 17, "in_parts": false, "log": "probation", "asked": 0,
     });
     let kept = &show(&world, "/large")["kept"][0];
     assert_eq!(

@@ -13,9 +13,6 @@ use crate::look::Look;
 use crate::running;
 use crate::terminal::{self, bytes, counted, shown, span};
 
-/// Content lies on the disk in pieces of so much.
-const PIECE_BYTES: u64 = 1 << 20;
-
 /// `GET /cache/show`, as in the edge's answer.
 #[derive(Debug, Deserialize)]
 struct Shown {
@@ -71,6 +68,8 @@ struct Variant {
 struct OnDisk {
     complete: bool,
     pieces: u64,
+    /// So many were all of it.
+    all_pieces: u64,
     /// What is there answers, and the rest is asked for.
     #[serde(default)]
     in_parts: bool,
@@ -301,7 +300,7 @@ fn whereabouts(variant: &Variant) -> String {
         .to_owned();
     };
     if disk.in_parts && variant.in_memory != "all" {
-        let (there, all) = (disk.pieces, variant.bytes.div_ceil(PIECE_BYTES));
+        let (there, all) = (disk.pieces, disk.all_pieces);
         return format!(
             "on the disk, {there} of {all} pieces of its content: they answer, and the origin is asked for those that are missing"
         );
@@ -509,7 +508,7 @@ mod tests {
     }
 
     fn disk(log: &str, asked: u64, complete: bool) -> Value {
-        json!({ "complete": complete, "pieces": 3, "log": log, "asked": asked })
+        json!({ "complete": complete, "pieces": 3, "all_pieces": 9, "log": log, "asked": asked })
     }
 
     #[test]
@@ -543,7 +542,7 @@ mod tests {
             (
                 json!({
                     "in_memory": "head", "bytes": 9 << 20, "complete": false,
-                    "on_disk": { "complete": false, "in_parts": true, "pieces": 3, "log": "main", "asked": 0 },
+                    "on_disk": { "complete": false, "in_parts": true, "pieces": 3, "all_pieces": 9, "log": "main", "asked": 0 },
                 }),
                 "on the disk, 3 of 9 pieces of its content: they answer, and the origin is asked for those",
             ),
