@@ -13,9 +13,11 @@
 //!    through more than twice what its places may have, whatever the number of keys; and nobody is refused too early while
 //!    fewer keys than there are places ask for something within one interval.
 //! 4. Newcomers who share are not kept out for longer than that, whatever [`Limiter::holding`] says: nobody knows which they are.
+//! 5. Nor is what they share given back when one of them makes no use of it, or has earned it: they wait that much longer, and
+//!    never have more than they may.
 //!
 //! Who is over is refused, or is given a turn that comes later: then he owes for it already, and the next one comes after him. What
-//! is not used after all is given back at once ([`Limiter::give_back`]).
+//! a key that is known does not use after all is given back at once ([`Limiter::give_back`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -209,26 +211,30 @@ impl Entry {
 
     /// What becomes of one more.
     fn charge(&mut self, terms: Terms, at: Asked) -> Judged {
-        match terms.rate.judge(self.paid_by, at) {
-            Judged::Over { .. } => {
-                self.refuse(terms, at.now);
-                terms.rate.judge(self.paid_by, at)
-            }
-            _ => {
-                self.let_go(terms);
-                let judged = terms.rate.judge(self.paid_by, at);
-                if let Judged::Within { paid_by } | Judged::Later { paid_by, .. } = judged {
-                    self.paid_by = paid_by;
-                }
-                judged
-            }
+        let mut judged = terms.rate.judge(self.paid_by, at);
+        if let Judged::Over { .. } = judged {
+            self.refuse(terms, at.now);
+            return terms.rate.judge(self.paid_by, at);
         }
+        if self.is_held() {
+            self.let_go(terms);
+            judged = terms.rate.judge(self.paid_by, at);
+        }
+        if let Judged::Within { paid_by } | Judged::Later { paid_by, .. } = judged {
+            self.paid_by = paid_by;
+        }
+        judged
+    }
+
+    /// Whether it is being kept out, or was until a moment ago.
+    fn is_held(&self) -> bool {
+        self.name & HELD != 0
     }
 
     /// Where it was kept out and is no longer, it has what the rate gave it meanwhile: its whole burst again, where it was kept
     /// out for as long as that takes.
     fn let_go(&mut self, terms: Terms) {
-        if self.name & HELD != 0 {
+        if self.is_held() {
             self.name &= !HELD;
             let more = terms.hold.saturating_sub(terms.rate.every);
             self.paid_by = self.paid_by.saturating_sub(more);
@@ -240,7 +246,7 @@ impl Entry {
         if self.name & REFUSED < REFUSED {
             self.name += 1;
         }
-        if terms.hold > 0 && self.name & HELD == 0 {
+        if terms.hold > 0 && !self.is_held() {
             self.name |= HELD;
             let owes = terms
                 .hold
@@ -344,7 +350,7 @@ impl Set {
     /// Forgives a key so much of what it owes, unless it is being kept out.
     fn forgive(&mut self, key: u64, nanos: u64, now: u64) {
         if let Some(entry) = self.owing(key, now)
-            && entry.name & HELD == 0
+            && !entry.is_held()
         {
             entry.paid_by = entry.paid_by.saturating_sub(nanos);
         }
@@ -428,7 +434,7 @@ impl Limiter {
         self.with_set(key, |set, _| set.note(key.hash, self.terms_of(key), now));
     }
 
-    /// It was given one more, or a turn (`later`), at this very moment, and makes no use of it.
+    /// It was given one more, or a turn (`later`), at this very moment, and makes no use of it. What newcomers share stays taken.
     pub fn give_back(&self, key: impl Into<Key>, now: u64, later: bool) {
         let key = key.into();
         self.with_set(key, |set, counts| {
