@@ -8,7 +8,6 @@ mod limited;
 mod turn;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use std::time::Duration;
 use mangrove_cache::cookie;
 use mangrove_config::{Counts as Counted, LimitAction, LimitKey, RateLimitSettings};
 use mangrove_shield::limits::{Counts, Key, KeyHash, Limiter, Verdict};
+use mangrove_shield::network::around;
 
 use self::limited::Why;
 pub(crate) use self::limited::tell;
@@ -267,8 +267,14 @@ impl SiteLimit {
     fn key_of(&self, story: &Story) -> Key {
         let hash = KeyHash::new(self.seed);
         let hash = self.settings.key.iter().fold(hash, |hash, key| match key {
-            LimitKey::Address => address(hash, story.client, 4, 8),
-            LimitKey::Prefix => address(hash, story.client, 3, 6),
+            LimitKey::Address => {
+                let [address, ..] = around(story.client);
+                hash.part(address.bytes())
+            }
+            LimitKey::Prefix => {
+                let [_, network, ..] = around(story.client);
+                hash.part(network.bytes())
+            }
             LimitKey::Ja4 => {
                 let tls = story.connection.tls.as_ref();
                 let client = tls.and_then(|tls| tls.fingerprint.as_ref());
@@ -306,14 +312,6 @@ fn policy(settings: &RateLimitSettings) -> Option<Box<[u8]>> {
     policy.extend_from_slice(b";w=");
     push_decimal(&mut policy, u64::try_from(seconds).unwrap_or(u64::MAX));
     Some(policy.into())
-}
-
-/// The first bytes of an address: so many of IPv4, or so many of IPv6.
-fn address(hash: KeyHash, address: IpAddr, of_v4: usize, of_v6: usize) -> KeyHash {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => part(hash, v4.octets().get(..of_v4)),
-        IpAddr::V6(v6) => part(hash, v6.octets().get(..of_v6)),
-    }
 }
 
 fn part(hash: KeyHash, bytes: Option<&[u8]>) -> KeyHash {
@@ -416,7 +414,8 @@ mod tests {
         assert!(before <= 65_536 * 17 + 64 * 4_096, "{before}");
         let ask = |network: u32, host: u32, now: u64| {
             let visitor = std::net::Ipv4Addr::from_bits((network << 8) | (host % 256)).into();
-            let key = address(KeyHash::new(limit.seed), visitor, 3, 6).finish();
+            let [_, network, ..] = around(visitor);
+            let key = KeyHash::new(limit.seed).part(network.bytes()).finish();
             matches!(limit.judge(key.into(), now), Judge::Within(_))
         };
         let (mut refused, mut allowed) = (0, [0; HEAVY as usize]);

@@ -78,13 +78,14 @@ impl Network {
 
 /// An address, or a network around it, by the bytes that all its addresses begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Prefix {
+pub struct Prefix {
     octets: [u8; 8],
     length: usize,
 }
 
 impl Prefix {
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// Those bytes.
+    pub fn bytes(&self) -> &[u8] {
         self.octets.get(..self.length).unwrap_or_default()
     }
 }
@@ -98,7 +99,7 @@ const V4_BYTES: [usize; SHARES.len()] = [4, 3, 2];
 const V6_BYTES: [usize; SHARES.len()] = [8, 6, 4];
 
 /// An address and the networks around it, as [`SHARES`] tells of them.
-pub(crate) fn around(address: IpAddr) -> [Prefix; SHARES.len()] {
+pub fn around(address: IpAddr) -> [Prefix; SHARES.len()] {
     let mut octets = [0; 8];
     let lengths = match address.to_canonical() {
         IpAddr::V4(v4) => {
