@@ -796,7 +796,7 @@ impl Page {
             ),
             (
                 "mangrove_tls_handshakes_waiting",
-                "TLS handshakes that wait for their turn now",
+                "Places taken by TLS handshakes that wait for their turn, also of clients that have hung up since",
                 Gauge,
                 self.sum(|c| c.tls_waiting.value()),
             ),

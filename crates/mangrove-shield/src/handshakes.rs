@@ -124,15 +124,24 @@ impl<T> Line<T> {
     /// # Errors
     /// When as many wait there as may.
     pub fn join(&mut self, who: T, share: Share) -> Result<(), Full<T>> {
-        let row = match share {
-            Share::Within => &mut self.within,
-            Share::Over => &mut self.over,
-        };
+        let row = self.row(share);
         if row.len() >= ROW {
             return Err(Full(who));
         }
         row.push_back(who);
         Ok(())
+    }
+
+    /// Gives the places away of those in that row who are no longer `there`.
+    pub fn drop_gone(&mut self, share: Share, there: impl FnMut(&T) -> bool) {
+        self.row(share).retain(there);
+    }
+
+    fn row(&mut self, share: Share) -> &mut VecDeque<T> {
+        match share {
+            Share::Within => &mut self.within,
+            Share::Over => &mut self.over,
+        }
     }
 
     /// Whose turn it is, of those who are still `there`.

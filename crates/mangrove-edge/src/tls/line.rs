@@ -64,15 +64,24 @@ impl HandshakeLine {
             return Ok(());
         }
         let place = InLine(Rc::default());
-        let joined = self.line.borrow_mut().join(Rc::clone(&place.0), share);
-        joined.map_err(|_| Full)?;
+        self.join(&place.0, share)?;
         waits();
         self.wake_keeper();
         poll_fn(|cx| place.0.poll(cx)).await;
         Ok(())
     }
 
-    /// How many places are taken.
+    /// Whoever has hung up keeps nobody out: where the row is full, his place is given away.
+    fn join(&self, who: &Rc<Waiting>, share: Share) -> Result<(), Full> {
+        let mut line = self.line.borrow_mut();
+        let Err(handshakes::Full(who)) = line.join(Rc::clone(who), share) else {
+            return Ok(());
+        };
+        line.drop_gone(share, |waiting| !waiting.has_left.get());
+        line.join(who, share).map_err(|_| Full)
+    }
+
+    /// How many places are taken, also by those who have left since.
     pub fn len(&self) -> usize {
         self.line.borrow().len()
     }
@@ -246,6 +255,28 @@ mod tests {
         drop(leaving);
         line.open();
         assert_eq!(poll(&mut visitor), Poll::Ready(Ok(())));
+    }
+
+    /// Else a flood that hangs up at once would have the whole row, and every visitor be refused.
+    #[test]
+    fn a_row_of_those_who_have_left_behind_one_who_stays_refuses_nobody() {
+        for share in [Share::Within, Share::Over] {
+            let line = HandshakeLine::default();
+            let mut at_once: Vec<_> = (0..EACH_TURN).map(|_| wants(&line, share)).collect();
+            assert_eq!(begun(&mut at_once), EACH_TURN);
+            let mut stays = wants(&line, share);
+            assert!(poll(&mut stays).is_pending());
+            let mut leaving: Vec<_> = (0..ROW).map(|_| wants(&line, share)).collect();
+            assert_eq!(begun(&mut leaving), 1, "the last is one too many");
+            assert_eq!(line.len(), ROW);
+            drop(leaving);
+            let mut visitor = wants(&line, share);
+            assert!(poll(&mut visitor).is_pending());
+            assert_eq!(line.len(), 2);
+            line.open();
+            let turns = [&mut stays, &mut visitor].map(poll);
+            assert_eq!(turns, [Poll::Ready(Ok(())); 2]);
+        }
     }
 
     #[test]
