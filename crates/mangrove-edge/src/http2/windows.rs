@@ -100,7 +100,7 @@ impl Windows {
     pub(super) fn over(&mut self, stream: u32) {
         let at = self.streams.iter().position(|(of, _)| *of == stream);
         if let Some(at) = at {
-            self.streams.swap_remove_back(at);
+            self.streams.remove(at); // in their order: the oldest is the one to forget
         }
         self.waiting.retain(|(of, _)| *of != stream);
     }
@@ -156,6 +156,25 @@ mod tests {
             assert!(!windows.streams.iter().any(|(of, _)| *of == stream));
         }
         assert!(windows.streams.is_empty() && windows.waiting.is_empty());
+    }
+
+    /// One that is over once took the newest to its place, which then was the next to be forgotten.
+    #[test]
+    fn of_too_many_the_oldest_is_forgotten_whichever_are_over() {
+        let most = u32::try_from(WINDOWS_KEPT).unwrap();
+        let mut windows = Windows::default();
+        windows.begin_with(0);
+        for stream in 0..most {
+            windows.begin(stream);
+            windows.open(stream);
+        }
+        windows.over(0);
+        for stream in [most, most + 1] {
+            windows.begin(stream);
+            windows.open(stream);
+        }
+        assert!(!is_open(&mut windows, 1));
+        assert!((2..most + 2).all(|stream| is_open(&mut windows, stream)));
     }
 
     /// Settings that come later take away what streams began with, and nothing else (RFC 9113 section 6.9.2).
