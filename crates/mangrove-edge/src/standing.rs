@@ -21,7 +21,7 @@ use mangrove_http::{Moment, UnixMillis};
 use mangrove_shield::held_back::{self, HeldBack};
 use mangrove_shield::ja4::Ja4;
 use mangrove_shield::orders::{self, Act, Order};
-use mangrove_shield::recent::{self, Client, RecentClients, Sample, Share, hash_of};
+use mangrove_shield::recent::{self, RecentClients, Sample, Share, hash_of};
 use mangrove_shield::subject::Subject;
 
 use crate::core::Connection;
@@ -54,7 +54,8 @@ pub struct InForce {
     /// What it says.
     pub order: Order,
     requests: AtomicU64,
-    clients: Mutex<Sample>,
+    /// How many they are is all that is asked of them.
+    clients: Mutex<Sample<()>>,
 }
 
 /// Who came lately, and who was refused, for the whole process.
@@ -219,10 +220,8 @@ impl InForce {
     /// It is about one more request.
     pub fn touches(&self, client: IpAddr, visitors: &Visitors) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let network = Network::of_client(client);
-        let hash = hash_of(visitors.seed, &network);
-        let software = 0; // which it is does not matter here
-        lock(&self.clients).note(hash, Client { network, software });
+        let hash = hash_of(visitors.seed, &Network::of_client(client));
+        lock(&self.clients).note(hash, ());
     }
 
     /// How many requests it was about.

@@ -43,11 +43,19 @@ pub const SITES: usize = 1_024;
 /// How long a window is, in milliseconds: ten minutes.
 pub const WINDOW_MS: u64 = 10 * 60 * 1_000;
 
-/// An even sample of different clients, and from it how many there are.
-#[derive(Clone, Debug, Default)]
-pub struct Sample {
+/// An even sample of different clients, and from it how many there are. Of each it keeps a `T`.
+#[derive(Clone, Debug)]
+pub struct Sample<T> {
     /// Those with the smallest hashes, in their order.
-    entries: Vec<(u64, Client)>,
+    entries: Vec<(u64, T)>,
+}
+
+impl<T> Default for Sample<T> {
+    /// Of nobody yet.
+    fn default() -> Self {
+        let entries = Vec::new();
+        Self { entries }
+    }
 }
 
 /// A client as a sample knows it.
@@ -59,9 +67,9 @@ pub struct Client {
     pub software: u64,
 }
 
-impl Sample {
+impl<T: Copy> Sample<T> {
     /// One of them, or the same once more.
-    pub fn note(&mut self, hash: u64, client: Client) {
+    pub fn note(&mut self, hash: u64, client: T) {
         if self.entries.len() >= SAMPLED
             && self.entries.last().is_some_and(|(most, _)| hash > *most)
         {
@@ -134,8 +142,8 @@ pub struct RecentClients {
 #[derive(Debug, Default)]
 struct Windows {
     began: u64,
-    current: Sample,
-    before: Sample,
+    current: Sample<Client>,
+    before: Sample<Client>,
 }
 
 impl Windows {
