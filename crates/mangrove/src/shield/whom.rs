@@ -86,6 +86,7 @@ fn of_client(told: &Value, client: Network) -> Value {
         "orders": about("/orders", "subject"),
         "orders_by_ja4": by_ja4.collect::<Vec<_>>(),
         "exempt": listed.collect::<Vec<_>>(),
+        "logged_in": about("/exempt/logged_in", "client"),
     })
 }
 
@@ -174,7 +175,8 @@ mod tests {
         "held_back": [
             {"site": "shop", "limit": "robots", "client": "198.51.100.9/32", "refused": 12, "left_ms": 3600000, "until_unix_ms": 86403600000},
             {"site": "shop", "limit": "robots", "client": "203.0.113.1/32", "refused": 1, "left_ms": 1000, "until_unix_ms": 86400001000}],
-        "exempt": {"listed": ["192.0.2.0/24"], "logged_in": []}
+        "exempt": {"listed": ["192.0.2.0/24"],
+                   "logged_in": [{"client": "100.64.0.7/32", "left_seconds": 60}]}
     }"#;
 
     fn told_of(client: &str) -> String {
@@ -240,5 +242,23 @@ mod tests {
         assert_eq!(told["orders"][0]["id"], 7);
         assert_eq!(told["held_back"].as_array().unwrap().len(), 1);
         assert_eq!(told["exempt"], json!([]));
+        assert_eq!(told["logged_in"], json!([]));
+    }
+
+    /// Once only the words told it.
+    #[test]
+    fn who_is_logged_in_is_told_to_people_and_to_programs() {
+        assert_eq!(
+            told_of("100.64.0.7"),
+            "left alone 100.64.0.7/32 is logged in, for 1 min"
+        );
+        let told = of_client(
+            &serde_json::from_str(TOLD).unwrap(),
+            "100.64.0.7".parse().unwrap(),
+        );
+        assert_eq!(
+            told["logged_in"],
+            json!([{"client": "100.64.0.7/32", "left_seconds": 60}])
+        );
     }
 }
