@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use self::handshake::Shaken;
-pub use self::register::{Presence, Register};
+pub use self::register::{Awaited, Presence, Register};
 use crate::core::{Connection, Core, Place};
 use crate::handover::ListenerKind;
 use crate::incoming::Incoming;

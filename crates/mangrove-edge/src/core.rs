@@ -254,8 +254,6 @@ pub struct Connection {
     pub peer_text: (Box<str>, Box<str>),
     /// How the peer stands with the operator.
     pub standing: Standing,
-    /// Set once it is cut in the middle of a request, to make room.
-    pub makes_room: Cell<bool>,
 }
 
 /// What a TLS handshake settled.
@@ -281,7 +279,6 @@ impl Connection {
             tls,
             peer_text: (text(false), text(true)),
             standing: Standing::default(),
-            makes_room: Cell::new(false),
         }
     }
 

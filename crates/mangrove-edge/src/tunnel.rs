@@ -115,9 +115,7 @@ impl Pipe {
             }
         }
     }
-}
 
-impl Pipe {
     /// Has what has come since the last time watched before it goes on.
     fn look(&mut self, core: &Core) -> io::Result<()> {
         let Some(watch) = &mut self.watch else {

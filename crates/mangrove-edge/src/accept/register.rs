@@ -9,6 +9,8 @@ use mangrove_http::Moment;
 use mangrove_shield::connections::{Footprint, Rank};
 use mangrove_shield::gait::{self, Gait};
 
+use crate::wheel::Wheel;
+
 /// How many connections are looked at to find who goes first when there is no room: near enough to the first of all, at a cost
 /// that a flood cannot raise. A kind that holds half of all is missed once in 65,536 times.
 pub(crate) const SAMPLE: usize = 16;
@@ -35,10 +37,19 @@ pub struct Presence {
     pub(super) exempt: Cell<bool>,
     /// How its client moves while a request is under way.
     gait: Cell<Gait>,
+    /// Of its streams, how many wait for the client. Unless it is HTTP/2, it has one and need not count.
+    awaited: Cell<usize>,
     /// Of all that it was given, what it had taken when that was last looked at.
     taken: Cell<Option<u64>>,
     asked: Cell<AskedToGo>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// A stream that waits for its client, until this is dropped. What other streams begin, get or end meanwhile hides it from nobody.
+#[derive(Debug)]
+pub struct Awaited {
+    presence: Rc<Presence>,
+    wheel: Rc<Wheel>,
 }
 
 /// Whether a connection was asked to make room.
@@ -175,11 +186,14 @@ impl Presence {
         self.footprint.borrow().is_none()
     }
 
-    /// It has a request.
+    /// It has a request. If it was asked to go as slow, its client has moved since: it goes once it is idle.
     pub fn busy(&self) {
         self.idle_since.set(u64::MAX);
         self.gait.set(Gait::default());
         self.taken.set(None);
+        if self.asked.get() == AskedToGo::Slow {
+            self.asked.set(AskedToGo::Idle);
+        }
     }
 
     /// Nothing goes on before its client has sent or taken more.
@@ -187,9 +201,20 @@ impl Presence {
         self.walk(|gait| gait.waits(now.0));
     }
 
+    /// One of its streams waits as well.
+    pub fn awaits(self: &Rc<Self>, wheel: &Rc<Wheel>) -> Awaited {
+        self.awaited.set(self.awaited.get() + 1);
+        self.waits(wheel.now());
+        Awaited {
+            presence: Rc::clone(self),
+            wheel: Rc::clone(wheel),
+        }
+    }
+
     /// Its client has sent so much.
     pub fn moved(&self, bytes: usize, now: Moment) {
         self.walk(|gait| gait.moved(bytes as u64, now.0));
+        self.still_waits(now);
     }
 
     /// Its client is not waited for any more, or has taken something that nobody has counted yet.
@@ -207,6 +232,13 @@ impl Presence {
                 self.walk(|gait| gait.moved(taken.saturating_sub(known), now.0));
             }
             _ => self.gait.set(Gait::default()), // what was before nobody knows
+        }
+        self.still_waits(now);
+    }
+
+    fn still_waits(&self, now: Moment) {
+        if self.awaited.get() > 0 {
+            self.waits(now);
         }
     }
 
@@ -244,6 +276,14 @@ impl Presence {
         {
             *waker = Some(cx.waker().clone());
         }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let awaited = &self.presence.awaited;
+        awaited.set(awaited.get().saturating_sub(1));
+        self.presence.goes_on(self.wheel.now());
     }
 }
 
@@ -363,6 +403,44 @@ mod tests {
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(visitor.poll_must_go(cx).is_pending());
         assert!(visitor.poll_evicted(cx).is_ready());
+    }
+
+    /// Once it was cut while it waited for the origin.
+    #[test]
+    fn who_has_moved_and_asks_for_more_goes_when_he_is_idle() {
+        let register = Register::default();
+        let visitor = register.enter(Moment(0), None);
+        visitor.busy();
+        visitor.waits(Moment(0));
+        let now = Moment(gait::JUDGED_AFTER_MS);
+        assert!(register.make_room(now, || 0));
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(visitor.poll_must_go(cx).is_ready());
+        visitor.goes_on(now);
+        visitor.busy();
+        assert!(visitor.poll_must_go(cx).is_pending());
+        assert!(visitor.poll_evicted(cx).is_ready());
+    }
+
+    /// Once each stream that came to its end let the whole connection go on.
+    #[test]
+    fn a_stream_that_waits_is_not_hidden_by_others() {
+        let wheel = Wheel::new(Moment(0));
+        let presence = Rc::new(Presence::default());
+        presence.busy();
+        let waits = presence.awaits(&wheel);
+        for second in 1..=60 {
+            wheel.turn(Moment(second * 1_000));
+            let other = presence.awaits(&wheel);
+            presence.moved(1, wheel.now());
+            drop(other);
+            let is_slow = presence.rank(wheel.now()).is_some_and(Rank::is_slow);
+            assert_eq!(is_slow, wheel.now() >= Moment(gait::JUDGED_AFTER_MS));
+        }
+        presence.took(None, wheel.now());
+        assert!(presence.gait.get().is_waited_for());
+        drop(waits);
+        assert_eq!(presence.rank(wheel.now()), None, "it waits for us");
     }
 
     #[test]

@@ -341,6 +341,9 @@ impl ClientSide {
                 Poll::Ready(Err(body.fail(Refusal::BodyEndedEarly.into())))
             }
             Poll::Pending => {
+                if presence.poll_must_go(cx).is_ready() {
+                    return Poll::Ready(Err(body.fail(EdgeReason::MadeRoom.into())));
+                }
                 inner.read_timer.arm(body.pace.waiting(now));
                 if inner.read_timer.poll_expired(cx).is_pending() {
                     return Poll::Pending;
@@ -387,6 +390,13 @@ impl ClientSide {
             .body
             .as_ref()
             .is_some_and(|body| body.touched)
+    }
+
+    /// The body came so slowly that the client had to go, to make room.
+    pub fn has_made_room(&self) -> bool {
+        let inner = self.inner.borrow();
+        let failed = inner.body.as_ref().and_then(|body| body.failed);
+        failed == Some(EdgeReason::MadeRoom.into())
     }
 
     /// Bytes of the body read so far.
@@ -582,7 +592,10 @@ impl ClientSide {
     ) -> Poll<Result<usize, Reason>> {
         let inner = &mut *self.inner.borrow_mut();
         match inner.stream.poll_flush_out(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(0)),
+            Poll::Ready(Ok(())) => {
+                self.presence.goes_on(self.core.wheel.now());
+                Poll::Ready(Ok(0))
+            }
             Poll::Ready(Err(_)) => Poll::Ready(Err(EdgeReason::ClientClosed.into())),
             Poll::Pending => self.wait_to_write(inner, cx, uptake),
         }
@@ -606,6 +619,9 @@ impl ClientSide {
                 Err(slow) => return Poll::Ready(Err(reason_of(slow))),
             }
         }
+        if self.presence.poll_must_go(cx).is_ready() {
+            return Poll::Ready(Err(EdgeReason::MadeRoom.into()));
+        }
         self.presence.waits(now);
         Poll::Pending
     }
@@ -617,14 +633,6 @@ impl ClientSide {
         let mut closing = Closing::default();
         let work = std::future::poll_fn(|cx| closing.poll(cx, &mut self.inner.borrow_mut().stream));
         deadline.bound(work).await;
-    }
-
-    /// Ready when its client is so slow that it is cut in the middle of a request, to make room.
-    pub fn poll_must_go(&self, cx: &mut Context<'_>) -> Poll<()> {
-        std::task::ready!(self.presence.poll_must_go(cx));
-        self.connection.makes_room.set(true);
-        self.end_by_reset();
-        Poll::Ready(())
     }
 
     /// Lets the connection end by a reset: the body just written ends with it, and was cut.

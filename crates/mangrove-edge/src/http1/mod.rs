@@ -64,14 +64,9 @@ pub async fn serve(
         };
         let next = loop {
             break match begun {
-                Begun::Answered(story, answer) => {
-                    unless_in_the_way(&client, respond(&client, story, answer, readable)).await
-                }
+                Begun::Answered(story, answer) => respond(&client, story, answer, readable).await,
                 // Boxed so that an idle connection does not hold room for a fetch, or for waiting.
-                Begun::Fetch(planned) => {
-                    let work = Box::pin(fetch_and_respond(&client, planned));
-                    unless_in_the_way(&client, work).await
-                }
+                Begun::Fetch(planned) => Box::pin(fetch_and_respond(&client, planned)).await,
                 Begun::Held(held) => match Box::pin(its_turn(&client, held)).await {
                     Some(further) => {
                         begun = further;
@@ -109,41 +104,25 @@ enum Next {
     Cut,
 }
 
-/// Does the work of a request unless its client is so slow that its connection is asked to make room.
-async fn unless_in_the_way(client: &ClientSide, work: impl Future<Output = Next>) -> Next {
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(next) = work.as_mut().poll(cx) {
-            return Poll::Ready(next);
-        }
-        client.poll_must_go(cx).map(|()| Next::Cut)
-    })
-    .await
-}
-
-/// Waits for a request's turn, and goes on; none where its client did not wait, or had to make room.
+/// Waits for a request's turn, and goes on; none where its client did not wait.
 async fn its_turn(client: &Rc<ClientSide>, held: Held) -> Option<Begun> {
     let timer = held.timer();
-    let came = std::future::poll_fn(|cx| {
+    let gone = std::future::poll_fn(|cx| {
         if timer.poll_expired(cx).is_ready() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(None);
         }
-        if let Poll::Ready(Err(gone)) = client.poll_while_waiting(cx) {
-            return Poll::Ready(Err(Some(gone)));
+        match client.poll_while_waiting(cx) {
+            Poll::Ready(Err(gone)) => Poll::Ready(Some(gone)),
+            _ => Poll::Pending,
         }
-        client.poll_must_go(cx).map(|()| Err(None))
     });
-    match came.await {
-        Ok(()) => Some(held.go_on()),
-        Err(gone) => {
-            let mut story = held.leave();
-            if let Some(gone) = gone {
-                story.blame(gone);
-                story.finish();
-            }
-            None
-        }
-    }
+    let Some(gone) = gone.await else {
+        return Some(held.go_on());
+    };
+    let mut story = held.leave();
+    story.blame(gone);
+    story.finish();
+    None
 }
 
 async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Next {
@@ -171,7 +150,7 @@ async fn fetch_and_respond(client: &Rc<ClientSide>, mut planned: Planned) -> Nex
         Ok(Ok(Outcome::Fetched(fetched))) => answer_fetched(&mut story, fetched),
         Ok(Ok(Outcome::Answered(answer))) => *answer,
         Ok(Ok(Outcome::Switched(switched))) => return tunnel::run(client, story, switched).await,
-        Ok(Ok(Outcome::Failed(reason))) if is_silent(reason) => {
+        Ok(Ok(Outcome::Failed(reason))) if is_silent(reason) || reason == MADE_ROOM => {
             story.blame(reason);
             story.finish();
             client.end_by_reset();
@@ -204,6 +183,10 @@ async fn respond(
     };
     let mut responder = Responder::new(&story, *answer, may_persist(&story), client.given());
     let mut written = std::future::poll_fn(|cx| responder.poll(cx, client)).await;
+    // Whose upload was ended by that is not told that the origin was late with the rest of its answer.
+    if written.is_err() && client.has_made_room() {
+        written = Err(MADE_ROOM);
+    }
     // An origin's body that was broken from its first byte: nothing has gone out yet, so the visitor
     // can be told instead of cut off.
     if let Err(reason @ Reason::Origin(_)) = written
@@ -236,17 +219,27 @@ async fn respond(
         return Next::Close;
     }
     if std::future::poll_fn(|cx| client.poll_skip_body(cx)).await {
-        Next::Request
-    } else {
-        Next::Close
+        return Next::Request;
     }
+    if client.has_made_room() {
+        client.end_by_reset();
+        return Next::Cut;
+    }
+    Next::Close
 }
+
+/// Its client was so slow that it had to go, when there was no room for another.
+const MADE_ROOM: Reason = Reason::Edge(EdgeReason::MadeRoom);
 
 /// The client did not take what it was sent. After a mere close the kernel would keep that, and offer it for minutes.
 fn is_unread(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::Edge(EdgeReason::ResponseWriteTimeout | EdgeReason::ResponseReadTooSlow)
+        Reason::Edge(
+            EdgeReason::ResponseWriteTimeout
+                | EdgeReason::ResponseReadTooSlow
+                | EdgeReason::MadeRoom
+        )
     )
 }
 

@@ -129,18 +129,16 @@ pub async fn serve(
         .await;
         match event {
             Event::Request(request, respond) => {
+                if open.get() == 0 {
+                    presence.busy(); // who has been slow over one stream is so still when he begins another
+                }
                 open.set(open.get() + 1);
                 idle.disarm();
-                presence.busy();
                 let started = core.clock.nanos();
                 let (core, connection) = (Rc::clone(&core), Rc::clone(&connection));
                 wire.taken_up(respond.stream_id());
                 let wire = wire.clone();
-                let guard = OpenStream {
-                    open: Rc::clone(&open),
-                    core: Rc::clone(&core),
-                    presence: Rc::clone(presence),
-                };
+                let guard = OpenStream(Rc::clone(&open));
                 tokio::task::spawn_local(async move {
                     exchange(core, connection, wire, *request, *respond, started).await;
                     drop(guard);
@@ -241,17 +239,11 @@ fn end_unanswered(mut story: Box<Story>, reason: Reason) {
     story.finish();
 }
 
-struct OpenStream {
-    open: Rc<std::cell::Cell<usize>>,
-    core: Rc<Core>,
-    presence: Rc<Presence>,
-}
+struct OpenStream(Rc<std::cell::Cell<usize>>);
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.open.set(self.open.get().saturating_sub(1));
-        // It is not waited for any more; if another is, that is told when it is next looked at.
-        self.presence.goes_on(self.core.wheel.now());
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
@@ -395,7 +387,7 @@ async fn with_window(core: &Core, planned: Planned, respond: &Respond) -> Option
     let patience = story.snapshot.settled.server.limits.response_write_idle;
     let timer = core.wheel.timer();
     timer.arm_in(patience);
-    let presence = respond.wire.presence();
+    let mut awaited = None;
     let opened = std::future::poll_fn(|cx| {
         if respond.wire.poll_window(respond.stream, cx).is_ready() {
             return Poll::Ready(Ok(()));
@@ -403,12 +395,12 @@ async fn with_window(core: &Core, planned: Planned, respond: &Respond) -> Option
         if respond.send.borrow_mut().poll_reset(cx).is_ready() {
             return Poll::Ready(Err(respond.why_over()));
         }
-        presence.waits(core.wheel.now());
+        awaited.get_or_insert_with(|| respond.wire.awaits());
         let too_late = |()| Err(EdgeReason::ResponseWriteTimeout.into());
         timer.poll_expired(cx).map(too_late)
     })
     .await;
-    presence.goes_on(core.wheel.now());
+    drop(awaited);
     let Err(reason) = opened else {
         return Some(planned);
     };

@@ -128,6 +128,7 @@ pub(super) async fn send(
         }
         let whole = body.data().len().min(CHUNK_BYTES);
         let mut wanted = whole;
+        let mut awaited = None;
         let granted = std::future::poll_fn(|cx| {
             let piece = respond.wire.piece();
             let has_room = piece >= READ_BYTES;
@@ -154,10 +155,11 @@ pub(super) async fn send(
                     Err(reason) => return Poll::Ready(Err(reason)),
                 }
             }
-            respond.wire.presence().waits(now);
+            awaited.get_or_insert_with(|| respond.wire.awaits());
             Poll::Pending
         })
         .await;
+        drop(awaited);
         match granted {
             Ok(n) => {
                 let is_tiny = n < wanted && n < TINY_PIECE_BYTES;
@@ -170,7 +172,6 @@ pub(super) async fn send(
                 hand.holds(body.held());
                 let now = story.core.wheel.now();
                 turn.granted(chunk.len(), now);
-                respond.wire.presence().goes_on(now);
                 timer.disarm();
                 story.sent = story.sent.saturating_add(chunk.len() as u64);
                 if out.send_data(chunk, false).is_err() {

@@ -10,6 +10,7 @@ use mangrove_http::{Refusal, Trailers};
 
 use super::TOO_LARGE;
 use super::wire::Wire;
+use crate::accept::Awaited;
 use crate::body::Filled;
 use crate::core::Core;
 use crate::origin::http2::trailers_of;
@@ -53,6 +54,8 @@ pub struct RequestStream {
     touched: bool,
     timer: Timer,
     pace: Pace,
+    /// While more of it is waited for.
+    awaited: Option<Awaited>,
 }
 
 impl RequestStream {
@@ -80,6 +83,7 @@ impl RequestStream {
             declared,
             limit,
             touched: false,
+            awaited: None,
             pace: Pace::new(
                 limits.request_body_idle,
                 limits.request_body_min_rate,
@@ -113,7 +117,11 @@ impl RequestStream {
             if self.progress.has_ended() {
                 return Poll::Ready(Ok(Filled::End));
             }
-            match self.recv.poll_data(cx) {
+            let came = self.recv.poll_data(cx);
+            if came.is_ready() {
+                self.awaited = None;
+            }
+            match came {
                 Poll::Ready(Some(Ok(chunk))) => {
                     let now = self.core.wheel.now();
                     self.pace.moved(chunk.len() as u64, now);
@@ -153,7 +161,7 @@ impl RequestStream {
                 }
                 Poll::Pending => {
                     let now = self.core.wheel.now();
-                    self.wire.presence().waits(now);
+                    self.awaited.get_or_insert_with(|| self.wire.awaits());
                     self.timer.arm(self.pace.waiting(now));
                     ready!(self.timer.poll_expired(cx));
                     return Poll::Ready(Err(match self.pace.verdict(self.core.wheel.now()) {

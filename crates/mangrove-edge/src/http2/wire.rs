@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use mangrove_shield::protocol::Kind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::accept::Presence;
+use crate::accept::{Awaited, Presence};
 use crate::ceiling::Ceiling;
 use crate::closing::{Closing, LINGER};
 use crate::core::Core;
@@ -97,6 +97,11 @@ impl Wire {
     /// The connection as those know it who look for room.
     pub(super) fn presence(&self) -> &Presence {
         &self.shared.presence
+    }
+
+    /// One of its streams waits for the client, until what this gives is dropped.
+    pub(super) fn awaits(&self) -> Awaited {
+        self.shared.presence.awaits(&self.shared.wheel)
     }
 
     /// From now on its streams are over because it had to make room.

@@ -214,11 +214,7 @@ impl Story {
             return;
         }
         if !self.over {
-            let cut = match self.connection.makes_room.get() {
-                true => EdgeReason::MadeRoom,
-                false => EdgeReason::ClientClosed,
-            };
-            self.blame(cut.into());
+            self.blame(EdgeReason::ClientClosed.into());
         }
         let core = Rc::clone(&self.core);
         let ended = core.clock.nanos();

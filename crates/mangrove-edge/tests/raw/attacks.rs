@@ -13,10 +13,12 @@
 //! | slow bodies over HTTP/2 | `making_room::slow_bodies_over_http_2_make_room_as_well` |
 //! | slow reading | `attacks::answers_that_nobody_reads_are_thrown_away` |
 //! | slow reading, in all places | `making_room::slow_readers_make_room` |
+//! | slow reading over HTTP/2, hidden behind what costs nothing | `making_room::a_stream_that_nobody_reads_is_not_hidden_by_others_that_end` |
 //! | slow reading of many answers at once | `readers::many_answers_at_once_are_not_fetched_ahead_of_their_reader` |
 //! | windows that are never opened | `readers::whoever_opens_no_window_loses_the_stream_and_no_other` |
 //! | windows of nothing | `attacks::streams_without_a_window_do_not_reach_the_origin` |
 //! | tiny windows | `attacks::windows_opened_by_a_byte_each_end_the_connection` |
+//! | who is no attacker: small windows | `attacks::windows_opened_by_a_kibibyte_each_cost_nothing` |
 //! | TLS handshakes from one address | `handshakes::a_flood_of_handshakes_from_one_address_is_late_and_nobody_else` |
 //! | TLS handshakes from a network | `handshakes::a_flood_of_handshakes_from_one_network_is_late_and_nobody_else` |
 //! | TLS handshakes that stop half way | `handshakes::who_is_silent_in_a_handshake_keeps_nobody_waiting` |
@@ -310,6 +312,45 @@ fn windows_opened_by_a_byte_each_end_the_connection() {
         assert!(pieces <= 110, "nobody ends it");
         client.opens_window(stream, 1);
     }
+    assert_eq!(client.outcome(0), Outcome::GoneAway(11));
+    drop(client);
+    assert!(world.counts(EdgeReason::Http2TinyWindows, 1) >= 1);
+    bystander.is_alone(&world);
+}
+
+/// As a small machine does that has no more room. One byte less is an attack.
+#[test]
+fn windows_opened_by_a_kibibyte_each_cost_nothing() {
+    const LONG: usize = 150 * 1_024;
+    let world = World::with(PATIENT, "");
+    let mut bystander = Bystander::of(&world);
+    let ask = |window: u32| {
+        let mut client = Http2::connect_from(&world, ATTACKER);
+        client.begins_with_window(window);
+        client.opens_window(0, 1 << 20);
+        let stream = client.ask(&get("/long"));
+        let mut origin = world.origin.accept();
+        origin.head();
+        origin.answer(&"x".repeat(LONG));
+        let (mut taken, mut opened) = (0, window as usize);
+        while taken < LONG
+            && let Some(length) = client.next_data_or_end(stream)
+        {
+            taken += length;
+            if taken >= opened {
+                client.opens_window(stream, window);
+                opened += window as usize;
+            }
+        }
+        (client, taken)
+    };
+    let (mut client, taken) = ask(1_024);
+    assert_eq!(taken, LONG);
+    assert!(client.is_heard());
+    drop(client);
+    assert_eq!(world.counted(EdgeReason::Http2TinyWindows), 0);
+    let (mut client, taken) = ask(1_023);
+    assert!(taken < 110 * 1_023, "{taken}");
     assert_eq!(client.outcome(0), Outcome::GoneAway(11));
     drop(client);
     assert!(world.counts(EdgeReason::Http2TinyWindows, 1) >= 1);

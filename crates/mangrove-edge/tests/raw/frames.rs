@@ -101,6 +101,14 @@ impl Http2 {
         stream
     }
 
+    /// The same, also where nobody is there to ask any more.
+    pub(crate) fn tries_to_ask(&mut self, fields: &[(&str, &str)]) {
+        self.holds_back();
+        self.ask(fields);
+        let asked = self.held.take().unwrap_or_default();
+        self.wire.try_send(asked);
+    }
+
     /// Opens a stream with these fields and a body to come.
     pub(crate) fn begin(&mut self, fields: &[(&str, &str)]) -> u32 {
         let stream = self.next;

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mangrove_edge::reason::EdgeReason;
 
-use crate::frames::{Http2, post};
+use crate::frames::{Http2, get, post};
 use crate::origin::Visit;
 use crate::wire::End;
 use crate::world::{Client, World, eventually};
@@ -48,10 +48,16 @@ fn waits_for_us(world: &World) -> (Client, Visit) {
 
 /// Comes until there is room.
 fn a_visitor_gets_in(world: &World) {
+    a_visitor_gets_in_while(world, || {});
+}
+
+/// The same, while others do something before each time.
+fn a_visitor_gets_in_while(world: &World, mut others: impl FnMut()) {
     eventually("all places are taken", || {
         (world.connections() >= MOST).then_some(())
     });
     eventually("a visitor is answered", || {
+        others();
         let mut visitor = world.client_from(VISITOR);
         visitor.try_send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
         visitor.rest().0.ends_with("\r\n\r\nkkkk").then_some(())
@@ -147,4 +153,32 @@ fn slow_bodies_over_http_2_make_room_as_well() {
     late.answer("at last");
     patient.is_answered(stream);
     drop(slow);
+}
+
+/// Once each HEAD that was answered beside it made a client that takes nothing look like one that moves.
+#[test]
+fn a_stream_that_nobody_reads_is_not_hidden_by_others_that_end() {
+    let world = world();
+    let (mut patient, mut late) = waits_for_us(&world);
+    let mut stalled: Vec<_> = (1..MOST)
+        .map(|_| {
+            let mut client = Http2::connect_from(&world, ATTACKER);
+            client.ask(&get("/large"));
+            client
+        })
+        .collect();
+    let mut head = get("/");
+    head[0].1 = "HEAD";
+    let mut asked = Instant::now();
+    a_visitor_gets_in_while(&world, || {
+        // Their own pace: more often, and they would move well.
+        if asked.elapsed() >= Duration::from_secs(1) {
+            asked = Instant::now();
+            for client in &mut stalled {
+                client.tries_to_ask(&head);
+            }
+        }
+    });
+    late.answer("at last");
+    assert_eq!(patient.answer().body, "at last");
 }
