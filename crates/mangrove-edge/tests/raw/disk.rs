@@ -4,6 +4,7 @@ use mangrove_edge::reason::EdgeReason;
 use serde_json::Value;
 
 use crate::origin::{FRESH, Visit, send};
+use crate::parts::{MIB, content, send_all};
 use crate::world::{Client, World, eventually, fetch};
 
 fn on_disk(world: &World, what: &str) -> u64 {
@@ -218,25 +219,17 @@ fn what_was_purged_softly_is_stale_after_a_restart_and_stands_in_for_a_failing_o
     assert!(client.answer().is_hit());
 }
 
-/// Content of 17 MiB whose every byte tells where it is.
-fn large() -> String {
-    (0..17 * 1024 * 1024 / 16)
-        .map(|line| format!("{line:015}\n"))
-        .collect()
-}
-
 #[test]
 fn what_memory_is_not_to_hold_is_kept_on_the_disk_and_a_range_near_its_end_asks_nobody() {
     let world = World::with("cache_memory = '8MiB'", "");
-    let (mut client, content) = (world.client(), large());
+    let (mut client, content) = (world.client(), content(17 * MIB));
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
     let fields = format!("{FRESH}ETag: \"1\"\r\n");
-    let (sent, whole) = (content.clone(), content.clone());
-    let sending = std::thread::spawn(move || send(&mut origin, &fields, &sent));
+    let sending = send_all(origin, &fields, &content);
     assert!(
-        client.answer().body == whole,
+        client.answer().body == content,
         "the first answer is not as it was sent"
     );
     sending.join().unwrap();
@@ -282,13 +275,12 @@ fn from_files(world: &World, client: &mut Client) -> u64 {
 fn what_is_large_is_sent_from_the_file_also_where_memory_has_it() {
     let world = World::new();
     let mut client = world.client();
-    let content = &large()[..3 * 1024 * 1024 + 77];
+    let content = content(3 * MIB + 77);
     let fields = format!("{FRESH}ETag: \"1\"\r\n");
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
-    let sent = content.to_owned();
-    let sending = std::thread::spawn(move || send(&mut origin, &fields, &sent));
+    let sending = send_all(origin, &fields, &content);
     assert!(client.answer().body == content);
     sending.join().unwrap();
     are_on_disk(&world, 1);
@@ -319,7 +311,7 @@ fn what_is_large_is_sent_from_the_file_also_where_memory_has_it() {
 #[test]
 fn what_is_left_from_before_is_read_once_before_it_is_sent_from_the_file() {
     let mut world = World::with("cache_memory = '8MiB'", "");
-    let content = large();
+    let content = content(17 * MIB);
     drop(with_a_large_one(&world, &content));
     restart(&mut world);
     let mut client = world.client();
@@ -343,12 +335,8 @@ fn with_a_large_one(world: &World, content: &str) -> (Client, Visit) {
     let mut origin = world.origin.accept();
     origin.head();
     let fields = format!("{FRESH}ETag: \"1\"\r\n");
-    let (sent, whole) = (content.to_owned(), content.to_owned());
-    let sending = std::thread::spawn(move || {
-        send(&mut origin, &fields, &sent);
-        origin
-    });
-    assert!(client.answer().body == whole);
+    let sending = send_all(origin, &fields, content);
+    assert!(client.answer().body == content);
     let origin = sending.join().unwrap();
     are_on_disk(world, 1);
     client.get("/large");
@@ -393,14 +381,10 @@ fn what_the_disk_has_is_answered_from_there_however_little_room_memory_has() {
 #[test]
 fn what_has_left_the_disk_comes_from_the_origin_again() {
     let world = World::with("cache_memory = '8MiB'", "");
-    let content = large();
+    let content = content(17 * MIB);
     let (_, mut origin) = with_a_large_one(&world, &content);
-    for file in std::fs::read_dir(world.path("store")).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "slab") {
-            let slab = std::fs::File::options().write(true).open(path).unwrap();
-            slab.set_len(0).unwrap();
-        }
+    for slab in world.slabs() {
+        slab.set_len(0).unwrap();
     }
     let mut client = world.client();
     client.get("/large");
@@ -416,13 +400,12 @@ fn what_has_left_the_disk_comes_from_the_origin_again() {
 #[test]
 fn what_goes_to_the_disk_alone_takes_the_place_of_what_memory_has() {
     let world = World::with("cache_memory = '8MiB'", "");
-    let content = large();
+    let content = content(17 * MIB);
     let (mut client, mut origin) = with_a_large_one(&world, &content);
     client.send("GET /large HTTP/1.1\r\nHost: a.example\r\nCache-Control: no-cache\r\n\r\n");
     assert_eq!(origin.head().field("if-none-match"), Some("\"1\""));
     let newer: String = content.chars().rev().collect();
-    let (sent, fields) = (newer.clone(), format!("{FRESH}ETag: \"2\"\r\n"));
-    let sending = std::thread::spawn(move || send(&mut origin, &fields, &sent));
+    let sending = send_all(origin, &format!("{FRESH}ETag: \"2\"\r\n"), &newer);
     assert!(client.answer().body == newer);
     sending.join().unwrap();
     eventually("the newer one is there", || {
@@ -438,7 +421,7 @@ fn what_goes_to_the_disk_alone_takes_the_place_of_what_memory_has() {
 #[test]
 fn an_answer_that_breaks_off_on_its_way_to_the_disk_is_not_kept_there() {
     let mut world = World::with("cache_memory = '8MiB'", "");
-    let (mut client, content) = (world.client(), large());
+    let (mut client, content) = (world.client(), content(17 * MIB));
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();

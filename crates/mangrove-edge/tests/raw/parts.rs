@@ -4,7 +4,10 @@
 
 mod runs;
 
-use crate::origin::{FRESH, Visit};
+use std::thread::JoinHandle;
+
+use crate::disk::restart;
+use crate::origin::{FRESH, Visit, send};
 use crate::wire::{Head, Wire};
 use crate::world::{Client, World, eventually};
 
@@ -38,6 +41,15 @@ pub(crate) fn begin(origin: &mut Visit, fields: &str, content: &str, bytes: usiz
     origin.send(&content[..bytes]);
 }
 
+/// All of it, which the origin sends in another thread.
+pub(crate) fn send_all(mut origin: Visit, fields: &str, content: &str) -> JoinHandle<Visit> {
+    let (fields, content) = (fields.to_owned(), content.to_owned());
+    std::thread::spawn(move || {
+        send(&mut origin, &fields, &content);
+        origin
+    })
+}
+
 /// A range as it was asked for, which the origin sends in another thread.
 pub(crate) fn send_range(
     mut origin: Visit,
@@ -45,7 +57,7 @@ pub(crate) fn send_range(
     content: &str,
     first: usize,
     last: usize,
-) -> std::thread::JoinHandle<Visit> {
+) -> JoinHandle<Visit> {
     let (length, total) = (last + 1 - first, content.len());
     let head = format!(
         "HTTP/1.1 206 Partial Content\r\n{fields}Content-Range: bytes {first}-{last}/{total}\r\nContent-Length: {length}\r\n\r\n"
@@ -81,6 +93,12 @@ pub(crate) fn are_there(world: &World, wanted: u64) {
     });
 }
 
+/// Waits until the origin has nothing more to say.
+pub(crate) fn is_over(world: &World) {
+    let is_over = || world.operator("GET", "/cache").1["fills"]["under_way"] == 0;
+    eventually("it is over", || is_over().then_some(()));
+}
+
 /// A world in which the first `there` MiB of `/large` are on the disk, and nothing more: its first visitor has left.
 pub(crate) fn with_a_part(world: &World, content: &str, there: usize) {
     let mut client = world.client();
@@ -94,8 +112,7 @@ pub(crate) fn with_a_part(world: &World, content: &str, there: usize) {
     Wire::from(client).reset();
     eventually("he has left", || (world.connections() == 0).then_some(()));
     drop(origin);
-    let is_over = || world.operator("GET", "/cache").1["fills"]["under_way"] == 0;
-    eventually("it is over", || is_over().then_some(()));
+    is_over(world);
 }
 
 #[test]
@@ -174,9 +191,7 @@ fn what_is_there_in_part_answers_after_a_restart_and_is_completed_by_its_missing
     let mut world = world();
     let content = content(9 * MIB + 11);
     with_a_part(&world, &content, 3);
-    world.restart();
-    let is_over = || world.operator("GET", "/cache").1["disk"]["scan"]["over"] == true;
-    eventually("the scan is over", || is_over().then_some(()));
+    restart(&mut world);
     let mut client = world.client();
     ask(&mut client, &format!("5-{}", 3 * MIB - 1));
     let answer = client.answer();
@@ -215,17 +230,7 @@ fn where_the_origin_has_another_content_by_now_the_visitor_gets_that_alone() {
     let mut origin = world.origin.accept();
     assert_eq!(asked(&origin.head()), (2 * MIB, 5 * MIB - 1));
     let newer: String = content.chars().rev().collect();
-    let sent = newer.clone();
-    let sending = std::thread::spawn(move || {
-        let length = sent.len();
-        begin(
-            &mut origin,
-            "Cache-Control: max-age=60\r\nETag: \"2\"\r\n",
-            &sent,
-            length,
-        );
-        origin
-    });
+    let sending = send_all(origin, &format!("{FRESH}ETag: \"2\"\r\n"), &newer);
     let answer = client.answer();
     assert_eq!(
         (answer.head.status(), answer.head.field("etag")),
@@ -306,11 +311,7 @@ fn an_origin_that_sends_no_parts_sends_the_whole_and_that_is_the_answer() {
     ask(&mut client, &format!("{}-{}", 4 * MIB, 5 * MIB));
     let mut origin = world.origin.accept();
     assert_eq!(asked(&origin.head()), (4 * MIB, 6 * MIB - 1));
-    let sent = content.clone();
-    let sending = std::thread::spawn(move || {
-        begin(&mut origin, TAGGED, &sent, sent.len());
-        origin
-    });
+    let sending = send_all(origin, TAGGED, &content);
     let answer = client.answer();
     assert_eq!(answer.head.status(), 200);
     assert!(answer.body == content);
@@ -425,11 +426,7 @@ fn whoever_reads_nothing_holds_up_nobody_who_does() {
     slow.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
-    let sent = content.clone();
-    let sending = std::thread::spawn(move || {
-        begin(&mut origin, FRESH, &sent, sent.len());
-        origin
-    });
+    let sending = send_all(origin, FRESH, &content);
     are_there(&world, 10);
     let mut quick = world.client();
     quick.get("/large");
@@ -539,9 +536,7 @@ fn what_is_purged_while_it_comes_is_read_to_its_end_and_answers_nobody_else() {
     origin.send(&content[3 * MIB..]);
     assert!(first.take_text(3 * MIB) == content[3 * MIB..]);
     drop((first, second, origin, newer));
-    world.restart();
-    let is_over = || world.operator("GET", "/cache").1["disk"]["scan"]["over"] == true;
-    eventually("the scan is over", || is_over().then_some(()));
+    restart(&mut world);
     let mut client = world.client();
     client.get("/large");
     let mut origin = world.origin.accept();
@@ -557,15 +552,9 @@ fn what_the_disk_gives_damaged_is_asked_for_again() {
     let mut world = world();
     let content = content(12 * MIB);
     with_a_part(&world, &content, 2);
-    world.restart();
-    let is_over = || world.operator("GET", "/cache").1["disk"]["scan"]["over"] == true;
-    eventually("the scan is over", || is_over().then_some(()));
-    for file in std::fs::read_dir(world.path("store")).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "slab") {
-            let slab = std::fs::File::options().write(true).open(path).unwrap();
-            slab.write_all_at(b"damage", 3 * MIB as u64 / 2).unwrap();
-        }
+    restart(&mut world);
+    for slab in world.slabs() {
+        slab.write_all_at(b"damage", 3 * MIB as u64 / 2).unwrap();
     }
     let mut client = world.client();
     ask(&mut client, &format!("5-{}", 2 * MIB - 1));
@@ -588,11 +577,7 @@ fn what_is_larger_than_a_site_may_have_of_the_disk_is_answered_and_not_begun_the
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
-    let sent = content.clone();
-    let sending = std::thread::spawn(move || {
-        begin(&mut origin, FRESH, &sent, sent.len());
-        origin
-    });
+    let sending = send_all(origin, FRESH, &content);
     let answer = client.answer();
     assert!(answer.body == content);
     assert!(

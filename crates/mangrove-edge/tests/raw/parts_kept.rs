@@ -2,7 +2,8 @@
 
 use crate::origin::FRESH;
 use crate::parts::{
-    MIB, TAGGED, are_there, ask, asked, begin, content, pieces, send_range, with_a_part, world,
+    MIB, TAGGED, are_there, ask, asked, begin, content, is_over, pieces, send_all, send_range,
+    with_a_part, world,
 };
 use crate::world::{World, eventually};
 
@@ -12,15 +13,11 @@ fn with_all(world: &World, fields: &str, content: &str) {
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
-    let (fields, sent) = (fields.to_owned(), content.to_owned());
-    let sending = std::thread::spawn(move || {
-        begin(&mut origin, &fields, &sent, sent.len());
-    });
+    let sending = send_all(origin, fields, content);
     assert!(client.answer().body == *content);
     are_there(world, content.len().div_ceil(MIB) as u64);
     sending.join().unwrap();
-    let is_over = || world.operator("GET", "/cache").1["fills"]["under_way"] == 0;
-    eventually("it is over", || is_over().then_some(()));
+    is_over(world);
 }
 
 const GONE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ngone";
@@ -233,23 +230,13 @@ fn whoever_reads_slowly_has_his_answer_whole_though_another_had_it_replaced() {
             slow.get("/large");
             let mut origin = world.origin.accept();
             origin.head();
-            let sent = content.clone();
-            let sending = std::thread::spawn(move || {
-                begin(&mut origin, FRESH, &sent, sent.len());
-                origin
-            });
+            let sending = send_all(origin, FRESH, &content);
             are_there(&world, 12);
             let mut other = world.client();
             other.send(change);
             let mut again = world.origin.accept();
             again.head();
-            let length = newer.len();
-            let answer =
-                format!("HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {length}\r\n\r\n{newer}");
-            let again = std::thread::spawn(move || {
-                again.send(answer);
-                again
-            });
+            let again = send_all(again, FRESH, &newer);
             assert!(other.answer().body == newer);
             let _again = again.join().unwrap();
             assert!(slow.answer().body == content, "{change}");

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::disk::{are_on_disk, restart};
 use crate::origin::{FRESH, send};
+use crate::parts::send_all;
 use crate::world::{World, eventually, fetch};
 
 fn told(world: &World, target: &str) -> Value {
@@ -41,21 +43,6 @@ fn urls(rows: &[Value]) -> Vec<&str> {
         .collect();
     urls.sort_unstable();
     urls
-}
-
-/// Waits until so many objects are found on the disk.
-fn are_on_disk(world: &World, objects: u64) {
-    let there = || {
-        let complete = told(world, "/cache")["disk"]["complete"].as_u64();
-        (complete.unwrap_or(0) >= objects).then_some(())
-    };
-    eventually(format!("{objects} objects on disk"), there);
-}
-
-fn restart(world: &mut World) {
-    world.restart();
-    let is_over = || told(world, "/cache")["disk"]["scan"]["over"] == true;
-    eventually("the scan is over", || is_over().then_some(()));
 }
 
 /// A world in which `/a` (tagged `red`) and `/b` are on the disk, and the edge has just begun anew.
@@ -154,8 +141,7 @@ fn what_is_too_large_for_memory_has_its_head_there_and_its_content_on_the_disk()
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
-    let sent = large.clone();
-    let sending = std::thread::spawn(move || send(&mut origin, FRESH, &sent));
+    let sending = send_all(origin, FRESH, &large);
     assert!(client.answer().body == large);
     sending.join().unwrap();
     are_on_disk(&world, 1);
@@ -185,8 +171,7 @@ fn what_has_lost_some_of_its_content_is_told_so() {
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
-    let sent = large.clone();
-    let sending = std::thread::spawn(move || send(&mut origin, FRESH, &sent));
+    let sending = send_all(origin, FRESH, &large);
     assert!(client.answer().body == large);
     sending.join().unwrap();
     are_on_disk(&world, 1);
@@ -196,12 +181,8 @@ fn what_has_lost_some_of_its_content_is_told_so() {
     let mut client = world.client();
     client.get("/large");
     assert!(client.answer().body == large);
-    for file in std::fs::read_dir(world.path("store")).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "slab") {
-            let slab = std::fs::File::options().write(true).open(path).unwrap();
-            slab.set_len(9 << 20).unwrap(); // the head comes last, and is gone as well; memory has it
-        }
+    for slab in world.slabs() {
+        slab.set_len(9 << 20).unwrap(); // the head comes last, and is gone as well; memory has it
     }
     let mut client = world.client();
     client.get("/large");

@@ -1,6 +1,7 @@
 //! The stage: a real edge between a client and an origin, and a look into its books.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::{Deref, DerefMut};
@@ -152,6 +153,15 @@ impl World {
     /// A file or folder of its state.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.state.path().join(name)
+    }
+
+    /// The files that hold what is on its disk, to be damaged.
+    pub(crate) fn slabs(&self) -> Vec<File> {
+        let files = std::fs::read_dir(self.path("store")).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        let slabs = paths.filter(|path| path.extension().is_some_and(|ending| ending == "slab"));
+        let open = |path| File::options().write(true).open(path).unwrap();
+        slabs.map(open).collect()
     }
 
     /// Where the edge listens over IPv4, with TLS where there is TLS there.

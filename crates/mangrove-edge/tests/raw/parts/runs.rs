@@ -1,25 +1,10 @@
 //! What becomes of a large answer whose origin does not send what it is asked for, and of those who ask at once.
 
-use super::{MIB, TAGGED, are_there, ask, asked, begin, content, send_range, with_a_part, world};
+use super::{
+    MIB, TAGGED, are_there, ask, asked, begin, content, send_all, send_range, with_a_part, world,
+};
 use crate::origin::FRESH;
 use crate::wire::Wire;
-
-/// All of it, in another thread.
-fn send_all(
-    mut origin: crate::origin::Visit,
-    fields: &'static str,
-    content: &str,
-) -> std::thread::JoinHandle<crate::origin::Visit> {
-    let content = content.to_owned();
-    std::thread::spawn(move || {
-        let length = content.len();
-        origin.try_send(format!(
-            "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n"
-        ));
-        origin.try_send(content);
-        origin
-    })
-}
 
 /// It was asked for the same half for ever, and each time what came of it took memory.
 #[test]
@@ -149,7 +134,12 @@ fn where_the_origin_sends_no_parts_its_next_whole_answer_is_kept() {
     drop(origin);
     let mut origin = world.origin.accept();
     assert_eq!(asked(&origin.head()), (3 * MIB, 6 * MIB - 1));
-    let unwanted = send_all(origin, TAGGED, &content);
+    begin(&mut origin, TAGGED, &content, 0);
+    let all = content.clone();
+    let unwanted = std::thread::spawn(move || {
+        origin.try_send(all);
+        origin
+    });
     assert_eq!(client.rest().0, "");
     drop(unwanted.join().unwrap());
     let mut client = world.client();
