@@ -47,7 +47,7 @@
 //! | who is no attacker: a browser that goes elsewhere | `floods::as_many_resets_as_streams_may_be_open_are_a_browser_that_went_elsewhere` |
 //! | who is no attacker: a fleet of feed readers | `attacks::a_fleet_of_feed_readers_is_answered_and_asks_the_origin_once` |
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use mangrove_edge::reason::{EdgeReason, Reason};
@@ -56,10 +56,8 @@ use mangrove_http::Refusal;
 use crate::frames::{Http2, Outcome, block_of, get, post};
 use crate::limits::{asks, plain_get};
 use crate::websockets::{TEXT, frame};
-use crate::world::{Client, World, eventually};
+use crate::world::{ATTACKER, BYSTANDER, Client, World, eventually};
 
-const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
-const BYSTANDER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
 const KEPT: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: 4\r\n\r\nkept";
 
 const HEADERS: u8 = 1;

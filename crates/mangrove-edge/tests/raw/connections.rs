@@ -5,22 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use mangrove_edge::reason::EdgeReason;
 
-use crate::world::{BALANCER, Client, World, eventually};
+use crate::world::{ATTACKER, BALANCER, Client, OFFICE, World, eventually};
 
-const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
-const OFFICE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 98, 0, 1));
 const SCHOOL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const KEPT: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nkept";
 
 /// An edge that has an answer for all, and room for so many.
 fn world(connections: usize) -> World {
     let world = World::with(&format!("limits.connections = {connections}"), "");
-    let mut first = world.client();
-    first.get("/");
-    let mut origin = world.origin.accept();
-    origin.head();
-    origin.send(KEPT);
-    assert_eq!(first.answer().body, "kept");
+    world.keeps(Ipv4Addr::LOCALHOST.into());
     world
 }
 

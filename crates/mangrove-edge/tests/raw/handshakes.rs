@@ -11,11 +11,9 @@ use socket2::{Domain, Socket, Type};
 
 use crate::tls::Client;
 use crate::wire::PATIENCE;
-use crate::world::{World, eventually};
+use crate::world::{ATTACKER, OFFICE, World, eventually};
 
-const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
 const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
-const OFFICE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 98, 0, 1));
 
 /// A connection that has said nothing yet.
 fn connect(to: SocketAddr, from: IpAddr) -> TcpStream {

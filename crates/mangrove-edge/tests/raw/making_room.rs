@@ -12,10 +12,9 @@ use mangrove_edge::reason::EdgeReason;
 use crate::frames::{Http2, get, post};
 use crate::origin::Visit;
 use crate::wire::End;
-use crate::world::{Client, World, eventually};
+use crate::world::{ATTACKER, Client, World, eventually};
 
 const MOST: u64 = 16;
-const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
 const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
 const LARGE: usize = 4 * 1024 * 1024;
 

@@ -7,32 +7,23 @@ use mangrove_edge::reason::EdgeReason;
 use serde_json::Value;
 
 use crate::frames::{Http2, Outcome, get};
-use crate::world::{Client, TRUSTED, World, eventually};
+use crate::world::{Client, OFFICE, TRUSTED, World, eventually};
 
+/// Who asked before all others.
+const FIRST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 97, 0, 1));
 const NUISANCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
 const NEIGHBOUR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 1, 1));
-const OFFICE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 98, 0, 1));
-const KEPT: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nkept";
 const BY_MINA: &str = "owner=mina&reason=scrapes%20the%20search";
 
 /// An edge that has an answer for all, and had so many visitors just now, each of a network of his own.
 fn world(server: &str, site: &str, visitors: u8) -> World {
     let world = World::with(server, site);
-    fill(&world);
+    world.keeps(FIRST);
     for n in 1..visitors {
         let mut visitor = world.client_from(Ipv4Addr::new(127, n, 0, 1).into());
         assert_eq!(status(&mut visitor, ""), 200);
     }
     world
-}
-
-fn fill(world: &World) {
-    let mut first = world.client_from(Ipv4Addr::new(127, 97, 0, 1).into());
-    first.get("/");
-    let mut origin = world.origin.accept();
-    origin.head();
-    origin.send(KEPT);
-    assert_eq!(first.answer().body, "kept");
 }
 
 fn status(client: &mut Client, fields: &str) -> u16 {
@@ -151,7 +142,7 @@ fn where_nobody_has_come_yet_everybody_waits_too() {
     for everybody in ["0.0.0.0/0", "::/0", "127.0.0.0/8"] {
         assert_eq!(order(&world, "block", everybody, 60)["pending"], true);
     }
-    fill(&world);
+    world.keeps(FIRST);
     assert_eq!(status(&mut world.client_from(NUISANCE), ""), 200);
 }
 
@@ -237,7 +228,7 @@ fn behind_a_listed_proxy_the_visitor_is_kept_out_and_not_the_proxy() {
 #[test]
 fn every_core_obeys() {
     let world = World::over_two_cores();
-    fill(&world);
+    world.keeps(FIRST);
     let mut over_ipv6 = world.client_from("::1".parse().unwrap());
     assert_eq!(status(&mut over_ipv6, ""), 200);
     let told = order(&world, "block", "::1", 60);

@@ -1,11 +1,11 @@
 //! WebSockets: what their clients send is passed on as it is, as long as it is a WebSocket, within its limits, and not silent.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use mangrove_edge::reason::EdgeReason;
 
 use crate::origin::Visit;
-use crate::world::{Client, World, eventually};
+use crate::world::{ATTACKER, BYSTANDER, Client, World, eventually};
 
 /// A whole message of text (RFC 6455 section 5.2).
 pub(crate) const TEXT: u8 = 0x81;
@@ -14,9 +14,6 @@ const FRAGMENT: u8 = 0x01;
 /// One that goes on.
 const MORE: u8 = 0x00;
 const PING: u8 = 0x89;
-
-const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
-const BYSTANDER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
 
 /// A client's frame; its mask changes nothing.
 pub(crate) fn frame(first: u8, text: &str) -> Vec<u8> {

@@ -28,6 +28,13 @@ pub(crate) const TRUSTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// A client from here is a balancer that begins with a PROXY header.
 pub(crate) const BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
+/// Where those come from in the stories who mean no good.
+pub(crate) const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 99, 0, 1));
+/// Who stands by meanwhile.
+pub(crate) const BYSTANDER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
+/// Many who come from one address, or whom the operator has named.
+pub(crate) const OFFICE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 98, 0, 1));
+
 /// What an operator shows.
 const TOKEN: &str = "the operator's own";
 
@@ -201,6 +208,16 @@ impl World {
             self.ipv6
         };
         bound(address, to, room)
+    }
+
+    /// Has an answer for all from now on; a visitor from here asked for it first.
+    pub(crate) fn keeps(&self, from: IpAddr) {
+        let mut first = self.client_from(from);
+        first.get("/");
+        let mut origin = self.origin.accept();
+        origin.head();
+        send(&mut origin, "Cache-Control: max-age=600\r\n", "kept");
+        assert_eq!(first.answer().body, "kept");
     }
 
     /// Sends `request` on a fresh connection, which must come to nothing: refused by name, in the answer, the log and the
