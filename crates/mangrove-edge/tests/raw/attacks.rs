@@ -55,7 +55,7 @@ use mangrove_http::Refusal;
 
 use crate::frames::{Http2, Outcome, block_of, get, post};
 use crate::limits::{asks, plain_get};
-use crate::websockets::{TEXT, frame};
+use crate::websockets::{ASKS, TEXT, frame, open};
 use crate::world::{ATTACKER, BYSTANDER, Client, World, eventually};
 
 const KEPT: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: 4\r\n\r\nkept";
@@ -544,36 +544,14 @@ fn websockets_without_end_cost_the_origin_no_more_than_their_limit() {
     let site = limited("chat", "rate = 10\npath = '/chat'");
     let world = World::with(PATIENT, &site);
     let mut bystander = Bystander::of(&world);
-    let open = "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let accepts = |client: &mut Client| {
-        let mut origin = world.origin.accept();
-        origin.head();
-        origin.send(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-        );
-        assert_eq!(client.head().status(), 101);
-        origin
-    };
-    let mut opened = Vec::new();
-    for _ in 0..ALLOWED {
-        let mut client = world.client_from(ATTACKER);
-        client.send(open);
-        let origin = accepts(&mut client);
-        opened.push((client, origin));
-    }
-    for client in &mut attackers(&world, 100, open) {
+    let opened: Vec<_> = (0..ALLOWED).map(|_| open(&world, ATTACKER)).collect();
+    for client in &mut attackers(&world, 100, ASKS) {
         assert_eq!(client.answer().head.status(), 429);
     }
     assert_eq!(world.counts(EdgeReason::RateLimited, 100), 100);
     assert!(world.origin.is_untouched());
-    let mut visitor = world.client_from(BYSTANDER);
-    visitor.send(open);
-    let mut origin = accepts(&mut visitor);
-    let hello = frame(TEXT, "hello");
-    visitor.send(&hello);
-    assert_eq!(origin.take(hello.len()), hello);
+    let mut visitor = open(&world, BYSTANDER);
+    visitor.carries(&frame(TEXT, "hello"));
     bystander.is_answered();
     drop(opened);
 }

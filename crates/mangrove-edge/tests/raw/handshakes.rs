@@ -7,20 +7,16 @@ use mangrove_edge::reason::EdgeReason;
 use mangrove_shield::handshakes::{AT_ONCE, ROW};
 use mangrove_shield::ja4::Fingerprint;
 use rustls::StreamOwned;
-use socket2::{Domain, Socket, Type};
 
 use crate::tls::Client;
 use crate::wire::PATIENCE;
-use crate::world::{ATTACKER, OFFICE, World, eventually};
+use crate::world::{ATTACKER, OFFICE, World, connected, eventually};
 
 const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
 
 /// A connection that has said nothing yet.
 fn connect(to: SocketAddr, from: IpAddr) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
-    socket.connect(&to.into()).unwrap();
-    let stream = TcpStream::from(socket);
+    let stream = connected(from, to, None);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream

@@ -102,9 +102,7 @@ fn over_http1_the_connection_waits_and_goes_on() {
         "GET /1 HTTP/1.1\r\nHost: a.example\r\n\r\nGET /2 HTTP/1.1\r\nHost: a.example\r\n\r\n",
     );
     for _ in 0..2 {
-        let mut origin = world.origin.accept();
-        origin.head();
-        origin.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nkept");
+        origin_answers(&world, "");
         assert_eq!(client.answer().body, "kept");
     }
     client.get("/3");

@@ -30,19 +30,20 @@ pub(crate) fn frame(first: u8, text: &str) -> Vec<u8> {
     frame
 }
 
+/// How a client asks for one (RFC 6455 section 1.3).
+pub(crate) const ASKS: &str = "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// One that is open, and the origin's end of it.
-struct Open {
+pub(crate) struct Open {
     client: Client,
     origin: Visit,
     id: String,
 }
 
-fn open(world: &World, from: IpAddr) -> Open {
+pub(crate) fn open(world: &World, from: IpAddr) -> Open {
     let mut client = world.client_from(from);
-    client.send(
-        "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    );
+    client.send(ASKS);
     let mut origin = world.origin.accept();
     origin.head();
     origin.send(
@@ -56,7 +57,7 @@ fn open(world: &World, from: IpAddr) -> Open {
 }
 
 impl Open {
-    fn carries(&mut self, message: &[u8]) {
+    pub(crate) fn carries(&mut self, message: &[u8]) {
         self.client.send(message);
         assert_eq!(self.origin.take(message.len()), message);
     }

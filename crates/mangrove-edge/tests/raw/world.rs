@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -414,13 +414,18 @@ pub(crate) fn fetch(client: &mut Client, origin: &mut Visit, path: &str, fields:
 }
 
 fn bound(from: IpAddr, to: SocketAddr, room: Option<usize>) -> Client {
+    Client(Wire::new(connected(from, to, room)))
+}
+
+/// A connection from this address, with so much room for what its client does not read.
+pub(crate) fn connected(from: IpAddr, to: SocketAddr, room: Option<usize>) -> TcpStream {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
     if let Some(bytes) = room {
         socket.set_recv_buffer_size(bytes).unwrap();
     }
     socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
     socket.connect(&to.into()).unwrap();
-    Client(Wire::new(socket.into()))
+    socket.into()
 }
 
 /// An edge in a thread of its own, ready.
