@@ -61,6 +61,7 @@ mod restart;
 mod results;
 mod rows;
 mod run;
+mod shield;
 mod slow;
 mod stats;
 mod stoppable;
@@ -214,6 +215,11 @@ enum Action {
     Restart(restart::Options),
     /// Let thousands of slow clients of every kind come to a Mangrove, and tell when they were gone.
     Slow(slow::Options),
+    /// Attack Mangrove, nginx, HAProxy and a server without a guard in every way, and tell what bystanders noticed and what it cost.
+    Shield(shield::Options),
+    /// Serve without a guard: what the rates of attack are chosen by.
+    #[command(hide = true)]
+    Unguarded(shield::unguarded::Place),
     /// Turn over a cache many times with content of all sizes, and tell how much memory the edge has of the system.
     Memory(memory::Options),
     /// Run a program on one core. Used for everything that is started here.
@@ -278,6 +284,15 @@ fn main() -> ExitCode {
                 .and_then(|program| restart::run(&options, &program)),
             Some(Action::Memory(how)) => {
                 shown(how.mangrove.as_deref()).and_then(|program| memory::run(&how, &program))
+            }
+            Some(Action::Shield(options)) if options.list => {
+                shield::list();
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(Action::Shield(options)) => shown(options.mangrove.as_deref())
+                .and_then(|program| shield::run(&options, &program)),
+            Some(Action::Unguarded(place)) => {
+                shield::unguarded::serve(&place).map(|()| ExitCode::SUCCESS)
             }
             Some(Action::Slow(options)) => {
                 shown(options.mangrove.as_deref()).and_then(|program| slow::run(&options, &program))

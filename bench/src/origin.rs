@@ -129,7 +129,7 @@ async fn converse(stream: TcpStream, asked: Arc<AtomicUsize>) -> io::Result<()> 
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_head(&mut stream).await? {
         asked.fetch_add(1, Ordering::Relaxed);
-        let received = read_body(&mut stream, request.framing).await?;
+        let received = read_body(&mut stream, &request).await?;
         let mut segments = request.path.trim_start_matches('/').split('/');
         let what = segments.next();
         let mut number = || segments.next().and_then(|text| text.parse::<u64>().ok());
@@ -172,7 +172,7 @@ fn head(length: u64) -> String {
 }
 
 /// The head of an answer that may be kept: as many fields as a file server gives. What is large is seldom text.
-fn kept_head(length: usize, object: usize) -> String {
+pub(crate) fn kept_head(length: usize, object: usize) -> String {
     let kind = match length >= LARGE {
         true => "image/png",
         false => "text/plain",
@@ -261,9 +261,13 @@ pub(crate) fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn read_body(stream: &mut BufReader<TcpStream>, framing: Framing) -> io::Result<Check> {
+/// The body that belongs to this head.
+pub(crate) async fn read_body(
+    stream: &mut BufReader<TcpStream>,
+    request: &Request,
+) -> io::Result<Check> {
     let mut check = Check::default();
-    if let Framing::Length(length) = framing {
+    if let Framing::Length(length) = request.framing {
         take(stream, length, &mut check).await?;
         return Ok(check);
     }

@@ -21,9 +21,9 @@ use crate::rows::Row;
 use crate::tls::{Group, Identity};
 use crate::{bare, clock};
 
-mod haproxy;
+pub(crate) mod haproxy;
 pub(crate) mod mangrove;
-mod nginx;
+pub(crate) mod nginx;
 mod varnish;
 
 /// A program that answers requests.

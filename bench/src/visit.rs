@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::origin::{Check, pattern};
 use crate::subject::Subject;
-use crate::tls::{self, Group, HOST};
+use crate::tls::{self, Group, HOST, Identity};
 
 /// Loopback addresses that visitors come from, in turn: 127.0.0.2 and on. One alone would run out of ports.
 const SOURCES: u16 = 16;
@@ -182,10 +182,19 @@ pub(crate) struct Way {
 impl Way {
     /// The way to `subject`.
     pub(crate) fn to(subject: &Subject) -> Result<Self> {
-        let client = |alpn: &[u8]| tls::client(&subject.identity, Group::X25519, alpn, true);
+        Self::through(subject.http, subject.https, &subject.identity)
+    }
+
+    /// The way to whoever listens there and has this key.
+    pub(crate) fn through(
+        http: SocketAddr,
+        https: SocketAddr,
+        identity: &Identity,
+    ) -> Result<Self> {
+        let client = |alpn: &[u8]| tls::client(identity, Group::X25519, alpn, true);
         Ok(Self {
-            http: subject.http,
-            https: subject.https,
+            http,
+            https,
             tls_h1: client(b"http/1.1")?,
             tls_h2: client(b"h2")?,
         })
@@ -316,11 +325,20 @@ pub(crate) async fn connect_from_one_of_many(to: SocketAddr) -> io::Result<TcpSt
 pub(crate) async fn connect_with(to: SocketAddr, receive: Option<u32>) -> io::Result<TcpStream> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let [_, last] = (2 + NEXT.fetch_add(1, Ordering::Relaxed) % SOURCES).to_be_bytes();
+    connect_from(Ipv4Addr::new(127, 0, 0, last), to, receive).await
+}
+
+/// The same from this address.
+pub(crate) async fn connect_from(
+    from: Ipv4Addr,
+    to: SocketAddr,
+    receive: Option<u32>,
+) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if let Some(receive) = receive {
         socket.set_recv_buffer_size(receive)?;
     }
-    socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
+    socket.bind((from, 0).into())?;
     let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

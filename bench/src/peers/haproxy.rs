@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Answer, CACHE_MIB, KEEP_SECONDS, Running, Setup, words};
 
-pub(super) const PROGRAM: &str = "/usr/sbin/haproxy";
+pub(crate) const PROGRAM: &str = "/usr/sbin/haproxy";
 const LOG: &str = "access.log";
 
 pub(super) fn start(setup: &Setup<'_>) -> Result<Running> {

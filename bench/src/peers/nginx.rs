@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Answer, CACHE_MIB, KEEP_SECONDS, Running, Setup, words};
 
-pub(super) const PROGRAM: &str = "/usr/sbin/nginx";
+pub(crate) const PROGRAM: &str = "/usr/sbin/nginx";
 const LOG: &str = "access.log";
 const STORE: &str = "cache";
 
