@@ -111,7 +111,9 @@ fixed! {
     bytes cache::kept_body::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
     bytes tcp::FILE_WINDOW_BYTES: "What a connection that has not taken much yet is offered of a file at once.";
     bytes cache::kept_body::FROM_FILE_BYTES: "So much in one piece is sent from the disk's file, on connections without TLS of HTTP/1, even where memory has it.";
-    bytes cache::kept_body::RESIDENT_EVERY: "Before a file is sent from, the first byte, the last, and one in so many are asked for: is it in the kernel's memory?";
+    bytes cache::resident::RESIDENT_EVERY: "Before a file is sent from, the first byte, the last, and one in so many are asked for: is it in the kernel's memory?";
+    time cache::resident::RESIDENT_FOR: "What was there is not asked for again for so long: the kernel lets go first of what was not wanted in longer.";
+    count cache::resident::RESIDENT_PIECES: "Pieces of files that a core has seen there of late.";
     time cache::kept_body::DISK_BEHIND: "Where more wait for the disk than may, how long it is before an answer asks again.";
     time pipeline::parts::SPOOL_PATIENCE: "An answer that goes to the disk as it comes is held up by a disk that is behind, so long with each MiB; a slower disk does not get it.";
     bytes cache::parts::AHEAD_BYTES: "What comes to go to the disk may be so far ahead of whoever reads furthest, who may leave or look elsewhere.";
@@ -312,6 +314,7 @@ mod tests {
     /// Numbers that limit nothing: a file, or a constant in it.
     const NO_LIMITS: &[(&str, &str)] = &[
         ("cache::parts::FIRST", "the number of the first run"),
+        ("pages::error::UTC_BYTES", "the form of a time"),
         ("cache::disk::CODABLE", "the form of our own file"),
         ("tls::der", "what DER writes"),
         ("tls::staple::GOOD", "what OCSP writes"),

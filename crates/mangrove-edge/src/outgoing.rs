@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io::IoSlice;
 use std::task::{Context, Poll};
 
-use mangrove_http::{CHUNK_HEAD_BYTES, chunk_head, write_last_chunk};
+use mangrove_http::{CHUNK_HEAD_BYTES, Moment, chunk_head, write_last_chunk};
 
 use crate::body::{CHUNK_BYTES, Filled, RequestBody, ResponseBody};
+use crate::cache::Resident;
 use crate::reason::{EdgeReason, Reason};
 
 /// A chunk this small is copied behind the head: one plain write is cheaper than a gathered one.
@@ -38,7 +39,7 @@ pub trait Source {
     /// Writes the last chunk and the trailers.
     fn write_last_chunk(&self, out: &mut Vec<u8>);
     /// What is next, at most `most` bytes, where it is best sent from a file and can be without waiting for a disk.
-    fn in_file(&mut self, _most: usize) -> Option<InFile<'_>> {
+    fn in_file(&mut self, _most: usize, _window: &Window<'_>) -> Option<InFile<'_>> {
         None
     }
     /// It could not be sent from the file: from now on it is brought.
@@ -56,6 +57,17 @@ pub struct InFile<'a> {
     pub length: usize,
 }
 
+/// What a sink that files can be sent to says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'a> {
+    /// How much it may take of a file at once.
+    pub most: usize,
+    /// What can be sent without waiting for the disk, as far as its core has seen.
+    pub resident: &'a Resident,
+    /// When it is asked.
+    pub now: Moment,
+}
+
 /// Where the bytes of a message go.
 pub trait Sink {
     /// Writes some of the slices.
@@ -64,8 +76,8 @@ pub trait Sink {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize, Reason>>;
-    /// How much it may take of a file at once; none where it cannot send from one.
-    fn file_window(&self) -> Option<usize> {
+    /// What it may take of a file; none where it cannot send from one.
+    fn file_window(&self) -> Option<Window<'_>> {
         None
     }
     /// Writes some bytes that go before a file's, together with them where that can be.
@@ -120,9 +132,9 @@ impl Source for ResponseBody {
             None => write_last_chunk([], out),
         }
     }
-    fn in_file(&mut self, most: usize) -> Option<InFile<'_>> {
+    fn in_file(&mut self, most: usize, window: &Window<'_>) -> Option<InFile<'_>> {
         match self {
-            Self::Kept(body) => body.in_file(most),
+            Self::Kept(body) => body.in_file(most, window),
             _ => None,
         }
     }
@@ -273,8 +285,9 @@ impl Outgoing {
         if self.ended || self.announced > 0 {
             return None;
         }
+        let window = sink.file_window()?;
         let most = usize::try_from(left).unwrap_or(usize::MAX);
-        let piece = source.in_file(sink.file_window()?.min(most))?;
+        let piece = source.in_file(window.most.min(most), &window)?;
         if let Some(head) = self.out.get(self.at..).filter(|head| !head.is_empty()) {
             match sink.poll_write_before_file(cx, head) {
                 Poll::Ready(Ok(n)) => self.wrote_of_head(n),
@@ -502,7 +515,7 @@ mod tests {
             self.at += n;
         }
         fn write_last_chunk(&self, _: &mut Vec<u8>) {}
-        fn in_file(&mut self, most: usize) -> Option<InFile<'_>> {
+        fn in_file(&mut self, most: usize, _: &Window<'_>) -> Option<InFile<'_>> {
             let left = (self.content.len() - self.at).min(most);
             let in_file = (self.at / self.turn) % 2 == 1 && left > 0 && !self.given_up;
             in_file.then_some(InFile {
@@ -523,6 +536,7 @@ mod tests {
         full: bool,
         /// Files are at fault from so many bytes on.
         fails_at: usize,
+        resident: Resident,
     }
 
     impl Wire {
@@ -546,8 +560,12 @@ mod tests {
             let all: Vec<u8> = slices.iter().flat_map(|one| one.iter().copied()).collect();
             self.take(&all)
         }
-        fn file_window(&self) -> Option<usize> {
-            Some(self.step.max(700))
+        fn file_window(&self) -> Option<Window<'_>> {
+            Some(Window {
+                most: self.step.max(700),
+                resident: &self.resident,
+                now: Moment(0),
+            })
         }
         fn poll_send_file(
             &mut self,
@@ -583,7 +601,8 @@ mod tests {
             let mut source = HalfInFile { content, file, at: 0, turn, given_up: false };
             let framing = OutgoingFraming::Length(length);
             let mut outgoing = Outgoing::new(b"HEAD\r\n\r\n".to_vec(), framing);
-            let mut wire = Wire { bytes: Vec::new(), from_file: 0, step, full: false, fails_at };
+            let resident = Resident::default();
+            let mut wire = Wire { bytes: Vec::new(), from_file: 0, step, full: false, fails_at, resident };
             let mut cx = Context::from_waker(Waker::noop());
             while outgoing.poll(&mut cx, &mut source, &mut wire).unwrap() != Progress::Done {}
             prop_assert_eq!(&wire.bytes[..8], b"HEAD\r\n\r\n");

@@ -1,7 +1,5 @@
 //! The content of what is kept, as one answer sends it: all of it, one range, or several with their part heads.
 
-use std::fs::File;
-use std::io::{self, IoSliceMut};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,14 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use mangrove_cache::{Interval, Multipart};
 use mangrove_store::{ChunkPlace, Handle, ReadError, Refused};
-use rustix::io::{Errno, ReadWriteFlags};
 use tokio::sync::oneshot;
 
 use super::disk::Located;
 use super::object::Kept;
 use super::parts::{Bring, Brought, Reader};
+use super::resident::read_resident;
 use crate::body::{CHUNK_BYTES, Filled};
-use crate::outgoing::InFile;
+use crate::outgoing::{InFile, Window};
 use crate::reason::{EdgeReason, Reason};
 
 /// What an answer takes from the disk at once, and so what each one that is read from there holds in memory.
@@ -29,8 +27,6 @@ pub(crate) const DISK_BEHIND: Duration = Duration::from_millis(20);
 /// So much in one piece of a connection that files can be sent on is sent from the disk's file, even where memory has it: the
 /// kernel then copies nothing. For less, finding the file costs more than that saves.
 pub(crate) const FROM_FILE_BYTES: u64 = 64 * 1024;
-/// Whether bytes of a file are in the kernel's memory is asked for one in so many.
-pub(crate) const RESIDENT_EVERY: u64 = 256 * 1024;
 
 /// What is still to be sent of something kept.
 #[derive(Debug)]
@@ -292,8 +288,8 @@ impl KeptBody {
     }
 
     /// What is next, at most `most` bytes, as it lies in a file of the disk tier: where that was verified, and is in the kernel's
-    /// memory now. What was there long ago may have left, so this is asked again for each piece.
-    pub fn in_file(&mut self, most: usize) -> Option<InFile<'_>> {
+    /// memory now. What was there long ago may have left, so this is asked for each piece.
+    pub fn in_file(&mut self, most: usize, window: &Window<'_>) -> Option<InFile<'_>> {
         if matches!(self.sent_from, SentFrom::Memory) || self.words().is_some() {
             return None;
         }
@@ -317,7 +313,8 @@ impl KeptBody {
         let left = left.min(self.end.saturating_sub(self.at));
         let (at, length) = (place.offset().saturating_add(within), left.min(most as u64));
         let file = place.file()?;
-        (length > 0 && is_resident(file, at, length)).then_some(InFile {
+        let is_there = || window.resident.has(file, at, length, window.now);
+        (length > 0 && is_there()).then_some(InFile {
             file,
             at,
             length: usize::try_from(length).ok()?,
@@ -474,31 +471,6 @@ impl FromDisk {
                 true
             }
             _ => false,
-        }
-    }
-}
-
-/// Whether bytes of a file can be sent without waiting for the disk. The first, the last, and one in
-/// [`RESIDENT_EVERY`] are asked for: the kernel forgets in the order in which it read, so that is as good as sure.
-fn is_resident(file: &File, at: u64, length: u64) -> bool {
-    let Some(last) = length.checked_sub(1) else {
-        return true;
-    };
-    let there = |within| {
-        let at = at.saturating_add(within);
-        matches!(read_resident(file, &mut [0], at), Ok(1))
-    };
-    let step = usize::try_from(RESIDENT_EVERY).unwrap_or(usize::MAX);
-    (0..last).step_by(step).chain([last]).all(there)
-}
-
-/// Reads without waiting for the disk.
-fn read_resident(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
-    loop {
-        let mut into = [IoSliceMut::new(into)];
-        match rustix::io::preadv2(file, &mut into, at, ReadWriteFlags::NOWAIT) {
-            Err(Errno::INTR) => {}
-            read => return Ok(read?),
         }
     }
 }

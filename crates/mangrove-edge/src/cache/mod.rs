@@ -16,6 +16,7 @@ pub(crate) mod fill;
 pub(crate) mod kept_body;
 mod object;
 pub(crate) mod parts;
+pub(crate) mod resident;
 pub(crate) mod sweep;
 mod tale;
 
@@ -47,6 +48,7 @@ pub use fill::{
 pub use kept_body::KeptBody;
 pub use object::{Content, Hold, Kept, KeptHead, Object, Resource};
 pub use parts::{Bring, Lack, Partial, Reader, RunLeader};
+pub use resident::Resident;
 pub use tale::{CacheResult, CacheTale};
 
 /// Places of a core's own front: so many objects are found without asking what all cores share.
@@ -365,6 +367,8 @@ pub struct CoreCache {
     /// Nothing that is gone was found in all of it since the clock turned.
     in_vain: Cell<bool>,
     scratch: RefCell<Scratch>,
+    /// What can be sent from the disk's files without waiting.
+    pub resident: Resident,
 }
 
 #[derive(Default)]
@@ -424,6 +428,7 @@ impl CoreCache {
             front: RefCell::new(Front::new(FRONT_SLOTS)),
             scratch: RefCell::default(),
             in_vain: Cell::new(false),
+            resident: Resident::default(),
         }
     }
 

@@ -65,7 +65,8 @@ impl Resident {
         let mixed = at ^ length.rotate_left(32) ^ u64::from(file.unsigned_abs()) << 40;
         let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let places = self.0.len() as u64;
-        self.0.get(usize::try_from(mixed.checked_rem(places)?).ok()?)
+        self.0
+            .get(usize::try_from(mixed.checked_rem(places)?).ok()?)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::closing::{Closing, LINGER};
 use crate::core::{Connection, Core, HEAD_READ_BYTES, READ_BYTES};
 use crate::incoming::{Incoming, Stop};
 use crate::io::Stream;
-use crate::outgoing::InFile;
+use crate::outgoing::{InFile, Window};
 use crate::pipeline::{Interim, Story};
 use crate::rate::{Pace, TooSlow};
 use crate::reason::{EdgeReason, Reason};
@@ -525,9 +525,14 @@ impl ClientSide {
         self.gave(inner, cx, wrote, uptake)
     }
 
-    /// How much it may take of a file at once; none where it cannot be sent one as it is.
-    pub fn file_window(&self) -> Option<usize> {
-        self.inner.borrow().stream.file_window()
+    /// What it may take of a file; none where it cannot be sent one as it is.
+    pub fn file_window(&self) -> Option<Window<'_>> {
+        let most = self.inner.borrow().stream.file_window()?;
+        Some(Window {
+            most,
+            resident: &self.core.cache.resident,
+            now: self.core.wheel.now(),
+        })
     }
 
     /// Writes what goes before a file's bytes.

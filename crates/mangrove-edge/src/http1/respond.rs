@@ -13,7 +13,7 @@ use crate::body::ResponseBody;
 use crate::core::Core;
 use crate::limits::tell;
 use crate::log::push_decimal;
-use crate::outgoing::{Broken, InFile, Outgoing, OutgoingFraming, Progress, Sink};
+use crate::outgoing::{Broken, InFile, Outgoing, OutgoingFraming, Progress, Sink, Window};
 use crate::pipeline::{Answer, Story};
 use crate::reason::Reason;
 use crate::uptake::Uptake;
@@ -192,7 +192,7 @@ impl Sink for ToClient<'_> {
         self.client.poll_write(cx, slices, self.uptake)
     }
 
-    fn file_window(&self) -> Option<usize> {
+    fn file_window(&self) -> Option<Window<'_>> {
         self.client.file_window()
     }
 
