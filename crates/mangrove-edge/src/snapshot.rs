@@ -22,6 +22,7 @@ use crate::core::Core;
 use crate::keyed_hash::Keyed;
 use crate::limits::{Decided, SiteLimits};
 use crate::origin::Upstreams;
+use crate::pipeline::RefusedPages;
 use crate::tls::{OriginProtocol, OriginTrust, TlsProblem, client_config};
 
 /// What all cores share of a snapshot.
@@ -67,6 +68,8 @@ pub struct Snapshot {
     /// Upstreams of the snapshot before, by site name, until they are taken over or forgotten.
     heirlooms: RefCell<HashMap<Box<str>, Rc<Upstreams>>>,
     addresses: RefCell<HashMap<Arc<str>, Arc<[IpAddr]>>>,
+    /// Pages of errors, as this snapshot's name for us has them.
+    pub refused: RefusedPages,
 }
 
 /// One site on one core.
@@ -356,6 +359,7 @@ impl Snapshot {
             sites,
             heirlooms: RefCell::new(heirlooms),
             addresses: RefCell::default(),
+            refused: RefusedPages::default(),
         })
     }
 

@@ -37,9 +37,9 @@ pub enum Language {
     Bengali,
 }
 
-/// One error, as told to the one who met it. Carries nothing an outsider may not know: no origin address, no path.
+/// One error, as everyone is told of it who meets it. Carries nothing an outsider may not know: no origin address, no path.
 #[derive(Clone, Copy, Debug)]
-pub struct ErrorPage<'a> {
+pub struct Trouble<'a> {
     /// Whose side the trouble is on.
     pub fault: Fault,
     /// The status code of the answer.
@@ -48,6 +48,11 @@ pub struct ErrorPage<'a> {
     pub reason: &'a str,
     /// What the reason means, in one English sentence.
     pub explain: &'a str,
+}
+
+/// What only one who met it is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Met<'a> {
     /// What to quote when asking for help.
     pub request_id: &'a str,
     /// The host asked for, as it came.
@@ -95,11 +100,10 @@ pub(crate) const EXPLAIN_SHOWN: usize = 400;
 
 /// Every error page, rendered save for what differs from request to request.
 ///
-/// Made once at start (a few milliseconds, about 400 KiB); [`Pages::render`] then only copies and escapes. It holds
-/// plain text and can be shared by all cores.
+/// Made once at start (a few milliseconds, about 400 KiB). It holds plain text and can be shared by all cores.
 pub struct Pages {
     sheets: Vec<Sheet>,
-    /// What the named reasons mean, in a language of its own. English takes [`ErrorPage::explain`].
+    /// What the named reasons mean, in a language of its own. English takes [`Trouble::explain`].
     bengali: HashMap<String, String>,
 }
 
@@ -113,12 +117,25 @@ struct Sheet {
     problem: Template<Hole>,
 }
 
-/// What is filled in when a request is answered.
+/// The page of one error, whole but for what only one who met it is told.
+pub struct Page {
+    template: Template<Particular>,
+    format: Format,
+    length: usize,
+}
+
+/// What is not written yet on a sheet.
 #[derive(Clone, Copy)]
 enum Hole {
     Status,
     Reason,
     Explain,
+    Particular(Particular),
+}
+
+/// What is filled in when a request is answered.
+#[derive(Clone, Copy)]
+enum Particular {
     RequestId,
     Host,
     Time,
@@ -173,40 +190,58 @@ impl Pages {
         pages
     }
 
-    /// Writes the page to the end of `out`. Costs a few copies; no lock, no formatting machinery.
-    pub fn render(
-        &self,
-        page: &ErrorPage<'_>,
-        format: Format,
-        language: Language,
-        out: &mut Vec<u8>,
-    ) {
-        let Some(sheet) = self.sheet(page, language) else {
-            return;
-        };
+    /// The page of an error; there is one for each, which a test makes sure of.
+    #[must_use]
+    pub fn page(&self, trouble: &Trouble<'_>, format: Format, language: Language) -> Option<Page> {
         let explain = match language {
-            Language::English => page.explain,
+            Language::English => trouble.explain,
             Language::Bengali => self
                 .bengali
-                .get(page.reason)
-                .map_or(page.explain, String::as_str),
+                .get(trouble.reason)
+                .map_or(trouble.explain, String::as_str),
         };
-        sheet.template(format).fill(out, |hole, out| match hole {
-            Hole::Status => push_hostile(page.status.to_string().as_bytes(), 5, format, out),
-            Hole::Reason => push_hostile(page.reason.as_bytes(), NAME_SHOWN, format, out),
-            Hole::Explain => push_text(explain, EXPLAIN_SHOWN, format, out),
-            Hole::RequestId => push_hostile(page.request_id.as_bytes(), NAME_SHOWN, format, out),
-            Hole::Host => push_hostile(page.host, HOST_SHOWN, format, out),
-            Hole::Time => push_text(&utc(page.time_unix, " ", " UTC"), 40, format, out),
-            Hole::TimeRfc3339 => push_text(&utc(page.time_unix, "T", "Z"), 40, format, out),
+        let sheet = self.sheet(trouble, language)?;
+        let template = sheet.template(format).settle(|hole, out| {
+            match hole {
+                Hole::Status => push_hostile(trouble.status.to_string().as_bytes(), 5, format, out),
+                Hole::Reason => push_hostile(trouble.reason.as_bytes(), NAME_SHOWN, format, out),
+                Hole::Explain => push_text(explain, EXPLAIN_SHOWN, format, out),
+                Hole::Particular(particular) => return Some(particular),
+            }
+            None
         });
+        let length = template.length();
+        Some(Page {
+            template,
+            format,
+            length,
+        })
     }
 
-    fn sheet(&self, page: &ErrorPage<'_>, language: Language) -> Option<&Sheet> {
-        let kind = Kind::of(page);
+    fn sheet(&self, trouble: &Trouble<'_>, language: Language) -> Option<&Sheet> {
+        let kind = Kind::of(trouble);
         self.sheets.iter().find(|sheet| {
-            sheet.language == language && sheet.fault == page.fault && sheet.kind == kind
+            sheet.language == language && sheet.fault == trouble.fault && sheet.kind == kind
         })
+    }
+}
+
+impl Page {
+    /// Writes it to one who met the error: a few copies, no formatting machinery.
+    #[must_use]
+    pub fn write(&self, met: &Met<'_>) -> Vec<u8> {
+        let Self { format, length, .. } = *self;
+        let particular = met.request_id.len() + met.host.len() + 2 * UTC_BYTES;
+        let mut out = Vec::with_capacity(length + 2 * particular);
+        self.template.fill(&mut out, |hole, out| match hole {
+            Particular::RequestId => {
+                push_hostile(met.request_id.as_bytes(), NAME_SHOWN, format, out)
+            }
+            Particular::Host => push_hostile(met.host, HOST_SHOWN, format, out),
+            Particular::Time => push_utc(met.time_unix, b" ", b" UTC", out),
+            Particular::TimeRfc3339 => push_utc(met.time_unix, b"T", b"Z", out),
+        });
+        out
     }
 }
 
@@ -249,10 +284,10 @@ fn slot(
         "status" => Hole::Status,
         "reason" => Hole::Reason,
         "explain" => Hole::Explain,
-        "request-id" => Hole::RequestId,
-        "host" => Hole::Host,
-        "time" => Hole::Time,
-        "time-rfc3339" => Hole::TimeRfc3339,
+        "request-id" => Hole::Particular(Particular::RequestId),
+        "host" => Hole::Particular(Particular::Host),
+        "time" => Hole::Particular(Particular::Time),
+        "time-rfc3339" => Hole::Particular(Particular::TimeRfc3339),
         _ => return fixed(name, language, fault, kind, format, words).map(Slot::Text),
     };
     Some(Slot::Hole(hole))
@@ -395,8 +430,8 @@ impl Kind {
         (Fault::Origin, Self::Loop),
     ];
 
-    fn of(page: &ErrorPage<'_>) -> Self {
-        match (page.fault, page.status) {
+    fn of(trouble: &Trouble<'_>) -> Self {
+        match (trouble.fault, trouble.status) {
             (_, 508) => Self::Loop,
             (Fault::Visitor, 401 | 402 | 403 | 451) => Self::Forbidden,
             (Fault::Visitor, 404 | 410) => Self::NotFound,
@@ -409,7 +444,7 @@ impl Kind {
             (Fault::Edge, 503) => Self::EdgeBusy,
             (Fault::Edge, _) => Self::EdgeTrouble,
             (Fault::Origin, 504) => Self::OriginSlow,
-            (Fault::Origin, _) if unreachable(page.reason) => Self::OriginUnreachable,
+            (Fault::Origin, _) if unreachable(trouble.reason) => Self::OriginUnreachable,
             (Fault::Origin, 503) => Self::OriginBusy,
             (Fault::Origin, _) => Self::OriginGarbled,
         }
@@ -449,13 +484,34 @@ fn unreachable(reason: &str) -> bool {
 /// The last second that four digits of year can say.
 const END_OF_9999: u64 = 253_402_300_799;
 
+/// Bytes that a time has at most.
+const UTC_BYTES: usize = "2026-11-22 18:41:53 UTC".len();
+
 /// `2026-11-22T18:41:53Z`, with the given words between date and time and at the end.
-fn utc(unix: u64, between: &str, end: &str) -> String {
+fn push_utc(unix: u64, between: &[u8], end: &[u8], out: &mut Vec<u8>) {
     let unix = unix.min(END_OF_9999);
     let (day, second) = (unix / 86_400, unix % 86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let (year, month, day) = civil(day);
-    format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}{end}")
+    push_two_digits(year / 100, out);
+    for (before, number) in [
+        (&b""[..], year % 100),
+        (b"-", month),
+        (b"-", day),
+        (between, hour),
+        (b":", minute),
+        (b":", second),
+    ] {
+        out.extend_from_slice(before);
+        push_two_digits(number, out);
+    }
+    out.extend_from_slice(end);
+}
+
+#[allow(clippy::cast_possible_truncation)] // a digit
+fn push_two_digits(number: u64, out: &mut Vec<u8>) {
+    let digit = |number: u64| b'0' + (number % 10) as u8;
+    out.extend_from_slice(&[digit(number / 10), digit(number)]);
 }
 
 /// Year, month and day of a count of days since 1970, in the Gregorian calendar. Counts from 1 March of year 0, so that

@@ -3,22 +3,34 @@ use std::collections::HashSet;
 use super::*;
 use crate::reason::Reason;
 
-fn page(fault: Fault, status: u16, reason: &'static str) -> ErrorPage<'static> {
-    ErrorPage {
+const MET: Met<'static> = Met {
+    request_id: "01JD9ZK3Q8W4V7N2",
+    host: b"news.example",
+    time_unix: 1_795_372_913,
+};
+
+fn trouble(fault: Fault, status: u16, reason: &'static str) -> Trouble<'static> {
+    Trouble {
         fault,
         status,
         reason,
         explain: "The origin refused the connection.",
-        request_id: "01JD9ZK3Q8W4V7N2",
-        host: b"news.example",
-        time_unix: 1_795_372_913,
     }
 }
 
-fn rendered(page: &ErrorPage<'_>, format: Format, language: Language) -> String {
-    let mut out = Vec::new();
-    Pages::new().render(page, format, language, &mut out);
-    String::from_utf8(out).unwrap()
+fn rendered(trouble: &Trouble<'_>, format: Format, language: Language) -> String {
+    written(&Pages::new(), trouble, &MET, format, language)
+}
+
+fn written(
+    pages: &Pages,
+    trouble: &Trouble<'_>,
+    met: &Met<'_>,
+    format: Format,
+    language: Language,
+) -> String {
+    let page = pages.page(trouble, format, language).unwrap();
+    String::from_utf8(page.write(met)).unwrap()
 }
 
 const FORMATS: [Format; 3] = [Format::Html, Format::Text, Format::Problem];
@@ -51,9 +63,8 @@ fn every_sentence_exists_in_every_language() {
     for (fault, status, reason) in EVERY_KIND {
         for language in Language::ALL {
             for format in FORMATS {
-                let mut out = Vec::new();
-                pages.render(&page(fault, status, reason), format, language, &mut out);
-                let text = String::from_utf8(out).unwrap();
+                let trouble = trouble(fault, status, reason);
+                let text = written(&pages, &trouble, &MET, format, language);
                 assert!(
                     text.contains(reason) && !text.contains("[["),
                     "{reason} {language:?} {format:?}: {text}"
@@ -68,7 +79,7 @@ fn any_status_at_all_gets_a_page() {
     let pages = Pages::new();
     for fault in [Fault::Visitor, Fault::Edge, Fault::Origin] {
         for status in 0..=1000 {
-            let asked = page(fault, status, "some-reason");
+            let asked = trouble(fault, status, "some-reason");
             assert!(
                 pages.sheet(&asked, Language::Bengali).is_some(),
                 "{asked:?}"
@@ -81,7 +92,7 @@ fn any_status_at_all_gets_a_page() {
 fn one_glance_tells_whose_trouble_it_is() {
     let states = |fault, status| {
         let html = rendered(
-            &page(fault, status, "some-reason"),
+            &trouble(fault, status, "some-reason"),
             Format::Html,
             Language::English,
         );
@@ -97,7 +108,7 @@ fn one_glance_tells_whose_trouble_it_is() {
 
 #[test]
 fn every_origin_fault_gets_the_words_that_fit_it() {
-    let kind = |status, reason| Kind::of(&page(Fault::Origin, status, reason));
+    let kind = |status, reason| Kind::of(&trouble(Fault::Origin, status, reason));
     assert_eq!(kind(502, "connect-refused"), Kind::OriginUnreachable);
     assert_eq!(kind(503, "no-healthy-origin"), Kind::OriginUnreachable);
     assert_eq!(kind(503, "queue-timeout"), Kind::OriginBusy);
@@ -111,7 +122,7 @@ fn no_page_is_over_six_kibibytes_or_asks_for_anything_else() {
     let mut largest = 0;
     for (fault, status, reason) in EVERY_KIND {
         for language in Language::ALL {
-            let html = rendered(&page(fault, status, reason), Format::Html, language);
+            let html = rendered(&trouble(fault, status, reason), Format::Html, language);
             for outside in [
                 "<script", "http://", "https://", "src=", "href=", "url(", "@import",
             ] {
@@ -125,23 +136,34 @@ fn no_page_is_over_six_kibibytes_or_asks_for_anything_else() {
 
 #[test]
 fn a_hostile_host_cannot_leave_its_place() {
-    let mut asked = page(Fault::Origin, 502, "connect-refused");
-    asked.host = b"<img src=x onerror=alert(1)>\"\\\x1b[31m\xff";
-    let html = rendered(&asked, Format::Html, Language::English);
+    let met = Met {
+        host: b"<img src=x onerror=alert(1)>\"\\\x1b[31m\xff",
+        ..MET
+    };
+    let trouble = trouble(Fault::Origin, 502, "connect-refused");
+    let pages = Pages::new();
+    let written = |format| written(&pages, &trouble, &met, format, Language::English);
+    let html = written(Format::Html);
     assert!(html.contains("&lt;img?src=x?onerror=alert(1)&gt;&quot;\\?[31m?"));
-    let text = rendered(&asked, Format::Text, Language::English);
+    let text = written(Format::Text);
     assert!(!text.contains('\x1b'));
-    let problem = rendered(&asked, Format::Problem, Language::English);
+    let problem = written(Format::Problem);
     let parsed: serde_json::Value = serde_json::from_str(&problem).unwrap();
     assert_eq!(parsed["host"], "<img?src=x?onerror=alert(1)>\"\\?[31m?");
 }
 
 #[test]
 fn a_host_one_past_the_limit_is_cut() {
-    let mut asked = page(Fault::Visitor, 421, "unknown-host");
     let long = [b'a'; HOST_SHOWN + 1];
-    asked.host = long.as_slice();
-    let text = rendered(&asked, Format::Text, Language::English);
+    let met = Met { host: &long, ..MET };
+    let trouble = trouble(Fault::Visitor, 421, "unknown-host");
+    let text = written(
+        &Pages::new(),
+        &trouble,
+        &met,
+        Format::Text,
+        Language::English,
+    );
     let shown = text
         .lines()
         .find_map(|line| line.strip_prefix("Host: "))
@@ -152,7 +174,7 @@ fn a_host_one_past_the_limit_is_cut() {
 #[test]
 fn a_program_gets_the_members_of_rfc_9457() {
     let problem = rendered(
-        &page(Fault::Origin, 502, "connect-refused"),
+        &trouble(Fault::Origin, 502, "connect-refused"),
         Format::Problem,
         Language::English,
     );
@@ -169,7 +191,7 @@ fn a_program_gets_the_members_of_rfc_9457() {
 #[test]
 fn a_terminal_gets_the_same_story_in_words() {
     let text = rendered(
-        &page(Fault::Origin, 502, "connect-refused"),
+        &trouble(Fault::Origin, 502, "connect-refused"),
         Format::Text,
         Language::English,
     );
@@ -181,14 +203,14 @@ fn a_terminal_gets_the_same_story_in_words() {
 #[test]
 fn bengali_says_the_reason_itself_and_falls_back_to_english() {
     let own = rendered(
-        &page(Fault::Origin, 502, "connect-refused"),
+        &trouble(Fault::Origin, 502, "connect-refused"),
         Format::Html,
         Language::Bengali,
     );
     assert!(own.contains("<html lang=\"bn\" dir=\"ltr\">"));
     assert!(!own.contains("The origin refused"));
     let fallback = rendered(
-        &page(Fault::Origin, 502, "a-reason-made-tomorrow"),
+        &trouble(Fault::Origin, 502, "a-reason-made-tomorrow"),
         Format::Html,
         Language::Bengali,
     );
@@ -202,10 +224,10 @@ fn bengali_has_a_sentence_for_every_reason_and_for_no_other() {
     let mut unused: HashSet<String> = pages.bengali.keys().cloned().collect();
     for reason in Reason::all() {
         unused.remove(reason.name());
-        let asked = ErrorPage {
+        let asked = Trouble {
             fault: reason.fault(),
             reason: reason.name(),
-            ..page(Fault::Edge, 500, "")
+            ..trouble(Fault::Edge, 500, "")
         };
         if !pages.bengali.contains_key(asked.reason) {
             missing.push(reason.name());
@@ -219,7 +241,11 @@ fn bengali_has_a_sentence_for_every_reason_and_for_no_other() {
 
 #[test]
 fn the_calendar_knows_its_corners() {
-    let date = |unix| utc(unix, "T", "Z");
+    let date = |unix| {
+        let mut out = Vec::new();
+        push_utc(unix, b"T", b"Z", &mut out);
+        String::from_utf8(out).unwrap()
+    };
     assert_eq!(date(0), "1970-01-01T00:00:00Z");
     assert_eq!(date(951_782_400), "2000-02-29T00:00:00Z");
     assert_eq!(date(951_868_799), "2000-02-29T23:59:59Z");

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mangrove_cache::memory::Slot;
 use mangrove_cache::{Asked, ContentRange, Multipart};
-use mangrove_http::accept::{Language as Tongue, PageForm, preferred_form, preferred_language};
 use mangrove_http::{Known, Method, Refusal, ResponseHead, UnixMillis, Version};
 
 use super::fetch::Fetched;
 use super::parts::bringer;
 use super::record::Story;
+use super::refused::answer_refused;
 use crate::answer_head::{AnswerHead, Form, HeadSource, KeptAnswer, Prepared};
 use crate::body::ResponseBody;
 use crate::cache::{Content, Follower, Kept, KeptBody, Resource, SiteCache};
 use crate::compress::{NotEncoded, Wishes};
-use crate::module::{Module, guard};
-use crate::pages::{self, Arrival, ErrorPage, Format, Language};
+use crate::pages::{self, Arrival};
 use crate::reason::{EdgeReason, Reason};
 
 /// What goes to the visitor.
@@ -270,95 +269,8 @@ pub(super) fn answer_told(story: &mut Story, told: &serde_json::Value) -> Answer
     finish(story, head, format!("{told}\n").into_bytes())
 }
 
-/// The page that tells of `reason`.
-pub fn answer_refused(story: &mut Story, reason: Reason) -> Answer {
-    story.blame(reason);
-    let status = reason.status();
-    let format = match preferred_form(&story.head) {
-        PageForm::Html => Format::Html,
-        PageForm::Plain => Format::Text,
-        PageForm::ProblemJson => Format::Problem,
-    };
-    let language = match preferred_language(&story.head) {
-        Tongue::English => Language::English,
-        Tongue::Bengali => Language::Bengali,
-    };
-    let id = story.id_text;
-    let page = ErrorPage {
-        fault: reason.fault(),
-        status,
-        reason: reason.name(),
-        explain: reason.explain(),
-        request_id: std::str::from_utf8(&id).unwrap_or_default(),
-        host: story.head.host(),
-        time_unix: story.core.clock.wall().secs(),
-    };
-    let mut content = Vec::with_capacity(8 * 1024);
-    let rendered = guard(&story.core.metrics, Module::Page, || {
-        story
-            .core
-            .pages
-            .render(&page, format, language, &mut content)
-    });
-    let mut head = story.core.take_response_head();
-    head.begin(Version::Http11, status);
-    if rendered.is_ok() {
-        head.push_field(b"content-type", pages::content_type(format).as_bytes());
-        head.push_field(b"content-language", language.tag().as_bytes());
-    } else {
-        content.clear();
-        content.extend_from_slice(reason.name().as_bytes());
-        content.push(b'\n');
-        head.push_field(b"content-type", b"text/plain; charset=utf-8");
-    }
-    // A page about this one request: nobody else's, and not for later.
-    head.push_field(b"cache-control", b"no-store");
-    head.push_field(b"vary", b"accept, accept-language");
-    // The page is one file with its own style; nothing else may run or load in the site's name.
-    head.push_field(
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'unsafe-inline'",
-    );
-    head.push_field(b"x-content-type-options", b"nosniff");
-    let mut status_field = Vec::with_capacity(96);
-    push_proxy_status(
-        &mut status_field,
-        &story.snapshot.settled.server.cdn_id,
-        reason,
-        story,
-    );
-    head.push_field(b"proxy-status", &status_field);
-    match reason {
-        Reason::Refusal(Refusal::MethodNotAllowed | Refusal::ConnectRefused) => {
-            head.push_field(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
-        }
-        Reason::Refusal(Refusal::WebSocketVersion) => {
-            head.push_field(b"sec-websocket-version", b"13")
-        }
-        Reason::Origin(_) if status == 503 => head.push_field(b"retry-after", b"5"),
-        Reason::Edge(EdgeReason::TooManyConnections | EdgeReason::Drained) => {
-            head.push_field(b"retry-after", b"1")
-        }
-        _ => {}
-    }
-    finish(story, head, content)
-}
-
-/// `mangrove; error=connection_refused; details="connect-refused"` (RFC 9209).
-fn push_proxy_status(out: &mut Vec<u8>, name: &str, reason: Reason, story: &Story) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"; error=");
-    out.extend_from_slice(reason.proxy_status().as_bytes());
-    if let Some(status) = story.origin.status {
-        out.extend_from_slice(b"; received-status=");
-        crate::log::push_decimal(out, u64::from(status));
-    }
-    out.extend_from_slice(b"; details=\"");
-    out.extend_from_slice(reason.name().as_bytes());
-    out.push(b'"');
-}
-
-fn finish(story: &mut Story, mut head: ResponseHead, content: Vec<u8>) -> Answer {
+/// An answer made for this exchange.
+pub(super) fn finish(story: &mut Story, mut head: ResponseHead, content: Vec<u8>) -> Answer {
     story.status = head.status();
     let body = if story.head.method() == Method::Head {
         head.push_field(

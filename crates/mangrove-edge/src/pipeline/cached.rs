@@ -972,6 +972,6 @@ pub(super) fn serve(story: &mut Story, site: &Site, decision: Decision, kept: &K
     story.cache = Some(CacheTale::of(decision));
     match &site.cache {
         Some(cache) => answer_kept(story, cache, kept),
-        None => super::answer::answer_refused(story, EdgeReason::InternalError.into()),
+        None => super::refused::answer_refused(story, EdgeReason::InternalError.into()),
     }
 }

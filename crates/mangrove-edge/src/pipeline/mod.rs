@@ -22,9 +22,10 @@ mod plan;
 mod purged;
 mod receive;
 mod record;
+mod refused;
 
 pub use admit::{Admitted, admit};
-pub use answer::{Answer, answer_fetched, answer_prepared, answer_refused, answer_sample};
+pub use answer::{Answer, answer_fetched, answer_prepared, answer_sample};
 pub use cached::Looked;
 pub use fetch::{Ask, Fetched, Interim, Outcome, Switched, fetch};
 pub use held::Held;
@@ -33,6 +34,7 @@ pub use inspect::{Inspected, inspect};
 pub use plan::{Plan, Planned, plan};
 pub use receive::{Received, receive};
 pub use record::{OriginTale, Story};
+pub use refused::{RefusedPages, answer_refused};
 
 use std::rc::Rc;
 

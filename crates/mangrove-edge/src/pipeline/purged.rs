@@ -11,9 +11,10 @@ use mangrove_cache::write_key;
 use mangrove_http::{Method, Refusal, RequestHead, Scheme};
 use serde_json::json;
 
-use super::answer::{Answer, answer_refused, answer_told};
+use super::answer::{Answer, answer_told};
 use super::plan::Planned;
 use super::record::Story;
+use super::refused::answer_refused;
 use crate::cache::SiteCache;
 use crate::edge::purge_door::{tell_durable, tell_folded};
 use crate::reason::EdgeReason;
