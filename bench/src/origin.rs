@@ -172,7 +172,7 @@ fn head(length: u64) -> String {
 }
 
 /// The head of an answer that may be kept: as many fields as a file server gives. What is large is seldom text.
-pub(crate) fn kept_head(length: usize, object: usize) -> String {
+fn kept_head(length: usize, object: usize) -> String {
     let kind = match length >= LARGE {
         true => "image/png",
         false => "text/plain",

@@ -165,6 +165,15 @@ pub(crate) fn raise_descriptor_limit() -> u64 {
     now.current.unwrap_or(DESCRIPTORS)
 }
 
+/// Lets this process have so many open files and no more.
+pub(crate) fn lower_descriptor_limit(most: u64) -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = Some(most);
+    setrlimit(Resource::Nofile, Rlimit { current, maximum })
+        .with_context(|| format!("setting a limit of {most} open files"))
+}
+
 /// Ends every descendant of this process: first politely, then not. For the way out after a signal.
 pub(crate) fn stop_everything() {
     STOPPING.store(true, Ordering::SeqCst);

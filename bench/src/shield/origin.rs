@@ -18,7 +18,7 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::asks;
-use crate::origin::{kept_head, read_body, read_head};
+use crate::origin::{read_body, read_head};
 use crate::stoppable::Stoppable;
 
 /// What bystanders ask for: so many bytes of this object.
@@ -79,7 +79,11 @@ async fn converse(stream: TcpStream, asked: Arc<AtomicUsize>) -> io::Result<()> 
                 let number = |text: Option<&str>| text.and_then(|text| text.parse::<usize>().ok());
                 let length = number(bytes).unwrap_or(0);
                 let object = number(segments.next()).unwrap_or(0);
-                let head = kept_head(length, object);
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=86400\r\n\
+                     accept-ranges: bytes\r\netag: {}\r\ncontent-length: {length}\r\n\r\n",
+                    asks::validator(length, object)
+                );
                 let out = stream.get_mut();
                 out.write_all(head.as_bytes()).await?;
                 out.write_all(&vec![asks::fill(object); length]).await?;

@@ -88,13 +88,12 @@ impl Kind {
         }
     }
 
-    /// How many of them come in a second. What is held is few: whoever reads nothing leaves up to a mebibyte each with the
-    /// kernel.
+    /// How many of them come in a second. Who holds places comes for more than there are; whoever reads nothing leaves up to a
+    /// mebibyte with the kernel, so they are fewer.
     pub(super) fn rate(self) -> u64 {
         match self {
-            Self::SlowReading => 125,
-            Self::Websockets => 250,
-            Self::SilentConnections | Self::SlowHeads | Self::SlowBodies => 500,
+            Self::SlowReading | Self::Websockets => 250,
+            Self::SilentConnections | Self::SlowHeads | Self::SlowBodies => 1_500,
             Self::TlsHandshakes | Self::OversizedHeads | Self::Ranges => 2_000,
             Self::CacheBusting | Self::RandomPaths | Self::FailedLogIns => 4_000,
             Self::RequestFlood => 8_000,
@@ -305,6 +304,7 @@ async fn hold(kind: Kind, target: &Target, number: u64) -> Ended {
     };
     let how = match status.filter(|_| !through) {
         Some(status) => status.to_string(),
+        None if !through && how == "held" => "not answered".to_owned(),
         None => how.to_owned(),
     };
     Ended {

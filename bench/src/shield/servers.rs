@@ -20,6 +20,12 @@ const START: Duration = Duration::from_secs(20);
 /// What one address may ask in a second, and at once beyond that; the same everywhere.
 const RATE: u32 = 100;
 const BURST: u32 = 200;
+/// How many connections there are places for, everywhere: what a small machine has, and fewer than attackers would take.
+const PLACES: u32 = 2_000;
+/// Connections to the origin beside them: as many as Mangrove's default.
+const TO_ORIGIN: u32 = 256;
+/// How many ranges of one thing may be asked for at once, where that can be said.
+const RANGES: u32 = 16;
 /// How many connections an address may hold, where that can be said.
 const CONNECTIONS: u32 = 64;
 /// So long may a head take, a pause in a body, or one in taking an answer, where that is set.
@@ -69,26 +75,31 @@ impl Server {
         let slow = format!("{PATIENCE_SECONDS}s");
         match self {
             Self::Mangrove => format!(
-                "its defaults, and one `[[site.rate_limit]]` with `rate = {RATE}`, `burst = {BURST}`"
+                "its defaults but for `connections = {PLACES}`, and one `[[site.rate_limit]]` with `rate = {RATE}`, \
+                 `burst = {BURST}`"
             ),
             Self::Nginx => format!(
                 "`limit_req` {RATE}r/s `burst={BURST} nodelay` and `limit_conn` {CONNECTIONS} by `$binary_remote_addr`, \
                  both with status 429; `client_header_timeout`, `client_body_timeout`, `send_timeout` {slow}; \
                  `keepalive_timeout 30s`, `keepalive_requests 1000`, `reset_timedout_connection on`, \
-                 `http2_max_concurrent_streams 100`, `client_max_body_size 1m`; refusals are not in the error log"
+                 `http2_max_concurrent_streams 100`, `client_max_body_size 1m`, `max_ranges {RANGES}`, \
+                 `worker_connections {}`, of which the origin's are some; refusals are not in the error log",
+                PLACES + TO_ORIGIN
             ),
             Self::Haproxy => format!(
                 "a stick table by `src`: `tcp-request connection reject` over `conn_cur` {CONNECTIONS} or `conn_rate(2s)` \
                  {BURST}, `deny deny_status 429` over `http_req_rate(2s)` {BURST}; `timeout http-request` {slow}, \
-                 `option http-buffer-request`, `timeout client` 30s, `tune.h2.max-concurrent-streams 100`{}",
+                 `option http-buffer-request`, `timeout client` 30s, `tune.h2.max-concurrent-streams 100`, `maxconn \
+                 {PLACES}`{}",
                 match has_glitches(version) {
                     true => format!(", `tune.h2.fe.glitches-threshold {GLITCHES}`"),
                     false => "; it is older than `tune.h2.fe.glitches-threshold`".to_owned(),
                 }
             ),
-            Self::Hyper => "nothing: no deadline, no ceiling, no rate; the h2 crate's own counts of resets are lifted. It asks \
-                            the origin for everything, over 256 connections"
-                .to_owned(),
+            Self::Hyper => format!(
+                "nothing: no deadline, no rate, {PLACES} descriptors for clients; the h2 crate's own counts of resets are lifted, \
+                 not its count of empty DATA. It asks the origin for everything, over {TO_ORIGIN} connections"
+            ),
         }
     }
 
@@ -234,6 +245,9 @@ admin = "{admin}"
 state = "{state}"
 workers = 1
 
+[server.limits]
+connections = {PLACES}
+
 [[server.tls.certificate]]
 cert = "{certificate}"
 key = "{key}"
@@ -271,7 +285,7 @@ worker_processes 1;
 {user}
 pid {folder}/nginx.pid;
 worker_rlimit_nofile 65536;
-events {{ worker_connections 32768; }}
+events {{ worker_connections {places}; }}
 http {{
     access_log access.log combined buffer=64k flush=1s;
     server_tokens off;
@@ -297,6 +311,7 @@ http {{
     reset_timedout_connection on;
     http2_max_concurrent_streams 100;
     client_max_body_size 1m;
+    max_ranges {RANGES};
 
     proxy_cache_path cache levels=1:2 keys_zone=kept:16m max_size=256m inactive=1h use_temp_path=off;
     map $http_upgrade $passed_on {{ default upgrade; '' ''; }}
@@ -323,6 +338,8 @@ http {{
 }}
 "#,
             folder = self.folder.display(),
+            // It counts those to the origin as well.
+            places = PLACES + TO_ORIGIN,
             origin = self.stage.origin,
             h1 = self.doors.h1,
             tls = self.doors.tls,
@@ -340,7 +357,7 @@ http {{
         format!(
             r"global
     nbthread 1
-    maxconn 20000
+    maxconn {PLACES}
     no strict-limits
     log stdout format raw local0
     tune.h2.max-concurrent-streams 100
@@ -402,6 +419,7 @@ cache kept
                 self.stage.origin.to_string().into(),
                 identity.certificate.clone().into(),
                 identity.key.clone().into(),
+                PLACES.to_string().into(),
             ])
             .collect())
     }

@@ -66,6 +66,9 @@ impl Row {
         let (what, who) = (self.family.title(), self.server.name());
         match &self.outcome {
             Outcome::Failed(why) => Some(format!("{what}, {who}: not measured: {why}")),
+            Outcome::Seen(seen) if seen.tally.begun == 0 => {
+                Some(format!("{what}, {who}: nobody attacked"))
+            }
             Outcome::Seen(seen) if self.server == Server::Mangrove => {
                 let hurt = seen.attacked.took.len() - seen.attacked.answered;
                 let calm = seen.quiet.took.len() - seen.quiet.answered;
@@ -296,8 +299,16 @@ pub(super) mod tests {
             seen(&mut row).attacked.answered = 0;
             assert_eq!(row.broken().is_some(), breaks);
         }
+    }
+
+    #[test]
+    fn what_was_not_measured_or_not_attacked_shows_nothing() {
         let mut row = row(Server::Nginx, 5);
+        seen(&mut row).tally.begun = 0;
+        assert!(row.broken().is_some());
         row.outcome = Outcome::Failed("it ended".to_owned());
         assert!(row.broken().is_some());
+        row.outcome = Outcome::NotOffered("it has none");
+        assert_eq!(row.broken(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! A server without a guard: hyper over HTTP/1, the h2 crate over HTTP/2, and an origin behind both.
 //!
-//! It has no deadline, no ceiling and no rate, keeps nothing, and the h2 crate's own counts of resets are lifted. What an attack
-//! does to it shows whether the attack's rate hurts; it is nobody's recommendation.
+//! It has no deadline and no rate, takes whoever comes while it has descriptors, keeps nothing, and the h2 crate's own counts of
+//! resets are lifted. What an attack does to it shows whether the attack's rate hurts; it is nobody's recommendation.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -38,6 +38,8 @@ use crate::tls;
 
 /// Connections to the origin at once: what waits for one waits without end.
 const TO_ORIGIN: usize = 256;
+/// Descriptors that are neither clients' nor the origin's.
+const SPARE: u64 = 32;
 /// How long nobody is accepted when descriptors have run out.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
@@ -56,11 +58,13 @@ pub(crate) struct Place {
     certificate: PathBuf,
     /// PEM private key.
     key: PathBuf,
+    /// Clients that there are descriptors for.
+    places: u64,
 }
 
 /// Serves until a signal ends the process.
 pub(crate) fn serve(place: &Place) -> Result<()> {
-    process::raise_descriptor_limit();
+    process::lower_descriptor_limit(place.places + TO_ORIGIN as u64 + SPARE)?;
     let tls = acceptor(place)?;
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
