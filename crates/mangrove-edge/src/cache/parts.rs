@@ -18,7 +18,6 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -68,8 +67,6 @@ pub struct Partial {
     located: Located,
     total: u64,
     writing: Writing,
-    /// Its origin does not send parts of it.
-    without_ranges: AtomicBool,
     /// What was there when it was let go of, for those who read it.
     held: Mutex<Option<held::Held>>,
     state: Mutex<State>,
@@ -183,7 +180,6 @@ impl Parts {
             located: located.clone(),
             total,
             writing: writing()?,
-            without_ranges: AtomicBool::new(false),
             held: Mutex::default(),
             state: Mutex::default(),
         });
@@ -287,12 +283,12 @@ impl Partial {
 
     /// Whether what is missing can be asked for.
     pub fn is_fetchable(&self) -> bool {
-        self.located.strong && !self.without_ranges.load(Ordering::Relaxed) && !self.is_outdated()
+        self.located.strong && self.located.sends_parts() != Some(false) && !self.is_outdated()
     }
 
     /// Its origin does not send parts of it.
     pub fn has_no_ranges(&self) {
-        self.without_ranges.store(true, Ordering::Relaxed);
+        self.located.note_sends_parts(false);
     }
 
     fn is_outdated(&self) -> bool {

@@ -178,8 +178,10 @@ impl Exchange<'_> {
             return Completed::AsCame(leader);
         }
         let begins = pieces.first().map_or(0, |piece| piece.first);
-        if missing.first.saturating_sub(begins) > AHEAD_BYTES {
-            // It is asked for when its turn comes: no connection waits for that.
+        let is_far = missing.first.saturating_sub(begins) > AHEAD_BYTES;
+        if is_far && partial.located().sends_parts() == Some(true) {
+            // It is asked for when its turn comes: no connection waits for that. Who has begun to answer has no way back, so where the
+            // origin may not send parts, it is asked first.
             leader.changed();
             return Completed::Answered(self.answer_partly(story, &kept));
         }
@@ -218,6 +220,7 @@ impl Exchange<'_> {
             Said::More(end) => end,
             said => return self.differs(story, leader, &object, run, said, fetched, times),
         };
+        partial.located().note_sends_parts(true);
         run.begin(end);
         let Fetched { head, body } = fetched;
         story.core.give_response_head(head);
@@ -410,6 +413,8 @@ impl Exchange<'_> {
                 .is_some_and(|tale| tale.reason != CacheReason::Partial);
         if ignores_range || self.without_ranges.get() {
             partial.has_no_ranges();
+        } else if status == 206 {
+            located.note_sends_parts(true);
         }
         let run = partial.claim_exactly(held.first, held.last.saturating_add(1));
         run.begin(held.last.saturating_add(1));
@@ -580,6 +585,7 @@ async fn bring_behind(
     let place = Place { bytes, at };
     match said_of(behind, cache, object, place, &fetched.head, times) {
         Said::More(end) => {
+            partial.located().note_sends_parts(true);
             run.begin(end);
             let carrier = RunCarrier::of(&behind.core, run, fetched.body);
             return carrier.carry().await;

@@ -101,11 +101,16 @@ pub(crate) fn is_over(world: &World) {
 
 /// A world in which the first `there` MiB of `/large` are on the disk, and nothing more: its first visitor has left.
 pub(crate) fn with_a_part(world: &World, content: &str, there: usize) {
+    with_a_part_of(world, TAGGED, content, there);
+}
+
+/// The same of an answer with these fields.
+pub(crate) fn with_a_part_of(world: &World, fields: &str, content: &str, there: usize) {
     let mut client = world.client();
     client.get("/large");
     let mut origin = world.origin.accept();
     origin.head();
-    begin(&mut origin, TAGGED, content, there * MIB);
+    begin(&mut origin, fields, content, there * MIB);
     client.head();
     client.take(there * MIB);
     are_there(world, there as u64);

@@ -1,8 +1,10 @@
 //! Where an object of the disk tier is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use mangrove_cache::Stored;
+use mangrove_http::Known;
 use mangrove_store::{Handle, KeyHash, ObjectId, Writing};
 
 use super::Open;
@@ -17,7 +19,14 @@ pub struct Located {
     pub id: ObjectId,
     /// What is missing of it can be asked for: its origin gave it a strong entity tag.
     pub strong: bool,
+    /// As far as is known, of all who have found this object in the same place.
+    sends_parts: Arc<AtomicU8>,
 }
+
+/// What [`Located::sends_parts`] goes by.
+const UNKNOWN: u8 = 0;
+const SENDS_PARTS: u8 = 1;
+const SENDS_NO_PARTS: u8 = 2;
 
 /// Whether an answer has an entity tag that stands for each of its bytes.
 pub(crate) fn is_strong(stored: &Stored) -> bool {
@@ -27,12 +36,31 @@ pub(crate) fn is_strong(stored: &Stored) -> bool {
 impl Located {
     pub(super) fn new(open: Arc<Open>, key: KeyHash, id: ObjectId, stored: &Stored) -> Self {
         let strong = is_strong(stored);
+        let offers = stored.fields.field(Known::AcceptRanges);
+        let offers = offers.is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes"));
+        let known = if offers { SENDS_PARTS } else { UNKNOWN };
         Self {
             open,
             key,
             id,
             strong,
+            sends_parts: Arc::new(AtomicU8::new(known)),
         }
+    }
+
+    /// Whether its origin sends parts of it: it has, or has offered to (RFC 9110 section 14.3), or has not when it was asked for one.
+    pub fn sends_parts(&self) -> Option<bool> {
+        match self.sends_parts.load(Ordering::Relaxed) {
+            SENDS_PARTS => Some(true),
+            SENDS_NO_PARTS => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Now it is known.
+    pub(crate) fn note_sends_parts(&self, sends: bool) {
+        let known = if sends { SENDS_PARTS } else { SENDS_NO_PARTS };
+        self.sends_parts.store(known, Ordering::Relaxed);
     }
 
     /// The object, if all of it is there and can be read now.

@@ -1,7 +1,6 @@
 //! Whoever reads an object of which not all is there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use super::{Bring, Brought, CHUNK, Failed, Partial, Run, Seat, State, TRIES, chunk_of};
@@ -87,7 +86,7 @@ impl Reader {
         }
         let lost = || Poll::Ready(Err(EdgeReason::KeptContentLost.into()));
         let fetchable = partial.located.strong
-            && !partial.without_ranges.load(Ordering::Relaxed)
+            && partial.located().sends_parts() != Some(false)
             && !state.outdated;
         if let Some(bring) = bring.filter(|_| fetchable) {
             if self.awaited.tries >= TRIES {

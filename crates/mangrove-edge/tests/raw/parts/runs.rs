@@ -1,7 +1,8 @@
 //! What becomes of a large answer whose origin does not send what it is asked for, and of those who ask at once.
 
 use super::{
-    MIB, TAGGED, are_there, ask, asked, begin, content, send_all, send_range, with_a_part, world,
+    MIB, TAGGED, are_there, ask, asked, begin, content, send_all, send_range, with_a_part,
+    with_a_part_of, world,
 };
 use crate::origin::FRESH;
 use crate::wire::Wire;
@@ -112,6 +113,55 @@ fn where_the_origin_sends_no_parts_whoever_seeks_ends_nobody_s_download() {
     late.get("/large");
     let answer = late.answer();
     assert!(answer.is_hit() && answer.body == content);
+    assert_eq!(world.origin.unaccepted(), 0);
+}
+
+/// Once he was cut where what was there ended, and so was everybody after him.
+#[test]
+fn where_the_origin_sends_no_parts_much_that_is_there_keeps_nobody_from_the_whole() {
+    let world = world();
+    let content = content(20 * MIB);
+    with_a_part(&world, &content, 18);
+    let mut client = world.client();
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    assert_eq!(asked(&origin.head()), (18 * MIB, 20 * MIB - 1));
+    let whole = send_all(origin, TAGGED, &content);
+    assert!(client.answer().body == content);
+    drop(whole.join().unwrap());
+    are_there(&world, 20);
+    client.get("/large");
+    let answer = client.answer();
+    assert!(answer.is_hit() && answer.body == content);
+    assert_eq!(world.origin.unaccepted(), 0);
+}
+
+/// What it offers is believed once.
+#[test]
+fn where_the_origin_offers_parts_and_sends_none_one_visitor_is_cut_and_no_other() {
+    let world = world();
+    let content = content(20 * MIB);
+    let fields = format!("{TAGGED}Accept-Ranges: bytes\r\n");
+    with_a_part_of(&world, &fields, &content, 18);
+    let mut client = world.client();
+    client.get("/large");
+    client.head();
+    assert!(client.take_text(18 * MIB) == content[..18 * MIB]);
+    let mut origin = world.origin.accept();
+    assert_eq!(asked(&origin.head()), (18 * MIB, 20 * MIB - 1));
+    begin(&mut origin, &fields, &content, 0);
+    assert_eq!(client.rest().0, "");
+    drop(origin);
+    let mut client = world.client();
+    client.get("/large");
+    let mut origin = world.origin.accept();
+    assert_eq!(origin.head().field("range"), None);
+    let whole = send_all(origin, &fields, &content);
+    assert!(client.answer().body == content);
+    drop(whole.join().unwrap());
+    are_there(&world, 20);
+    client.get("/large");
+    assert!(client.answer().is_hit());
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
