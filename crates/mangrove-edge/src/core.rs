@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mangrove_http::{RequestHead, RequestId, ResponseHead, Scheme, imf_fixdate};
+use mangrove_http::{RequestHead, RequestId, ResponseHead, Scheme, UnixMillis, imf_fixdate};
 use mangrove_shield::ja4::Fingerprint;
 
 use crate::accept::Register;
@@ -164,9 +164,14 @@ impl Core {
         RequestId::from_seed(u128::from(self.random()) << 64 | u128::from(self.random()))
     }
 
+    /// The time of day when the wheel last turned.
+    pub fn wall(&self) -> UnixMillis {
+        self.clock.wall_of(self.wheel.now())
+    }
+
     /// The value of a `Date` field for now, which is when the wheel last turned.
     pub fn date(&self) -> [u8; 29] {
-        let secs = self.clock.wall_of(self.wheel.now()).secs();
+        let secs = self.wall().secs();
         let (known, text) = self.date.get();
         if known == secs {
             return text;

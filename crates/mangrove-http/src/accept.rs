@@ -42,9 +42,25 @@ impl Language {
 ///
 /// HTML is only for who names it: every browser does, and `*/*` is what programs send.
 pub fn preferred_form(head: &RequestHead) -> PageForm {
+    let mut lines = head.all(Known::Accept);
+    if let (None | Some(b"*/*"), None) = (lines.next(), lines.next()) {
+        return PageForm::Plain; // what nearly every program says; floods of refusals are not worth more
+    }
+    const FORMS: [PageForm; 3] = [PageForm::Html, PageForm::Plain, PageForm::ProblemJson];
+    let mut qualities = [(0, 0); FORMS.len()];
+    for (range, quality) in weighted(head, Known::Accept) {
+        for (found, form) in qualities.iter_mut().zip(FORMS) {
+            // The most specific range that covers the form decides its quality (RFC 9110 section 12.5.1).
+            let specific = specificity(range, form);
+            if specific > found.0 {
+                *found = (specific, quality);
+            } else if specific == found.0 && specific > 0 {
+                found.1 = found.1.max(quality);
+            }
+        }
+    }
     let mut best = (0, PageForm::Plain);
-    for form in [PageForm::Html, PageForm::Plain, PageForm::ProblemJson] {
-        let quality = form_quality(head, form);
+    for ((_, quality), form) in qualities.into_iter().zip(FORMS) {
         if quality > best.0 {
             best = (quality, form);
         }
@@ -52,28 +68,19 @@ pub fn preferred_form(head: &RequestHead) -> PageForm {
     best.1
 }
 
-/// The most specific range that covers the form decides its quality (RFC 9110 section 12.5.1).
-fn form_quality(head: &RequestHead, form: PageForm) -> u16 {
-    let mut found = (0, 0);
-    for (range, quality) in weighted(head, Known::Accept) {
-        let is = |text: &[u8]| range.eq_ignore_ascii_case(text);
-        let specific = match form {
-            PageForm::Html if is(b"text/html") || is(b"application/xhtml+xml") => 4,
-            PageForm::Plain if is(b"text/plain") => 4,
-            PageForm::ProblemJson if is(b"application/problem+json") => 4,
-            PageForm::ProblemJson if is(b"application/json") => 3,
-            PageForm::Plain if is(b"text/*") => 2,
-            PageForm::ProblemJson if is(b"application/*") => 2,
-            PageForm::Plain | PageForm::ProblemJson if is(b"*/*") => 1,
-            _ => continue,
-        };
-        if specific > found.0 {
-            found = (specific, quality);
-        } else if specific == found.0 {
-            found.1 = found.1.max(quality);
-        }
+/// How closely a range describes a form; 0 where it does not cover it.
+fn specificity(range: &[u8], form: PageForm) -> u8 {
+    let is = |text: &[u8]| range.eq_ignore_ascii_case(text);
+    match form {
+        PageForm::Html if is(b"text/html") || is(b"application/xhtml+xml") => 4,
+        PageForm::Plain if is(b"text/plain") => 4,
+        PageForm::ProblemJson if is(b"application/problem+json") => 4,
+        PageForm::ProblemJson if is(b"application/json") => 3,
+        PageForm::Plain if is(b"text/*") => 2,
+        PageForm::ProblemJson if is(b"application/*") => 2,
+        PageForm::Plain | PageForm::ProblemJson if is(b"*/*") => 1,
+        _ => 0,
     }
-    found.1
 }
 
 /// The language with the highest quality by Accept-Language; of equals the one named first, otherwise English.

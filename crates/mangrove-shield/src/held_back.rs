@@ -1,7 +1,7 @@
 //! Who is held back: the clients that rate limits have refused lately, for a person to look at.
 //!
 //! A limit itself knows nobody by name, only by hashes. So whoever is refused is noted here, with what refused him and when he may
-//! ask again. At most [`HELD`] are known, in sets of [`WAYS`] by a seeded hash. Where a set is full, somebody whose time is over
+//! ask again. At most [`HELD`] are known, in sets of [`WAYS`] by a seeded hash of the client. Where a set is full, somebody whose time is over
 //! makes room, else whoever was refused least often: a flood that is refused once each pushes out nobody who was refused more. So
 //! the list may miss some, and never names anybody who was not refused.
 
@@ -48,8 +48,7 @@ impl HeldBack {
     /// Somebody was refused at `now`, and may ask again at `until`, both in milliseconds.
     pub fn note(&self, site: &str, limit: &str, address: IpAddr, now: u64, until: u64) {
         let client = Network::of_client(address);
-        let hash = KeyHash::new(self.seed).part(site.as_bytes());
-        let hash = hash.part(limit.as_bytes());
+        let hash = KeyHash::new(self.seed);
         let hash = match client.first() {
             IpAddr::V4(address) => hash.part(&address.octets()),
             IpAddr::V6(address) => hash.part(&address.octets()),

@@ -96,15 +96,13 @@ fn tell_all(story: &Story, mut field: impl FnMut(&'static [u8], &[u8])) {
         (&*told.limit, left, seconds(told.owes))
     });
     let over = refused.map(|limited| (&*limited.limit, 0, seconds(limited.wait)));
-    let mut policies = story.core.take_buffer();
     let mut limits = story.core.take_buffer();
+    let mut policies = Policies::default();
     for (limit, left, time) in within.chain(over) {
-        for list in [&mut policies, &mut limits] {
-            if !list.is_empty() {
-                list.extend_from_slice(b", ");
-            }
+        if !limits.is_empty() {
+            limits.extend_from_slice(b", ");
         }
-        policies.extend_from_slice(&limit.policy);
+        policies.push(&limit.policy);
         limits.push(b'"');
         limits.extend_from_slice(limit.settings.name.as_bytes());
         limits.extend_from_slice(b"\";r=");
@@ -113,7 +111,7 @@ fn tell_all(story: &Story, mut field: impl FnMut(&'static [u8], &[u8])) {
         push_decimal(&mut limits, time);
     }
     if !limits.is_empty() {
-        field(b"ratelimit-policy", &policies);
+        field(b"ratelimit-policy", policies.written());
         field(b"ratelimit", &limits);
     }
     if let Some(limited) = refused {
@@ -121,8 +119,37 @@ fn tell_all(story: &Story, mut field: impl FnMut(&'static [u8], &[u8])) {
         push_decimal(&mut limits, seconds(limited.wait));
         field(b"retry-after", &limits);
     }
-    story.core.give_buffer(policies);
     story.core.give_buffer(limits);
+}
+
+/// The policies of the limits that are told. Mostly it is one, which is written already.
+#[derive(Default)]
+enum Policies<'a> {
+    #[default]
+    None,
+    One(&'a [u8]),
+    Several(Vec<u8>),
+}
+
+impl<'a> Policies<'a> {
+    fn push(&mut self, policy: &'a [u8]) {
+        match self {
+            Self::None => *self = Self::One(policy),
+            Self::One(first) => *self = Self::Several([first, &b", "[..], policy].concat()),
+            Self::Several(list) => {
+                list.extend_from_slice(b", ");
+                list.extend_from_slice(policy);
+            }
+        }
+    }
+
+    fn written(&self) -> &[u8] {
+        match self {
+            Self::None => b"",
+            Self::One(policy) => policy,
+            Self::Several(list) => list,
+        }
+    }
 }
 
 /// Whole seconds, of which none is over too early.

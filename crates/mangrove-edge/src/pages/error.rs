@@ -53,8 +53,8 @@ pub struct Trouble<'a> {
 /// What only one who met it is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Met<'a> {
-    /// What to quote when asking for help.
-    pub request_id: &'a str,
+    /// What to quote when asking for help: our own letters and digits.
+    pub request_id: &'a [u8],
     /// The host asked for, as it came.
     pub host: &'a [u8],
     /// When, in seconds since 1970 (UTC).
@@ -234,12 +234,10 @@ impl Page {
         let particular = met.request_id.len() + met.host.len() + 2 * UTC_BYTES;
         let mut out = Vec::with_capacity(length + 2 * particular);
         self.template.fill(&mut out, |hole, out| match hole {
-            Particular::RequestId => {
-                push_hostile(met.request_id.as_bytes(), NAME_SHOWN, format, out)
-            }
+            Particular::RequestId => out.extend_from_slice(met.request_id),
             Particular::Host => push_hostile(met.host, HOST_SHOWN, format, out),
-            Particular::Time => push_utc(met.time_unix, b" ", b" UTC", out),
-            Particular::TimeRfc3339 => push_utc(met.time_unix, b"T", b"Z", out),
+            Particular::Time => push_utc(met.time_unix, b' ', b" UTC", out),
+            Particular::TimeRfc3339 => push_utc(met.time_unix, b'T', b"Z", out),
         });
         out
     }
@@ -488,30 +486,25 @@ const END_OF_9999: u64 = 253_402_300_799;
 const UTC_BYTES: usize = "2026-11-22 18:41:53 UTC".len();
 
 /// `2026-11-22T18:41:53Z`, with the given words between date and time and at the end.
-fn push_utc(unix: u64, between: &[u8], end: &[u8], out: &mut Vec<u8>) {
+fn push_utc(unix: u64, between: u8, end: &[u8], out: &mut Vec<u8>) {
     let unix = unix.min(END_OF_9999);
     let (day, second) = (unix / 86_400, unix % 86_400);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let (year, month, day) = civil(day);
-    push_two_digits(year / 100, out);
-    for (before, number) in [
-        (&b""[..], year % 100),
-        (b"-", month),
-        (b"-", day),
-        (between, hour),
-        (b":", minute),
-        (b":", second),
-    ] {
-        out.extend_from_slice(before);
-        push_two_digits(number, out);
-    }
+    let [c, y] = [digits(year / 100), digits(year % 100)];
+    let [m, d] = [digits(month), digits(day)];
+    let [h, n] = [digits(second / 3600), digits(second / 60 % 60)];
+    let s = digits(second % 60);
+    out.extend_from_slice(&[
+        c[0], c[1], y[0], y[1], b'-', m[0], m[1], b'-', d[0], d[1], between, h[0], h[1], b':',
+        n[0], n[1], b':', s[0], s[1],
+    ]);
     out.extend_from_slice(end);
 }
 
-#[allow(clippy::cast_possible_truncation)] // a digit
-fn push_two_digits(number: u64, out: &mut Vec<u8>) {
-    let digit = |number: u64| b'0' + (number % 10) as u8;
-    out.extend_from_slice(&[digit(number / 10), digit(number)]);
+/// The last two.
+#[allow(clippy::cast_possible_truncation)] // each is a digit
+fn digits(number: u64) -> [u8; 2] {
+    [number / 10, number].map(|number| b'0' + (number % 10) as u8)
 }
 
 /// Year, month and day of a count of days since 1970, in the Gregorian calendar. Counts from 1 March of year 0, so that

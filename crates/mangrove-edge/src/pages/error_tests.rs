@@ -4,7 +4,7 @@ use super::*;
 use crate::reason::Reason;
 
 const MET: Met<'static> = Met {
-    request_id: "01JD9ZK3Q8W4V7N2",
+    request_id: b"01JD9ZK3Q8W4V7N2",
     host: b"news.example",
     time_unix: 1_795_372_913,
 };
@@ -243,7 +243,7 @@ fn bengali_has_a_sentence_for_every_reason_and_for_no_other() {
 fn the_calendar_knows_its_corners() {
     let date = |unix| {
         let mut out = Vec::new();
-        push_utc(unix, b"T", b"Z", &mut out);
+        push_utc(unix, b'T', b"Z", &mut out);
         String::from_utf8(out).unwrap()
     };
     assert_eq!(date(0), "1970-01-01T00:00:00Z");

@@ -82,9 +82,9 @@ pub fn answer_refused(story: &mut Story, reason: Reason) -> Answer {
         let refused = &story.snapshot.refused;
         let refused = refused.of(&story.core.pages, (reason, format, language), name)?;
         let content = refused.page.write(&Met {
-            request_id: std::str::from_utf8(&story.id_text).unwrap_or_default(),
+            request_id: &story.id_text,
             host: story.head.host(),
-            time_unix: story.core.clock.wall().secs(),
+            time_unix: story.core.wall().secs(),
         });
         Some((Rc::clone(&refused.head), content))
     });
