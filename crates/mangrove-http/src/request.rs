@@ -156,6 +156,11 @@ impl RequestHead {
 
 /// What the head says. Meaningful once `parse_h1` returned a length or `finish_h2` succeeded.
 impl RequestHead {
+    /// Whether it was read to its end, and nothing in it refused.
+    pub fn is_whole(&self) -> bool {
+        self.facts.framing.is_some() && self.facts.refused.is_none()
+    }
+
     /// The version the request came in.
     pub fn version(&self) -> Version {
         self.facts.version.unwrap_or(Version::Http11)

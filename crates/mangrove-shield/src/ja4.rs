@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
 }
 
 /// RFC 8701 section 2.
-fn is_grease(number: u16) -> bool {
+pub(crate) fn is_grease(number: u16) -> bool {
     let [high, low] = number.to_be_bytes();
     high == low && low & 0x0f == 0x0a
 }

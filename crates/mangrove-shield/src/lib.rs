@@ -11,6 +11,9 @@
 //! assert_eq!(Fingerprint::of(b"GET / HTTP/1.1\r\n"), Err(NoFingerprint::NotHandshake));
 //! ```
 //!
+//! [`opening`] does the same with the first frames of an HTTP/2 connection, and [`traits`] tells what one request has in common with
+//! others, whatever addresses they come from: the order of its fields, and what kind of path and query it asks for.
+//!
 //! [`protocol`] knows what an HTTP/2 client may make a server do on one connection besides answering requests, and says when
 //! that is spent.
 //!
@@ -32,7 +35,9 @@ pub mod held_back;
 pub mod ja4;
 pub mod limits;
 pub mod network;
+pub mod opening;
 pub mod orders;
 pub mod protocol;
 pub mod recent;
 pub mod subject;
+pub mod traits;
