@@ -1,12 +1,13 @@
 //! What one core owns. Nothing here is shared with another core but counters and the log queue.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use mangrove_http::{RequestHead, RequestId, ResponseHead, Scheme, UnixMillis, imf_fixdate};
 use mangrove_shield::ja4::Fingerprint;
+use mangrove_shield::opening::PseudoOrder;
 
 use crate::accept::Register;
 use crate::cache::{Cache, CoreCache};
@@ -254,6 +255,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What TLS settled, where there is TLS.
     pub tls: Option<TlsFacts>,
+    /// How its client opened HTTP/2, where it has and its first request has come.
+    pub http2: OnceCell<Box<Http2Facts>>,
     /// `peer` as the log and `X-Forwarded-For` write it: whole, and cut to its network. Written
     /// once per connection, not per request.
     pub peer_text: (Box<str>, Box<str>),
@@ -274,6 +277,15 @@ pub struct TlsFacts {
     pub fingerprint: Option<Fingerprint>,
 }
 
+/// What a client's first frames say of it.
+#[derive(Clone, Debug)]
+pub struct Http2Facts {
+    /// Which software it is, by them: see [`mangrove_shield::opening`].
+    pub fingerprint: Box<str>,
+    /// In which order it writes pseudo-fields.
+    pub pseudo_fields: PseudoOrder,
+}
+
 impl Connection {
     /// What is known of a connection from `peer` to `local`.
     pub fn new(peer: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Self {
@@ -282,6 +294,7 @@ impl Connection {
             peer,
             local,
             tls,
+            http2: OnceCell::new(),
             peer_text: (text(false), text(true)),
             standing: Standing::default(),
         }

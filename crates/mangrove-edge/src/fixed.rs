@@ -9,8 +9,8 @@ use mangrove_shield::protocol::Kind;
 
 use crate::{
     accept, admin, allocator, body, cache, ceiling, closing, compress, core, edge, handover,
-    history, http1, http2, log, origin, outgoing, pages, pipeline, standing, tcp, tls, tunnel,
-    uptake, wheel,
+    history, http1, http2, log, origin, outgoing, pages, pipeline, standing, tcp, tls, traits,
+    tunnel, uptake, wheel,
 };
 
 /// How much a fixed limit is, with its unit.
@@ -92,10 +92,16 @@ fixed! {
     bytes http2::send::TINY_PIECE_BYTES: "A piece of an answer that has less though there is more, because the client's window takes no more. Two in a row are a sign; the budget is below.";
     bytes http2::ahead::PROCESS_BYTES: "What answers may hold for all HTTP/2 clients before each goes on in small pieces, as one connection's do from `connection_buffer_bytes` on.";
     bytes http2::ahead::SMALL_PIECE_BYTES: "Such a piece: what is taken from the origin, and given to the client, at once. What fits into one frame.";
+    count http2::opening::SETTINGS_TOLD: "Settings of a client that its fingerprint tells, in their order: twice as many as any is known to send. One more is only marked.";
+    count http2::opening::PRIORITIES_TOLD: "Priorities before its first request that its fingerprint tells; one more is only marked.";
     time http2::LINGER: "How long a stream is kept after its answer while its client still sends: some clients lose an answer that comes with a reset.";
     time http2::GOAWAY_HEARD: "How long a connection without streams stays after GOAWAY, to hear it (RFC 9113 section 6.8).";
     // The shield.
     time standing::LOOK_AGAIN: "How long a connection's client is taken to stand with the operator as he was found to, while nothing more is said.";
+    bytes traits::PATH_BYTES: "Of a path, what is looked at for its shape.";
+    count traits::SEGMENTS: "Segments that the shape of a path tells; one more is only marked.";
+    bytes traits::EXTENSION_BYTES: "The longest extension of a file that the shape of its path tells; what is longer is part of the name.";
+    bytes traits::QUERY_BYTES: "Of a query, what is looked at to count its parameters and what is in their values.";
     // WebSockets.
     time tunnel::watch::FRAMES_AT_ONCE: "So much of `websocket_frames` may come at once: who was away for a moment sends what has gathered.";
     // Slow readers.

@@ -62,6 +62,7 @@ pub mod sock_diag;
 pub mod standing;
 pub mod tcp;
 pub mod tls;
+mod traits;
 pub mod tunnel;
 pub mod uptake;
 pub mod wheel;

@@ -5,6 +5,7 @@
 //! bounded by construction: method, status, protocol version, reason and module are closed sets.
 
 mod limits;
+mod traits;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::limits::LimitFacts;
+pub use self::traits::Shapes;
 use crate::cache::sweep::PurgeCounts;
 use crate::cache::{CacheResult, CacheTale, DiskTier};
 use crate::history::Tally;
@@ -125,6 +127,8 @@ pub struct CoreMetrics {
     /// By result: bytes of the answers' bodies.
     cache_bytes: [Count; CacheResult::ALL.len()],
     not_stored: Box<[Count]>,
+    /// Requests by what they asked for.
+    pub shapes: Shapes,
     /// Requests being worked on.
     pub active_requests: Count,
     /// Bytes of request bodies read.
@@ -178,6 +182,7 @@ impl CoreMetrics {
                 .collect(),
             cache_bytes: Default::default(),
             not_stored: NotStored::ALL.iter().map(|_| Count::default()).collect(),
+            shapes: Shapes::default(),
             active_requests: Count::default(),
             request_body_bytes: Count::default(),
             response_body_bytes: Count::default(),
@@ -583,6 +588,7 @@ impl Page {
             }
         }
         limits::encode(&self.facts.limits, out)?;
+        traits::encode(&self.cores, out)?;
         let mut family = out.encode_descriptor(
             "mangrove_module_panics",
             "Panics caught at a module's border",

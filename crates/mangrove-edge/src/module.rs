@@ -30,7 +30,7 @@ impl FailMode {
 /// The guarded steps that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Module {
-    /// Which software a TLS client is.
+    /// Which software a client is, by the way it greets over TLS and opens HTTP/2.
     Fingerprint,
     /// Who the visitor is behind listed proxies.
     ClientAddress,
@@ -46,6 +46,8 @@ pub enum Module {
     Balance,
     /// The page that tells of an error.
     Page,
+    /// What a request has in common with others.
+    Traits,
     /// The line in the access log.
     LogLine,
     /// Everything else between head and answer: the pipeline itself.
@@ -63,6 +65,7 @@ impl Module {
         Self::RateLimit,
         Self::Balance,
         Self::Page,
+        Self::Traits,
         Self::LogLine,
         Self::Pipeline,
     ];
@@ -78,6 +81,7 @@ impl Module {
             Self::RateLimit => "rate-limit",
             Self::Balance => "balance",
             Self::Page => "page",
+            Self::Traits => "traits",
             Self::LogLine => "log-line",
             Self::Pipeline => "pipeline",
         }
@@ -96,6 +100,7 @@ impl Module {
             | Self::Standing
             | Self::RateLimit
             | Self::Page
+            | Self::Traits
             | Self::LogLine => FailMode::Open,
         }
     }
@@ -103,7 +108,9 @@ impl Module {
     /// What it may cost one request: time is bounded by these input ceilings, not by a clock.
     pub const fn budget(self) -> &'static str {
         match self {
-            Self::Fingerprint => "one ClientHello of at most 16 KiB",
+            Self::Fingerprint => {
+                "once a connection, one ClientHello of at most 16 KiB and the names before the first field of one HTTP/2 request"
+            }
             Self::ClientAddress => "at most 32 list elements of the head",
             Self::Trace => "one field of at most 512 bytes",
             Self::PathForm => "one pass over the target",
@@ -113,6 +120,9 @@ impl Module {
             Self::RateLimit => "at most 16 limits of at most 4 parts of the head, one lock each",
             Self::Balance => "two members looked at, every member at worst",
             Self::Page => "one template, under 8 KiB",
+            Self::Traits => {
+                "one pass over the names of the head, and 256 bytes of path and query each"
+            }
             Self::LogLine => "one line, under 16 KiB",
             Self::Pipeline => "the head's ceilings",
         }

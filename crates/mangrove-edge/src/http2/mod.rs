@@ -2,6 +2,7 @@
 //! pipeline, every refusal a stream error or a page.
 
 pub(crate) mod ahead;
+pub(crate) mod opening;
 pub(crate) mod send;
 mod stream;
 pub(crate) mod tap;
@@ -70,6 +71,7 @@ pub async fn serve(
         stream,
         Rc::clone(&account),
         &core,
+        &connection,
         presence,
         u64::from(limits.connection_buffer_bytes),
     );

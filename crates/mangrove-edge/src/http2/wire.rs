@@ -14,13 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::accept::{Awaited, Presence};
 use crate::ceiling::Ceiling;
 use crate::closing::{Closing, LINGER};
-use crate::core::Core;
+use crate::core::{Connection, Core};
 use crate::io::Stream;
 use crate::reason::{EdgeReason, Reason};
 use crate::tcp::Account;
 use crate::wheel::Wheel;
 
 use super::ahead::piece;
+use super::opening::Ear;
 use super::tap::Tap;
 
 /// A stream with several handles, all on one core, and what was seen pass over it.
@@ -35,6 +36,7 @@ struct Shared {
     wheel: Rc<Wheel>,
     stream: RefCell<Stream>,
     tap: RefCell<Tap>,
+    ear: Ear,
     ceiling: Arc<Ceiling>,
     /// What its answers may hold before they go on in small pieces.
     most_ahead: u64,
@@ -71,6 +73,7 @@ impl Wire {
         stream: Stream,
         account: Rc<Account>,
         core: &Core,
+        connection: &Rc<Connection>,
         presence: &Rc<Presence>,
         most_ahead: u64,
     ) -> Self {
@@ -80,6 +83,7 @@ impl Wire {
                 wheel: Rc::clone(&core.wheel),
                 stream: RefCell::new(stream),
                 tap: RefCell::new(Tap::new(core.wheel.now())),
+                ear: Ear::new(connection, &core.metrics),
                 ceiling: Arc::clone(&core.ceiling),
                 most_ahead,
                 presence: Rc::clone(presence),
@@ -206,6 +210,7 @@ impl AsyncRead for Wire {
         ready!(Pin::new(&mut *self.shared.stream.borrow_mut()).poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
         let now = self.shared.wheel.now();
+        self.shared.ear.hear(read);
         self.shared.with_tap(|tap| tap.received(read, now));
         if self.spent().is_some() {
             buf.set_filled(before);

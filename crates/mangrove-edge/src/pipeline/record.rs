@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mangrove_config::{ClientAddress, LogTarget, Query};
 use mangrove_http::{Known, RequestHead, RequestId, TraceParent, UnixMillis};
+use mangrove_shield::traits::Traits;
 
 use super::fetch::Ask;
 use crate::cache::CacheTale;
@@ -17,7 +18,7 @@ use crate::module::{Module, guard};
 use crate::reason::{EdgeReason, Reason};
 use crate::snapshot::{Site, Snapshot};
 use crate::standing::InForce;
-use crate::{member, next_text};
+use crate::{member, next_text, traits};
 
 /// One request from its head to its record.
 #[derive(Debug)]
@@ -231,6 +232,10 @@ impl Story {
         if let Some(tale) = &self.cache {
             core.metrics.cache(tale, self.sent);
         }
+        let traits = traits::of(self);
+        if let Some(traits) = &traits {
+            core.metrics.shapes.note(traits);
+        }
         if let Some(limits) = self.site.as_ref().and_then(|site| site.limits.as_ref())
             && !self.exempt
             && !self
@@ -248,7 +253,7 @@ impl Story {
         core.log.line(&core.metrics, |out| {
             let start = out.len();
             if guard(&core.metrics, Module::LogLine, || {
-                self.line(out, status, ended)
+                self.line(out, status, ended, traits.as_ref())
             })
             .is_err()
             {
@@ -257,7 +262,7 @@ impl Story {
         });
     }
 
-    fn line(&self, out: &mut Vec<u8>, status: u16, ended: u64) {
+    fn line(&self, out: &mut Vec<u8>, status: u16, ended: u64, traits: Option<&Traits>) {
         let log = &self.snapshot.settled.server.log;
         let head = &self.head;
         out.extend_from_slice(b"{\"time_unix_ms\":");
@@ -343,6 +348,16 @@ impl Story {
                 referer
             };
             push_text(out, member!("http.request.header.referer"), referer);
+        }
+        if let Some(traits) = traits {
+            traits::push(out, traits);
+        }
+        if let Some(http2) = self.connection.http2.get() {
+            push_text(
+                out,
+                member!("http2.client.fingerprint"),
+                http2.fingerprint.as_bytes(),
+            );
         }
         if let Some(tls) = &self.connection.tls {
             if let Some(version) = tls.version {

@@ -24,6 +24,7 @@
 //! | `told` | what an operator is told of the disk, and of what was asked over time |
 //! | `tls` | who a client is by the way it greets |
 //! | `handshakes` | who waits when more TLS handshakes are wanted than can be made |
+//! | `traits` | what requests have in common, whatever addresses they come from |
 //! | `readers` | whoever takes an answer slowly, or not at all |
 //! | `connections` | who makes room where there is none, and that nobody is refused while there is |
 //! | `making_room` | that who is slow in the middle of a request makes room where nobody is idle |
@@ -79,6 +80,7 @@ mod standing;
 mod streams;
 mod tls;
 mod told;
+mod traits;
 mod turns;
 mod websockets;
 mod wire;
