@@ -21,6 +21,14 @@ fn is_answered(client: &mut Client) {
     assert_eq!(client.answer().body, "kept");
 }
 
+/// A visitor whom a balancer names, who has had an answer.
+fn named(world: &World, header: &str) -> Client {
+    let mut client = world.client_from(BALANCER);
+    client.send(format!("PROXY {header} 12345 80\r\n"));
+    is_answered(&mut client);
+    client
+}
+
 /// Visitors of as many networks, who have each had an answer and wait longer than anybody who comes now.
 fn visitors(world: &World, count: u8) -> Vec<Client> {
     let from = |n| world.client_from(Ipv4Addr::new(127, 1 + n, 0, 1).into());
@@ -106,17 +114,36 @@ fn heads_that_are_never_ended_make_room_and_are_told_why() {
 fn behind_a_listed_balancer_each_connection_counts_for_its_visitor() {
     const MOST: u64 = 32;
     let world = world(MOST as usize);
-    let from = |visitor: &str| {
-        let mut client = world.client_from(BALANCER);
-        client.send(format!("PROXY TCP4 {visitor} 127.0.0.1 12345 80\r\n"));
-        is_answered(&mut client);
-        client
-    };
+    let from = |visitor: &str| named(&world, &format!("TCP4 {visitor} 127.0.0.1"));
     let mut visitors: Vec<Client> = (1..=10).map(|n| from(&format!("{n}.0.2.1"))).collect();
     let flood: Vec<Client> = (0..100).map(|_| from("203.0.113.9")).collect();
     is_full(&world, MOST);
     visitors.iter_mut().for_each(is_answered);
     drop(flood);
+}
+
+/// Of IPv6 the first 64 bits are one customer, who has more addresses than there are grains of sand.
+#[test]
+fn an_ipv6_customer_makes_room_as_one_whichever_of_his_addresses_he_uses() {
+    const MOST: u64 = 60;
+    let world = world(MOST as usize);
+    eventually("nobody is left", || {
+        (world.connections() == 0).then_some(())
+    });
+    // Fewer, of one address, and idler.
+    let visit = |_| {
+        let mut client = world.client_from(OFFICE);
+        is_answered(&mut client);
+        client
+    };
+    let mut office: Vec<Client> = (0..20).map(visit).collect();
+    let customer = |n| named(&world, &format!("TCP6 2001:db8:1:1::{n:x} 2001:db8::1"));
+    let customer: Vec<Client> = (0..40).map(customer).collect();
+    let mut newcomers = visitors(&world, 8);
+    is_full(&world, MOST);
+    office.iter_mut().for_each(is_answered);
+    newcomers.iter_mut().for_each(is_answered);
+    drop(customer);
 }
 
 /// An office, a school, a mobile network, and the test that you are running.

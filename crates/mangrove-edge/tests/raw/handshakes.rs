@@ -1,7 +1,7 @@
 //! TLS handshakes: a flood of them from one network costs whoever else comes a moment, and those who ask for most go last.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
 use mangrove_edge::reason::EdgeReason;
 use mangrove_shield::handshakes::{AT_ONCE, ROW};
@@ -10,7 +10,7 @@ use rustls::StreamOwned;
 
 use crate::tls::Client;
 use crate::wire::PATIENCE;
-use crate::world::{ATTACKER, OFFICE, World, connected, eventually};
+use crate::world::{ATTACKER, BALANCER, OFFICE, World, connected, eventually};
 
 const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
 
@@ -19,6 +19,22 @@ fn connect(to: SocketAddr, from: IpAddr) -> TcpStream {
     let stream = connected(from, to, None);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A connection that has said `hello`: from an address of this machine, or over IPv6, of which it has but one, through a balancer that
+/// names the visitor.
+fn greet(to: SocketAddr, from: IpAddr, hello: &[u8]) -> TcpStream {
+    let mut stream = match from {
+        IpAddr::V4(_) => connect(to, from),
+        IpAddr::V6(visitor) => {
+            let mut stream = connect(to, BALANCER);
+            let header = format!("PROXY TCP6 {visitor} 2001:db8::1 12345 443\r\n");
+            stream.write_all(header.as_bytes()).unwrap();
+            stream
+        }
+    };
+    stream.write_all(hello).unwrap();
     stream
 }
 
@@ -69,11 +85,11 @@ fn flooded(flood: impl Iterator<Item = IpAddr>) -> (World, Vec<TcpStream>, usize
     flood.extend([(VISITOR, &first[..]), (OFFICE, &second[..])]);
     let mut attackers = Vec::new();
     let world = World::with_tls_over_ipv4(EXEMPT, |address| {
-        attackers.extend(flood.iter().map(|(from, hello)| {
-            let mut stream = connect(address, *from);
-            stream.write_all(hello).unwrap();
-            stream
-        }));
+        attackers.extend(
+            flood
+                .iter()
+                .map(|(from, hello)| greet(address, *from, hello)),
+        );
     });
     let office = attackers.pop().unwrap();
     let visitor = attackers.pop().unwrap();
@@ -137,6 +153,53 @@ fn a_flood_of_handshakes_from_one_network_is_late_and_nobody_else() {
         (count(&attackers, Greeted::Answered) == FLOOD).then_some(())
     });
     assert_eq!(world.counted(EdgeReason::TooManyHandshakes), 0);
+}
+
+/// Of IPv6 the first 64 bits are one customer, and he has his share once, whichever of his addresses he uses.
+#[test]
+fn a_flood_of_handshakes_from_one_ipv6_customer_is_late_and_from_as_many_customers_is_not() {
+    // More than the share of one, and less than that of a /48.
+    const FLOOD: u16 = 3 * AT_ONCE as u16;
+    let address = |customer, n| Ipv6Addr::new(0x2001, 0xdb8, 1, customer, 0, 0, 0, n).into();
+    let most = usize::from(FLOOD) * 3 / 4;
+    let (_world, attackers) = flooded_and_counted((0..FLOOD).map(|n| address(1, n)), most);
+    eventually("all are answered", || {
+        (count(&attackers, Greeted::Answered) == attackers.len()).then_some(())
+    });
+    let (_, _, before) = flooded((0..FLOOD).map(|n| address(n, 1)));
+    assert!(before > most, "{before}");
+}
+
+/// He is let alone, and not the network around him.
+#[test]
+fn who_is_exempt_does_not_wait_where_others_of_his_network_do() {
+    const FLOOD: usize = 1_000;
+    let member = |n: usize| Ipv4Addr::new(127, 99, 0, n as u8).into();
+    let (exempt, neighbour) = (member(7), member(8));
+    let client = Client::new();
+    let (_, hello) = client.greeting();
+    let mut counts = Vec::new();
+    for _ in 0..5 {
+        let (exempting, first) = client.greeting();
+        let mut came = Vec::new();
+        let settings = format!("exempt_clients = ['{exempt}']");
+        let world = World::with_tls_over_ipv4(&settings, |address| {
+            let flood = (0..FLOOD).map(|n| member(10 + n % 200));
+            came.extend(flood.map(|from| greet(address, from, &hello)));
+            came.push(greet(address, neighbour, &hello));
+            came.push(greet(address, exempt, &first));
+        });
+        let exempt = came.pop().unwrap();
+        exempt.peek(&mut [0]).unwrap();
+        let waits = greeted(came.last().unwrap()) == Greeted::Waits;
+        let before = count(&came, Greeted::Answered);
+        is_answered(&world, exempting, exempt);
+        if waits && before <= FLOOD / 2 {
+            return;
+        }
+        counts.push((before, waits)); // this test was held up, while the flood went on
+    }
+    panic!("{counts:?} were answered before who is exempt");
 }
 
 /// Neither half a greeting nor silence after a whole one takes a place that others wait for.
