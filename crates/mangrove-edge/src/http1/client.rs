@@ -631,12 +631,19 @@ impl ClientSide {
         Poll::Pending
     }
 
-    /// Closes in good order: see [`Closing`].
+    /// Closes in good order, see [`Closing`]; at once when it must make room.
     pub async fn close(&self) {
         let deadline = self.core.wheel.timer();
         deadline.arm_in(LINGER);
         let mut closing = Closing::default();
-        let work = std::future::poll_fn(|cx| closing.poll(cx, &mut self.inner.borrow_mut().stream));
+        // Everything was said: whoever needs the place has it before one who may ask again.
+        self.presence.idle(self.core.wheel.now());
+        let work = std::future::poll_fn(|cx| {
+            if self.presence.poll_evicted(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            closing.poll(cx, &mut self.inner.borrow_mut().stream)
+        });
         deadline.bound(work).await;
     }
 

@@ -11,6 +11,7 @@
 //! | slow bodies | `attacks::bodies_a_byte_at_a_time_are_gone_after_their_grace` |
 //! | slow bodies, in all places | `making_room::slow_bodies_make_room_and_who_moves_well_or_waits_for_us_does_not` |
 //! | slow bodies over HTTP/2 | `making_room::slow_bodies_over_http_2_make_room_as_well` |
+//! | refused, and still there | `making_room::whoever_was_refused_and_does_not_leave_makes_room_before_an_idle_visitor` |
 //! | slow reading | `attacks::answers_that_nobody_reads_are_thrown_away` |
 //! | slow reading, in all places | `making_room::slow_readers_make_room` |
 //! | slow reading over HTTP/2, hidden behind what costs nothing | `making_room::a_stream_that_nobody_reads_is_not_hidden_by_others_that_end` |

@@ -12,7 +12,7 @@ use mangrove_edge::reason::EdgeReason;
 use crate::frames::{Http2, get, post};
 use crate::origin::Visit;
 use crate::wire::End;
-use crate::world::{ATTACKER, Client, World, eventually};
+use crate::world::{ATTACKER, BYSTANDER, Client, World, eventually};
 
 const MOST: u64 = 16;
 const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
@@ -152,6 +152,34 @@ fn slow_bodies_over_http_2_make_room_as_well() {
     late.answer("at last");
     patient.is_answered(stream);
     drop(slow);
+}
+
+/// Once they had their places until their time was over, and of all others the idle went, who were visitors.
+#[test]
+fn whoever_was_refused_and_does_not_leave_makes_room_before_an_idle_visitor() {
+    let world = world();
+    let mut bystander = world.client_from(BYSTANDER);
+    bystander.get("/");
+    assert_eq!(bystander.answer().body, "kkkk");
+    let refused: Vec<_> = (1..MOST)
+        .map(|_| {
+            let mut client = world.client_from(ATTACKER);
+            client.send(
+                "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1099511627776\r\n\r\n",
+            );
+            assert_eq!(client.answer().head.status(), 413);
+            client
+        })
+        .collect();
+    assert_eq!(world.connections(), MOST);
+    eventually("a visitor is answered", || {
+        let mut visitor = world.client_from(VISITOR);
+        visitor.try_send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+        visitor.rest().0.ends_with("\r\n\r\nkkkk").then_some(())
+    });
+    bystander.get("/");
+    assert_eq!(bystander.answer().body, "kkkk");
+    drop(refused);
 }
 
 /// Once each HEAD that was answered beside it made a client that takes nothing look like one that moves.
