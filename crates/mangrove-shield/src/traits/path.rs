@@ -90,7 +90,7 @@ impl PathShape {
             length: 0,
             kind: PathKind::Root,
         };
-        let (path, mut is_cut) = match path.split_at_checked(PATH_BYTES) {
+        let (path, is_cut) = match path.split_at_checked(PATH_BYTES) {
             Some((start, rest)) => (start, !rest.is_empty()),
             None => (path, false),
         };
@@ -98,16 +98,16 @@ impl PathShape {
             shape.push(b'*');
             return shape;
         };
-        let mut segments = segments.split(|&byte| byte == b'/').peekable();
+        let mut rest = Some(segments);
         for _ in 0..SEGMENTS {
-            let Some(segment) = segments.next() else {
+            let Some(segments) = rest else {
                 break;
             };
-            let is_file = segments.peek().is_none() && !is_cut;
-            shape.segment(segment, is_file);
+            let (segment, seen, behind) = first_of(segments);
+            shape.segment(segment, seen, behind.is_none() && !is_cut);
+            rest = behind;
         }
-        is_cut |= segments.next().is_some();
-        if is_cut {
+        if is_cut || rest.is_some() {
             shape.push(b'+');
         }
         shape
@@ -130,13 +130,16 @@ impl PathShape {
         self.kind
     }
 
-    fn segment(&mut self, segment: &[u8], is_file: bool) {
-        let (stem, extension) = match is_file {
+    fn segment(&mut self, segment: &[u8], seen: u8, is_last: bool) {
+        let (stem, extension) = match is_last && seen & DOT != 0 {
             true => split_extension(segment),
             false => (segment, None),
         };
         self.push(b'/');
-        let kind = kind_of(stem);
+        let kind = match extension {
+            None => kind_of(stem, seen),
+            Some(_) => kind_of(stem, seen_in(stem)),
+        };
         if let Some(letter) = kind.letter() {
             self.push(letter);
         }
@@ -181,11 +184,33 @@ fn split_extension(name: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// The first of some segments, what characters it has, and those behind it.
+fn first_of(segments: &[u8]) -> (&[u8], u8, Option<&[u8]>) {
+    let mut seen = 0;
+    for (at, &byte) in segments.iter().enumerate() {
+        let this = character(byte);
+        if this == SLASH {
+            let (segment, rest) = segments.split_at(at);
+            return (segment, seen, rest.get(1..));
+        }
+        seen |= this;
+    }
+    (segments, seen, None)
+}
+
+fn seen_in(segment: &[u8]) -> u8 {
+    segment.iter().fold(0, |seen, &byte| seen | character(byte))
+}
+
 /// What a character is; of several all bits.
 const DIGIT: u8 = 1;
 const HEX_LETTER: u8 = 2;
 const OTHER_LETTER: u8 = 4;
 const ESCAPE: u8 = 8;
+const DOT: u8 = 16;
+const SLASH: u8 = 32;
+/// All that counts as a letter or digit.
+const COUNTED: u8 = DIGIT | HEX_LETTER | OTHER_LETTER;
 
 // An array of 256 indexed by a byte is always in bounds.
 #[allow(clippy::indexing_slicing)]
@@ -198,6 +223,8 @@ static CHARACTERS: [u8; 256] = {
             b'a'..=b'f' | b'A'..=b'F' => HEX_LETTER,
             b'g'..=b'z' | b'G'..=b'Z' | 0x80.. => OTHER_LETTER,
             b'%' => ESCAPE,
+            b'.' => DOT,
+            b'/' => SLASH,
             _ => 0,
         };
         if byte == u8::MAX {
@@ -214,14 +241,12 @@ fn character(byte: u8) -> u8 {
     CHARACTERS[usize::from(byte)]
 }
 
-fn kind_of(segment: &[u8]) -> PathKind {
-    if segment.is_empty() {
-        return PathKind::Root;
-    }
-    let seen = segment.iter().fold(0, |seen, &byte| seen | character(byte));
-    match seen {
+/// By what was seen in it, where that is enough.
+fn kind_of(segment: &[u8], seen: u8) -> PathKind {
+    match seen & (COUNTED | ESCAPE) {
+        _ if segment.is_empty() => PathKind::Root,
         DIGIT => PathKind::Number,
-        _ if seen & (DIGIT | ESCAPE) == 0 && segment.len() < RANDOM_BYTES => PathKind::Word,
+        seen if seen & (DIGIT | ESCAPE) == 0 && segment.len() < RANDOM_BYTES => PathKind::Word,
         _ => Tally::of(segment).kind(),
     }
 }
@@ -249,7 +274,7 @@ impl Tally {
     }
 
     fn note(&mut self, before: u8, byte: u8) {
-        let (last, this) = (character(before) & !ESCAPE, character(byte) & !ESCAPE);
+        let (last, this) = (character(before) & COUNTED, character(byte) & COUNTED);
         self.seen |= this;
         self.characters += 1;
         self.letters_and_digits += usize::from(this != 0);
@@ -261,7 +286,7 @@ impl Tally {
     fn kind(self) -> PathKind {
         let is_random =
             self.characters >= RANDOM_BYTES && self.turns * RANDOM_TURNS >= self.characters;
-        match self.seen & (DIGIT | HEX_LETTER | OTHER_LETTER) {
+        match self.seen {
             DIGIT => PathKind::Number,
             seen if seen == DIGIT | HEX_LETTER && self.letters_and_digits >= ID_BYTES => {
                 PathKind::Id
