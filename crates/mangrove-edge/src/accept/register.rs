@@ -248,10 +248,12 @@ impl Presence {
         self.gait.set(gait);
     }
 
-    /// Ready when it has been asked to go in the middle of a request.
-    pub fn poll_must_go(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it has been asked to go in the middle of a request. Who was asked while he was idle, or had just moved, is asked
+    /// no second time: he goes as soon as he is slow.
+    pub fn poll_must_go(&self, cx: &mut Context<'_>, now: Moment) -> Poll<()> {
         match self.asked.get() {
             AskedToGo::Slow => Poll::Ready(()),
+            AskedToGo::Idle if self.gait.get().slow(now.0).is_some() => Poll::Ready(()),
             _ => {
                 self.note(cx);
                 Poll::Pending
@@ -401,7 +403,7 @@ mod tests {
         assert!(register.make_room(Moment(0), || 0));
         visitor.busy();
         let cx = &mut Context::from_waker(Waker::noop());
-        assert!(visitor.poll_must_go(cx).is_pending());
+        assert!(visitor.poll_must_go(cx, Moment(0)).is_pending());
         assert!(visitor.poll_evicted(cx).is_ready());
     }
 
@@ -415,11 +417,14 @@ mod tests {
         let now = Moment(gait::JUDGED_AFTER_MS);
         assert!(register.make_room(now, || 0));
         let cx = &mut Context::from_waker(Waker::noop());
-        assert!(visitor.poll_must_go(cx).is_ready());
+        assert!(visitor.poll_must_go(cx, now).is_ready());
         visitor.goes_on(now);
         visitor.busy();
-        assert!(visitor.poll_must_go(cx).is_pending());
+        assert!(visitor.poll_must_go(cx, now).is_pending());
         assert!(visitor.poll_evicted(cx).is_ready());
+        visitor.waits(now);
+        let later = Moment(now.0 + gait::JUDGED_AFTER_MS);
+        assert!(visitor.poll_must_go(cx, later).is_ready(), "he is slow again");
     }
 
     /// Once each stream that came to its end let the whole connection go on.

@@ -341,7 +341,7 @@ impl ClientSide {
                 Poll::Ready(Err(body.fail(Refusal::BodyEndedEarly.into())))
             }
             Poll::Pending => {
-                if presence.poll_must_go(cx).is_ready() {
+                if presence.poll_must_go(cx, now).is_ready() {
                     return Poll::Ready(Err(body.fail(EdgeReason::MadeRoom.into())));
                 }
                 inner.read_timer.arm(body.pace.waiting(now));
@@ -624,7 +624,7 @@ impl ClientSide {
                 Err(slow) => return Poll::Ready(Err(reason_of(slow))),
             }
         }
-        if self.presence.poll_must_go(cx).is_ready() {
+        if self.presence.poll_must_go(cx, now).is_ready() {
             return Poll::Ready(Err(EdgeReason::MadeRoom.into()));
         }
         self.presence.waits(now);
@@ -636,13 +636,14 @@ impl ClientSide {
         let deadline = self.core.wheel.timer();
         deadline.arm_in(LINGER);
         let mut closing = Closing::default();
-        // Everything was said: whoever needs the place has it before one who may ask again.
-        self.presence.idle(self.core.wheel.now());
+        // Everything was said: of those who hold as many it goes before one who may ask again.
+        self.presence.idle(Moment(0));
         let work = std::future::poll_fn(|cx| {
-            if self.presence.poll_evicted(cx).is_ready() {
-                return Poll::Ready(());
+            let closed = closing.poll(cx, &mut self.inner.borrow_mut().stream);
+            match closed.is_ready() || self.presence.poll_evicted(cx).is_ready() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
-            closing.poll(cx, &mut self.inner.borrow_mut().stream)
         });
         deadline.bound(work).await;
     }

@@ -218,14 +218,10 @@ async fn respond(
     if !persists {
         return Next::Close;
     }
-    if std::future::poll_fn(|cx| client.poll_skip_body(cx)).await {
-        return Next::Request;
+    match std::future::poll_fn(|cx| client.poll_skip_body(cx)).await {
+        true => Next::Request,
+        false => Next::Close,
     }
-    if client.has_made_room() {
-        client.end_by_reset();
-        return Next::Cut;
-    }
-    Next::Close
 }
 
 /// Its client was so slow that it had to go, when there was no room for another.

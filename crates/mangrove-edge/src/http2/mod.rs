@@ -15,7 +15,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mangrove_http::{Field, Known, Method, Refusal, RequestHead, ResponseHead, TRAILER_BYTES};
+use mangrove_http::{
+    Field, Known, Method, Moment, Refusal, RequestHead, ResponseHead, TRAILER_BYTES,
+};
 
 pub use self::ahead::HeldByAll;
 use self::send::send;
@@ -112,7 +114,7 @@ pub async fn serve(
             if account.poll_ends_by_reset(cx).is_ready() {
                 return Poll::Ready(Event::Cut); // one of its streams found that the client takes nothing
             }
-            if open.get() > 0 && presence.poll_must_go(cx).is_ready() {
+            if open.get() > 0 && presence.poll_must_go(cx, core.wheel.now()).is_ready() {
                 wire.make_room();
                 return Poll::Ready(Event::Cut);
             }
@@ -189,7 +191,7 @@ pub async fn serve(
         }
     }
     drop(http2);
-    presence.idle(core.wheel.now());
+    presence.idle(Moment(0)); // of those who hold as many it goes before one who may ask again
     wire.close(&core, presence).await;
     see_off(&core, &account, &limits, |cx| presence.poll_evicted(cx)).await;
 }

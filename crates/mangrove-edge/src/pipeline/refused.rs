@@ -22,7 +22,7 @@ use crate::pages::{Format, Language, Met, Page, Pages, Trouble, content_type};
 use crate::reason::{EdgeReason, Reason};
 
 /// What is refused on one core under one snapshot, each made when it is first needed. There are as many as reasons, formats and
-/// languages.
+/// languages, of at most six kibibytes each.
 #[derive(Debug, Default)]
 pub struct RefusedPages(RefCell<HashMap<Told, Rc<RefusedPage>, Keyed>>);
 

@@ -122,9 +122,9 @@ fn behind_a_listed_balancer_each_connection_counts_for_its_visitor() {
     drop(flood);
 }
 
-/// Of IPv6 the first 64 bits are one customer, who has more addresses than there are grains of sand.
+/// Of IPv6 the first 64 bits are one client, who has more addresses than there are grains of sand.
 #[test]
-fn an_ipv6_customer_makes_room_as_one_whichever_of_his_addresses_he_uses() {
+fn an_ipv6_client_makes_room_as_one_whichever_of_his_addresses_he_uses() {
     const MOST: u64 = 60;
     let world = world(MOST as usize);
     eventually("nobody is left", || {
@@ -137,13 +137,13 @@ fn an_ipv6_customer_makes_room_as_one_whichever_of_his_addresses_he_uses() {
         client
     };
     let mut office: Vec<Client> = (0..20).map(visit).collect();
-    let customer = |n| named(&world, &format!("TCP6 2001:db8:1:1::{n:x} 2001:db8::1"));
-    let customer: Vec<Client> = (0..40).map(customer).collect();
+    let client = |n| named(&world, &format!("TCP6 2001:db8:1:1::{n:x} 2001:db8::1"));
+    let clients: Vec<Client> = (0..40).map(client).collect();
     let mut newcomers = visitors(&world, 8);
     is_full(&world, MOST);
     office.iter_mut().for_each(is_answered);
     newcomers.iter_mut().for_each(is_answered);
-    drop(customer);
+    drop(clients);
 }
 
 /// An office, a school, a mobile network, and the test that you are running.

@@ -155,12 +155,12 @@ fn a_flood_of_handshakes_from_one_network_is_late_and_nobody_else() {
     assert_eq!(world.counted(EdgeReason::TooManyHandshakes), 0);
 }
 
-/// Of IPv6 the first 64 bits are one customer, and he has his share once, whichever of his addresses he uses.
+/// Of IPv6 the first 64 bits are one client, and he has his share once, whichever of his addresses he uses.
 #[test]
-fn a_flood_of_handshakes_from_one_ipv6_customer_is_late_and_from_as_many_customers_is_not() {
+fn a_flood_of_handshakes_from_one_ipv6_network_is_late_and_from_as_many_networks_is_not() {
     // More than the share of one, and less than that of a /48.
     const FLOOD: u16 = 3 * AT_ONCE as u16;
-    let address = |customer, n| Ipv6Addr::new(0x2001, 0xdb8, 1, customer, 0, 0, 0, n).into();
+    let address = |network, n| Ipv6Addr::new(0x2001, 0xdb8, 1, network, 0, 0, 0, n).into();
     let most = usize::from(FLOOD) * 3 / 4;
     let (_world, attackers) = flooded_and_counted((0..FLOOD).map(|n| address(1, n)), most);
     eventually("all are answered", || {
