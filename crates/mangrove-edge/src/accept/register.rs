@@ -424,7 +424,10 @@ mod tests {
         assert!(visitor.poll_evicted(cx).is_ready());
         visitor.waits(now);
         let later = Moment(now.0 + gait::JUDGED_AFTER_MS);
-        assert!(visitor.poll_must_go(cx, later).is_ready(), "he is slow again");
+        assert!(
+            visitor.poll_must_go(cx, later).is_ready(),
+            "he is slow again"
+        );
     }
 
     /// Once each stream that came to its end let the whole connection go on.
