@@ -16,7 +16,7 @@ pub(crate) const RESIDENT_FOR: Duration = Duration::from_secs(1);
 /// Pieces that a core has seen there of late; another takes the place of one of them.
 pub(crate) const RESIDENT_PIECES: usize = 256;
 
-/// What one core has seen there lately. To ask costs a system call for each [`RESIDENT_EVERY`], which is more than sending from a
+/// What one core has seen there lately. To ask costs a system call for each `RESIDENT_EVERY`, which is more than sending from a
 /// file costs otherwise.
 #[derive(Debug)]
 pub struct Resident(Box<[Cell<Seen>]>);
