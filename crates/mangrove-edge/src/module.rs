@@ -121,7 +121,7 @@ impl Module {
             Self::Balance => "two members looked at, every member at worst",
             Self::Page => "one template, under 8 KiB",
             Self::Traits => {
-                "one pass over the names of the head and its User-Agent, and 256 bytes of path and query each"
+                "256 bytes of path and query each; with a log one pass over the names of the head and its User-Agent"
             }
             Self::LogLine => "one line, under 16 KiB",
             Self::Pipeline => "the head's ceilings",

@@ -5,26 +5,28 @@
 //!   out (the list and its reasons are in `order.rs`), and so are values. Over HTTP/2 the order of the pseudo-fields belongs to it.
 //! - **User agent**: what the client says that it is, as 64 bits. One that says nothing at all has none; one that says an empty
 //!   text has that of an empty text.
-//! - **Path shape** ([`PathShape`]): what kind of path it is, such as `/w/n/w.jpg`.
-//! - **Query** ([`QueryShape`]): how many parameters it has, and how much is in their values.
+//! - **Shape**: what kind of path it asks for ([`PathShape`]), such as `/w/n/w.jpg`; of a query, how many parameters it has, and how much
+//!   is in their values ([`QueryShape`]).
 //!
 //! ```
 //! use mangrove_http::{HeadLimits, RequestHead};
-//! use mangrove_shield::traits::Traits;
+//! use mangrove_shield::traits::{Shape, Traits};
 //!
-//! let of = |text: &str| {
+//! let read = |text: &str| {
 //!     let mut head = RequestHead::new();
 //!     head.octets_mut().extend_from_slice(text.as_bytes());
 //!     assert!(matches!(head.parse_h1(&HeadLimits::default()), Ok(Some(_))));
-//!     Traits::of(&head, None)
+//!     head
 //! };
+//! let of = |text| Traits::of(&read(text), None);
 //! let first = of("GET /news/4711/photo.jpg?width=640 HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nAccept: */*\r\n\r\n");
 //! let again = of("GET /shop HTTP/1.1\r\nHost: c\r\nUser-Agent: b\r\nAccept: text/html\r\nCookie: d=e\r\n\r\n");
 //! let other = of("GET /shop HTTP/1.1\r\nHost: c\r\nAccept: text/html\r\nUser-Agent: b\r\n\r\n");
-//! assert_eq!(first.path.as_str(), "/w/n/w.jpg");
 //! assert_eq!(first.header_order, again.header_order);
 //! assert_ne!(first.header_order, other.header_order);
 //! assert_eq!(first.user_agent, other.user_agent);
+//! let shape = Shape::of(&read("GET /news/4711/photo.jpg?width=640 HTTP/1.1\r\nHost: a\r\n\r\n"));
+//! assert_eq!(shape.path.as_str(), "/w/n/w.jpg");
 //! ```
 //!
 //! The 64 bits are XXH3-64 without a key: logs of several machines are compared, and so are those of two years, and anybody can
@@ -33,6 +35,7 @@
 //!
 //! All of it is evidence, and not identity.
 
+mod names;
 mod order;
 mod path;
 mod query;
@@ -40,6 +43,7 @@ mod query;
 use mangrove_http::{Known, RequestHead};
 use twox_hash::XxHash3_64;
 
+use self::names::Names;
 pub use self::path::{EXTENSION_BYTES, PATH_BYTES, PathKind, PathShape, SEGMENTS};
 pub use self::query::{ENTROPY_CLASSES, QUERY_BYTES, QueryShape};
 use crate::opening::PseudoOrder;
@@ -51,11 +55,6 @@ pub struct TraitHash(u64);
 impl TraitHash {
     fn of(bytes: &[u8]) -> Self {
         Self(XxHash3_64::oneshot(bytes))
-    }
-
-    /// And then this: the number so far is the seed.
-    fn and(self, bytes: &[u8]) -> Self {
-        Self(XxHash3_64::oneshot_with_seed(self.0, bytes))
     }
 
     /// As a number.
@@ -77,13 +76,18 @@ impl TraitHash {
     }
 }
 
-/// The traits of one request.
+/// What one request tells of the client that sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
     /// Which fields, in which order and spelling.
     pub header_order: TraitHash,
     /// What it says that it is, if it says so.
     pub user_agent: Option<TraitHash>,
+}
+
+/// What kind of thing one request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
     /// What kind of path.
     pub path: PathShape,
     /// What kind of query, if there is one.
@@ -93,22 +97,31 @@ pub struct Traits {
 impl Traits {
     /// Of a request whose head was read to its end; over HTTP/2 with the order in which its client writes pseudo-fields.
     pub fn of(head: &RequestHead, pseudo_fields: Option<PseudoOrder>) -> Self {
-        let mut header_order = match pseudo_fields {
-            Some(order) => TraitHash::of(order.letters()),
-            None => TraitHash(0),
-        };
+        let mut names = Names::default();
+        if let Some(order) = pseudo_fields {
+            names.push(order.letters());
+        }
         let mut user_agent = None;
         for field in head.fields() {
             if field.known == Known::UserAgent && user_agent.is_none() {
                 user_agent = Some(TraitHash::of(field.value));
             }
             if order::tells(field.known, field.name) {
-                header_order = header_order.and(field.name);
+                names.push(field.name);
             }
         }
+        let header_order = names.hash();
         Self {
             header_order,
             user_agent,
+        }
+    }
+}
+
+impl Shape {
+    /// Of a request whose head was read to its end.
+    pub fn of(head: &RequestHead) -> Self {
+        Self {
             path: PathShape::of(head.path()),
             query: head.query().map(QueryShape::of),
         }

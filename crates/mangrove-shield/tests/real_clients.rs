@@ -11,7 +11,7 @@
 
 use mangrove_http::{HeadLimits, RequestHead};
 use mangrove_shield::opening::Opening;
-use mangrove_shield::traits::Traits;
+use mangrove_shield::traits::{Shape, Traits};
 
 const VISITS: [&str; 2] = ["first", "second"];
 
@@ -20,14 +20,14 @@ fn said(client: &str) -> Vec<u8> {
     std::fs::read(format!("{folder}/{client}.bin")).unwrap()
 }
 
-/// The traits of all its requests over HTTP/1.
-fn asked(client: &str) -> Vec<Traits> {
+/// All its requests over HTTP/1.
+fn asked(client: &str) -> Vec<(Traits, Shape)> {
     let mut head = RequestHead::new();
     head.octets_mut().extend(said(client));
     let mut all = Vec::new();
     while let Ok(Some(length)) = head.parse_h1(&HeadLimits::default()) {
         assert!(head.is_whole());
-        all.push(Traits::of(&head, None));
+        all.push((Traits::of(&head, None), Shape::of(&head)));
         head.start_next(length);
     }
     assert!(head.octets().is_empty() && !all.is_empty());
@@ -55,7 +55,7 @@ fn software_opens_http2_in_its_own_way_each_time() {
 fn software_writes_its_fields_in_its_own_order_whatever_it_asks_for() {
     let orders = ["chromium-h1", "curl-h1"].map(|client| {
         let visits = VISITS.map(|visit| asked(&format!("{client}-{visit}")));
-        let mut requests = visits.iter().flatten();
+        let mut requests = visits.iter().flatten().map(|(traits, _)| traits);
         let first = requests.next().unwrap();
         for request in requests {
             assert_eq!(request.header_order, first.header_order, "{client}");
@@ -70,13 +70,13 @@ fn software_writes_its_fields_in_its_own_order_whatever_it_asks_for() {
 #[test]
 fn what_it_asks_for_is_told_by_its_shape() {
     let [first, second] = VISITS.map(|visit| asked(&format!("chromium-h1-{visit}")));
-    let shapes = |requests: &[Traits]| -> Vec<String> {
-        let shape = |request: &Traits| request.path.as_str().to_owned();
+    let shapes = |requests: &[(Traits, Shape)]| -> Vec<String> {
+        let shape = |(_, shape): &(Traits, Shape)| shape.path.as_str().to_owned();
         requests.iter().map(shape).collect()
     };
     assert_eq!(shapes(&first), ["/", "/w/w.png"]);
     assert_eq!(shapes(&second), ["/w/n", "/w/w.png"]);
-    assert_eq!(first[0].query, None);
-    let query = second[0].query.unwrap();
+    assert_eq!(first[0].1.query, None);
+    let query = second[0].1.query.unwrap();
     assert_eq!((query.parameters, query.entropy), (1, 0));
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mangrove_shield::traits::{ENTROPY_CLASSES, PathKind, Traits};
+use mangrove_shield::traits::{ENTROPY_CLASSES, PathKind, Shape};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 
@@ -18,11 +18,11 @@ const QUERIES: [&str; ENTROPY_CLASSES + 1] = ["none", "0", "1", "2", "3", "4", "
 
 impl Shapes {
     /// A request is over.
-    pub fn note(&self, traits: &Traits) {
-        let query = traits
+    pub fn note(&self, shape: &Shape) {
+        let query = shape
             .query
             .map_or(0, |query| 1 + usize::from(query.entropy));
-        if let Some(count) = self.at(traits.path.kind(), query) {
+        if let Some(count) = self.at(shape.path.kind(), query) {
             count.add(1);
         }
     }

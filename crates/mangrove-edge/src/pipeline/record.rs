@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mangrove_config::{ClientAddress, LogTarget, Query};
 use mangrove_http::{Known, RequestHead, RequestId, TraceParent, UnixMillis};
-use mangrove_shield::traits::Traits;
+use mangrove_shield::traits::Shape;
 
 use super::fetch::Ask;
 use crate::cache::CacheTale;
@@ -232,9 +232,9 @@ impl Story {
         if let Some(tale) = &self.cache {
             core.metrics.cache(tale, self.sent);
         }
-        let traits = traits::of(self);
-        if let Some(traits) = &traits {
-            core.metrics.shapes.note(traits);
+        let shape = traits::shape_of(self);
+        if let Some(shape) = &shape {
+            core.metrics.shapes.note(shape);
         }
         if let Some(limits) = self.site.as_ref().and_then(|site| site.limits.as_ref())
             && !self.exempt
@@ -253,7 +253,7 @@ impl Story {
         core.log.line(&core.metrics, |out| {
             let start = out.len();
             if guard(&core.metrics, Module::LogLine, || {
-                self.line(out, status, ended, traits.as_ref())
+                self.line(out, status, ended, shape.as_ref())
             })
             .is_err()
             {
@@ -262,7 +262,7 @@ impl Story {
         });
     }
 
-    fn line(&self, out: &mut Vec<u8>, status: u16, ended: u64, traits: Option<&Traits>) {
+    fn line(&self, out: &mut Vec<u8>, status: u16, ended: u64, shape: Option<&Shape>) {
         let log = &self.snapshot.settled.server.log;
         let head = &self.head;
         out.extend_from_slice(b"{\"time_unix_ms\":");
@@ -349,8 +349,8 @@ impl Story {
             };
             push_text(out, member!("http.request.header.referer"), referer);
         }
-        if let Some(traits) = traits {
-            traits::push(out, traits);
+        if let Some(shape) = shape {
+            traits::push(out, self, shape);
         }
         if let Some(http2) = self.connection.http2.get() {
             push_text(
