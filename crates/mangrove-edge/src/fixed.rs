@@ -45,7 +45,7 @@ macro_rules! fixed {
         },)+];
     };
     (@time $path:path) => { Amount::Time($path) };
-    (@seconds $path:path) => { Amount::Time(Duration::from_secs($path)) };
+    (@seconds $path:path) => { Amount::Time(Duration::from_secs($path as u64)) };
     (@bytes $path:path) => { Amount::Bytes($path as u64) };
     (@count $path:path) => { Amount::Count($path as u64) };
 }
@@ -114,12 +114,14 @@ fixed! {
     count cache::FRONT_SLOTS: "Objects that a core finds without asking what all cores share.";
     bytes cache::disk::WHOLE_BYTES: "Content on the disk comes into memory whole up to this; what is larger is read from there by each answer.";
     bytes cache::disk::SPOOLED_BYTES: "Content of so much and more goes to the disk as it comes, where there is one, and is not held in memory; less where cache_memory is under 256 MiB: a sixteenth of that.";
-    bytes cache::kept_body::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
+    bytes cache::reading::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
     bytes tcp::FILE_WINDOW_BYTES: "What a connection that has not taken much yet is offered of a file at once.";
     bytes cache::kept_body::FROM_FILE_BYTES: "So much in one piece is sent from the disk's file, on connections without TLS of HTTP/1, even where memory has it.";
     bytes cache::resident::RESIDENT_EVERY: "Before a file is sent from, the first byte, the last, and one in so many are asked for: is it in the kernel's memory?";
     time cache::resident::RESIDENT_FOR: "What was there is not asked for again for so long: the kernel lets go first of what was not wanted in longer.";
     count cache::resident::RESIDENT_PIECES: "Pieces of files that a core has seen there of late.";
+    seconds cache::resident::SEEN_SECONDS: "A chunk on the disk none of which was seen there for so long is not asked for: a thread of the store's sees to it that it is there.";
+    count cache::resident::SEEN_CHUNKS: "Chunks that a core may have seen there so lately.";
     time cache::kept_body::DISK_BEHIND: "Where more wait for the disk than may, how long it is before an answer asks again.";
     time pipeline::parts::SPOOL_PATIENCE: "An answer that goes to the disk as it comes is held up by a disk that is behind, so long with each MiB; a slower disk does not get it.";
     bytes cache::parts::AHEAD_BYTES: "What comes to go to the disk may be so far ahead of whoever reads furthest, who may leave or look elsewhere.";

@@ -38,9 +38,14 @@ pub trait Source {
     fn consume(&mut self, n: usize);
     /// Writes the last chunk and the trailers.
     fn write_last_chunk(&self, out: &mut Vec<u8>);
-    /// What is next, at most `most` bytes, where it is best sent from a file and can be without waiting for a disk.
-    fn in_file(&mut self, _most: usize, _window: &Window<'_>) -> Option<InFile<'_>> {
-        None
+    /// What is next, at most `most` bytes, where it is best sent from a file: once it can be without making a core wait for a disk.
+    fn poll_in_file(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _most: usize,
+        _window: &Window<'_>,
+    ) -> Poll<Option<InFile<'_>>> {
+        Poll::Ready(None)
     }
     /// It could not be sent from the file: from now on it is brought.
     fn not_in_file(&mut self) {}
@@ -132,10 +137,15 @@ impl Source for ResponseBody {
             None => write_last_chunk([], out),
         }
     }
-    fn in_file(&mut self, most: usize, window: &Window<'_>) -> Option<InFile<'_>> {
+    fn poll_in_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        window: &Window<'_>,
+    ) -> Poll<Option<InFile<'_>>> {
         match self {
-            Self::Kept(body) => body.in_file(most, window),
-            _ => None,
+            Self::Kept(body) => body.poll_in_file(cx, most, window),
+            _ => Poll::Ready(None),
         }
     }
     fn not_in_file(&mut self) {
@@ -143,6 +153,16 @@ impl Source for ResponseBody {
             body.not_in_file();
         }
     }
+}
+
+/// Whether a file is sent from.
+enum ByFile {
+    /// It is not.
+    No,
+    /// It will be, once the disk has given what is next.
+    AwaitsDisk,
+    /// It is.
+    Sent(Poll<Result<(), Reason>>),
 }
 
 /// What can be written without asking the source for more.
@@ -239,15 +259,16 @@ impl Outgoing {
         mut sink: impl Sink,
     ) -> Result<Progress, Broken> {
         loop {
-            if let Some(sent) = self.poll_send_file(cx, source, &mut sink) {
-                match sent {
-                    Poll::Pending => return Ok(Progress::AwaitsSink),
-                    Poll::Ready(outcome) => outcome.map_err(Broken::Sink)?,
+            let mut starved = match self.poll_send_file(cx, source, &mut sink) {
+                ByFile::No => false,
+                ByFile::AwaitsDisk => true,
+                ByFile::Sent(Poll::Pending) => return Ok(Progress::AwaitsSink),
+                ByFile::Sent(Poll::Ready(outcome)) => {
+                    outcome.map_err(Broken::Sink)?;
+                    continue;
                 }
-                continue;
-            }
-            let mut starved = false;
-            if !self.ended && self.announced == 0 {
+            };
+            if !starved && !self.ended && self.announced == 0 {
                 match source.poll_fill(cx) {
                     Poll::Ready(filled) => {
                         filled
@@ -278,27 +299,33 @@ impl Outgoing {
         cx: &mut Context<'_>,
         source: &mut S,
         sink: &mut impl Sink,
-    ) -> Option<Poll<Result<(), Reason>>> {
+    ) -> ByFile {
         let OutgoingFraming::Length(left @ 1..) = self.framing else {
-            return None; // chunks have heads of their own, each
+            return ByFile::No; // chunks have heads of their own, each
         };
         if self.ended || self.announced > 0 {
-            return None;
+            return ByFile::No;
         }
-        let window = sink.file_window()?;
+        let Some(window) = sink.file_window() else {
+            return ByFile::No;
+        };
         let most = usize::try_from(left).unwrap_or(usize::MAX);
-        let piece = source.in_file(window.most.min(most), &window)?;
+        let piece = match source.poll_in_file(cx, window.most.min(most), &window) {
+            Poll::Pending => return ByFile::AwaitsDisk,
+            Poll::Ready(None) => return ByFile::No,
+            Poll::Ready(Some(piece)) => piece,
+        };
         if let Some(head) = self.out.get(self.at..).filter(|head| !head.is_empty()) {
             match sink.poll_write_before_file(cx, head) {
                 Poll::Ready(Ok(n)) => self.wrote_of_head(n),
-                other => return Some(other.map_ok(drop)),
+                other => return ByFile::Sent(other.map_ok(drop)),
             }
             if !self.out.is_empty() {
-                return Some(Poll::Ready(Ok(())));
+                return ByFile::Sent(Poll::Ready(Ok(())));
             }
         }
         let sent = sink.poll_send_file(cx, piece);
-        Some(sent.map_ok(|n| match n {
+        ByFile::Sent(sent.map_ok(|n| match n {
             0 => source.not_in_file(),
             n => {
                 self.begun = true;
@@ -497,6 +524,7 @@ mod tests {
         at: usize,
         /// So much is in the file, by turns with what is not.
         turn: usize,
+        awaited: bool,
         given_up: bool,
     }
 
@@ -515,14 +543,24 @@ mod tests {
             self.at += n;
         }
         fn write_last_chunk(&self, _: &mut Vec<u8>) {}
-        fn in_file(&mut self, most: usize, _: &Window<'_>) -> Option<InFile<'_>> {
+        fn poll_in_file(
+            &mut self,
+            _: &mut Context<'_>,
+            most: usize,
+            _: &Window<'_>,
+        ) -> Poll<Option<InFile<'_>>> {
+            // By turns it is awaited first, as if from a disk.
+            self.awaited = !self.awaited;
             let left = (self.content.len() - self.at).min(most);
             let in_file = (self.at / self.turn) % 2 == 1 && left > 0 && !self.given_up;
-            in_file.then_some(InFile {
+            if in_file && self.awaited {
+                return Poll::Pending;
+            }
+            Poll::Ready(in_file.then_some(InFile {
                 file: &self.file,
                 at: self.at as u64,
                 length: left.min(self.turn - self.at % self.turn),
-            })
+            }))
         }
         fn not_in_file(&mut self) {
             self.given_up = true;
@@ -598,7 +636,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             std::io::Write::write_all(&mut file, &content).unwrap();
             let length = content.len() as u64;
-            let mut source = HalfInFile { content, file, at: 0, turn, given_up: false };
+            let mut source = HalfInFile { content, file, at: 0, turn, awaited: false, given_up: false };
             let framing = OutgoingFraming::Length(length);
             let mut outgoing = Outgoing::new(b"HEAD\r\n\r\n".to_vec(), framing);
             let resident = Resident::default();

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::num::NonZero;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise};
+use rustix::io::Errno;
 
 /// One folder, and the files directly in it.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -43,18 +45,63 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     fn length(&self) -> io::Result<u64>;
     /// The file itself, to send from; a simulated one has none.
     fn as_file(&self) -> Option<&File>;
+    /// Waits until the kernel has bytes of it in its memory: exactly these, or, where they are a part of something longer, as many
+    /// beyond them as it sees fit.
+    fn bring(&self, at: u64, length: u64, reach: Reach) -> io::Result<()> {
+        let _ = reach; // there is one way to read a simulated one
+        read_for_nothing(self, at, length)
+    }
 }
 
+/// How much is brought into the kernel's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What is asked for, and not a byte more.
+    Exact,
+    /// What follows as well, as far as the kernel reads ahead. It takes larger pages for it, which is a tenth of the work.
+    Ahead,
+}
+
+/// So much is read in one call; what is longer in steps, so that the kernel reads ahead.
+const ONE_CALL_BYTES: usize = 256 << 10;
+/// Such a step: few enough pages for the kernel to see what is read as one stream.
+const STEP_BYTES: usize = 64 << 10;
+/// Takes what is sent to it, without looking.
+static NOWHERE: OnceLock<Option<File>> = OnceLock::new();
+
 /// Reads as many bytes as there is room for, or fails.
-pub(crate) fn read_whole(file: &dyn DiskFile, at: u64, into: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_whole<F: DiskFile + ?Sized>(
+    file: &F,
+    at: u64,
+    into: &mut [u8],
+) -> io::Result<()> {
+    let step = match into.len() <= ONE_CALL_BYTES {
+        true => ONE_CALL_BYTES,
+        false => STEP_BYTES,
+    };
     let mut done = 0;
     while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let most = rest.len().min(step);
+        let rest = rest.get_mut(..most).unwrap_or_default();
         match file.read_at(at + done as u64, rest) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => done += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Reads bytes that nobody wants, so that the kernel has them.
+fn read_for_nothing<F: DiskFile + ?Sized>(file: &F, at: u64, length: u64) -> io::Result<()> {
+    let mut bytes = vec![0; STEP_BYTES];
+    let mut done = 0;
+    while done < length {
+        let left = usize::try_from(length - done).unwrap_or(usize::MAX);
+        let most = left.min(bytes.len());
+        read_whole(file, at + done, bytes.get_mut(..most).unwrap_or_default())?;
+        done += most as u64;
     }
     Ok(())
 }
@@ -132,7 +179,7 @@ impl Disk for Folder {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         // Neither a link nor a pipe that somebody left there is followed or waited for.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = File::options()
             .read(true)
             .custom_flags(flags.bits().cast_signed())
@@ -191,7 +238,7 @@ impl DiskFile for RealFile {
     fn reserve(&self, bytes: u64) -> io::Result<()> {
         match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, bytes) {
             // Not every file system can. Then a full disk is noticed when it is written to.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             told => Ok(told?),
         }
     }
@@ -202,5 +249,67 @@ impl DiskFile for RealFile {
 
     fn as_file(&self) -> Option<&File> {
         Some(&self.0)
+    }
+
+    fn bring(&self, at: u64, length: u64, reach: Reach) -> io::Result<()> {
+        if reach == Reach::Exact {
+            fadvise(&self.0, at, NonZero::new(length), Advice::WillNeed)?;
+        }
+        // The kernel gives its pages to a pipe and that to nobody: nothing is copied, nor looked at.
+        let nowhere = NOWHERE.get_or_init(|| File::options().write(true).open("/dev/null").ok());
+        let (mut from, end) = (at, at + length);
+        while from < end {
+            let most = usize::try_from(end - from).unwrap_or(usize::MAX);
+            let sent = nowhere
+                .as_ref()
+                .map(|nowhere| rustix::fs::sendfile(nowhere, &self.0, Some(&mut from), most));
+            match sent {
+                Some(Ok(1..) | Err(Errno::INTR)) => {}
+                Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // Not every file system can.
+                None | Some(Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)) => {
+                    return read_for_nothing(self, from, end - from);
+                }
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_brought_are_there_or_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Folder::open(folder.path()).unwrap();
+        let file = disk.create("file").unwrap();
+        let one = ONE_CALL_BYTES as u64;
+        let all = 2 * one + 1;
+        let bytes = vec![7; usize::try_from(all).unwrap()];
+        write_whole(&*file, 0, &[&bytes]).unwrap();
+        let bring = |at, length| {
+            let exact = file.bring(at, length, Reach::Exact).is_ok();
+            let ahead = file.bring(at, length, Reach::Ahead).is_ok();
+            let read = read_for_nothing(&*file, at, length).is_ok();
+            assert_eq!((exact, ahead), (read, read), "{at} {length}");
+            read
+        };
+        for (at, length) in [
+            (0, 0),
+            (0, 1),
+            (all - 1, 1),
+            (1, one),
+            (0, one + 1),
+            (0, all),
+        ] {
+            assert!(bring(at, length));
+        }
+        for (at, length) in [(all, 1), (0, all + 1), (u64::MAX >> 1, 1)] {
+            assert!(!bring(at, length));
+        }
+        assert_eq!(file.length().unwrap(), all);
     }
 }

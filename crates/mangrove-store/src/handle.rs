@@ -4,11 +4,12 @@ use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use crate::disk::read_whole;
+use crate::disk::{Reach, read_whole};
 use crate::object::{Found, PINNED_CHUNKS, Part, Pinned};
 use crate::record::{HEADER, Head, Header, Kind, Log, sum};
-use crate::state::{Inner, ReadTask, more};
+use crate::state::{Inner, Piece, ReadTask, more};
 use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};
 use crate::writing::Writing;
 
@@ -43,10 +44,16 @@ impl ChunkPlace {
         self.pinned.place.length()
     }
 
-    /// Whether this process has written the chunk, or has read it before and found it whole. If not, read it first: what is sent
-    /// from the file is not looked at.
+    /// Whether this process has written the chunk, or has read it before and found it whole, and nothing has failed since. If not,
+    /// read it first: what is sent from the file is not looked at.
     pub fn is_verified(&self) -> bool {
-        self.pinned.place.is_verified()
+        self.pinned.place.is_verified() && !self.pinned.slab.is_doubtful()
+    }
+
+    /// Whether it is verified, and has come to the disk itself: what the kernel reads from there again is the same.
+    pub fn is_settled(&self) -> bool {
+        let end = self.offset().saturating_add(u64::from(self.length()));
+        self.pinned.place.is_verified() && self.pinned.slab.is_settled(end)
     }
 }
 
@@ -148,24 +155,59 @@ impl Handle {
         part: Part,
         done: impl FnOnce(Result<Bytes, ReadError>) + Send + 'static,
     ) -> Result<(), Refused> {
-        if let Err(why) = self.inner.gives_reads() {
-            return self.inner.refused(why);
-        }
+        self.inner.reads_or_refuses()?;
         let Some(pinned) = self.pinned(part) else {
             return self.inner.refused(Refused::Gone);
         };
-        let (key, id) = (self.found.subject.key, self.found.id);
-        let task = ReadTask {
-            key,
-            id,
+        self.inner.push(ReadTask::Read {
+            key: self.found.subject.key,
+            id: self.found.id,
             part,
             pinned,
             done: Box::new(done),
-        };
-        self.inner
-            .reads
-            .push(0, task)
-            .or_else(|why| self.inner.refused(why))
+        })
+    }
+
+    /// Has a reader's thread see to it that the kernel has content in its memory, from `at` on, and then call `done`: `most` bytes,
+    /// or as many of them as lie in chunks that [are settled](ChunkPlace::is_settled). How many that is. They are neither copied nor
+    /// compared with a checksum. `done` is told whether all of them could be had; nothing is concluded if not: who reads them finds
+    /// out why. Refused at once if the disk is behind or out of use, or the first byte is not settled.
+    pub fn bring_then(
+        &self,
+        at: u64,
+        most: u64,
+        done: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<u64, Refused> {
+        self.inner.reads_or_refuses()?;
+        let chunk = u64::from(CHUNK_BYTES);
+        let mut pieces = SmallVec::new();
+        let mut length = 0;
+        while length < most {
+            let from = at.saturating_add(length);
+            let index = u32::try_from(from / chunk).ok();
+            let place = index.and_then(|index| self.chunk_place(index));
+            let Some(place) = place.filter(ChunkPlace::is_settled) else {
+                break;
+            };
+            let within = from % chunk;
+            let left = u64::from(place.length()).saturating_sub(within);
+            let taken = left.min(most - length);
+            if taken == 0 {
+                break;
+            }
+            length += taken;
+            pieces.push(Piece {
+                at: place.offset() + within,
+                slab: place.pinned.slab,
+                length: taken,
+            });
+        }
+        if pieces.is_empty() {
+            return Err(Refused::Gone);
+        }
+        let done = Box::new(done);
+        self.inner.push(ReadTask::Bring { pieces, done })?;
+        Ok(length)
     }
 
     /// Where a chunk lies now.
@@ -275,13 +317,40 @@ impl Inner {
         let Some(task) = self.reads.take_one() else {
             return false;
         };
-        let read = {
-            let _calling = self.condition.calling(2 + reader, self.clock.now());
-            self.read(task.key, task.id, task.part, &task.pinned)
+        let calling = self.condition.calling(2 + reader, self.clock.now());
+        let tell: Box<dyn FnOnce()> = match task {
+            ReadTask::Read {
+                key,
+                id,
+                part,
+                pinned,
+                done,
+            } => {
+                let read = self.read(key, id, part, &pinned);
+                Box::new(move || done(read))
+            }
+            ReadTask::Bring { pieces, done } => {
+                // Of several chunks, what follows is likely to be more of the same.
+                let reach = match pieces.len() {
+                    0 | 1 => Reach::Exact,
+                    _ => Reach::Ahead,
+                };
+                let bring = |piece: &Piece| piece.slab.file.bring(piece.at, piece.length, reach);
+                let is_there = pieces.iter().all(|piece| bring(piece).is_ok());
+                Box::new(move || done(is_there))
+            }
         };
+        drop(calling);
         // A caller's panic is the caller's; the thread is needed by others.
-        let done = task.done;
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(read)));
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell));
         true
+    }
+
+    fn reads_or_refuses(&self) -> Result<(), Refused> {
+        self.gives_reads().or_else(|why| self.refused(why))
+    }
+
+    fn push(&self, task: ReadTask) -> Result<(), Refused> {
+        self.reads.push(0, task).or_else(|why| self.refused(why))
     }
 }

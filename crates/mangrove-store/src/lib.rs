@@ -67,7 +67,7 @@ mod writer;
 mod writing;
 
 pub use cursor::Cursor;
-pub use disk::{Disk, DiskFile, Folder};
+pub use disk::{Disk, DiskFile, Folder, Reach};
 pub use handle::{ChunkPlace, Handle};
 pub use health::{
     FAILED_READS, FIRST_PROBE_AFTER, HUNG_AFTER, Health, PROBES_AT_LEAST_EVERY, Trouble,

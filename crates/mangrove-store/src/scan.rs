@@ -110,7 +110,7 @@ impl Scanner {
             self.walk = Some((slab, walk));
         } else {
             // Its writer may have been killed before it did this; if it cannot be done, a power loss may cost what is in it.
-            let _ = slab.file.sync();
+            let _ = slab.sync();
             more(&counts.scan_slabs_done, 1);
             let all = slab.bytes.load(Ordering::Relaxed);
             more(

@@ -1,7 +1,8 @@
 //! Slabs that are there: open files, by number. A slab that is written out is never written to again.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::disk::DiskFile;
@@ -23,6 +24,10 @@ pub(crate) struct Slab {
     pub(crate) live: AtomicU64,
     /// Bytes of the whole file.
     pub(crate) bytes: AtomicU64,
+    /// So many of them, from the start, are known to have come to the disk.
+    pub(crate) synced: AtomicU64,
+    /// Something about it failed: what the kernel has in its memory, and what it reads again later, may be two things.
+    pub(crate) is_doubtful: AtomicBool,
     /// How far the start-up scan is with it. Held while something is taken from it into the index.
     pub(crate) scan: Mutex<Scan>,
 }
@@ -36,6 +41,33 @@ pub(crate) enum Scan {
     Done,
     /// It is being removed: nothing more may be taken from it.
     Retired,
+}
+
+impl Slab {
+    /// Makes what was written until now survive a power loss.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let written = self.bytes.load(Ordering::Relaxed);
+        let synced = self.file.sync();
+        match synced {
+            Ok(()) => self.synced.store(written, Ordering::Release),
+            Err(_) => self.doubt(),
+        }
+        synced
+    }
+
+    /// From now on all of it is compared with its checksums each time it is read.
+    pub(crate) fn doubt(&self) {
+        self.is_doubtful.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.is_doubtful.load(Ordering::Acquire)
+    }
+
+    /// Whether the bytes up to there are what the disk will give again.
+    pub(crate) fn is_settled(&self, end: u64) -> bool {
+        !self.is_doubtful() && end <= self.synced.load(Ordering::Acquire)
+    }
 }
 
 /// All slabs that the index may point to.
@@ -63,6 +95,8 @@ impl Slabs {
             began,
             live: AtomicU64::new(0),
             bytes: AtomicU64::new(bytes),
+            synced: AtomicU64::new(0),
+            is_doubtful: AtomicBool::new(false),
             scan: Mutex::new(scan),
         });
         write(&self.by_id).insert(slab.id, Arc::clone(&slab));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::disk::Disk;
 use crate::health::{Condition, Health};
@@ -15,6 +16,7 @@ use crate::policy::Policy;
 use crate::queue::Queue;
 use crate::record::{HEADER, Header};
 use crate::settings::{Clock, Settings};
+use crate::slab::Slab;
 use crate::words::{Generation, KeyHash, ObjectId, ReadError, Refused, Subject};
 
 /// Bits of a sequence number that count within one start of the store; above them is the epoch.
@@ -65,12 +67,28 @@ impl Task {
 }
 
 /// What a reader is to do.
-pub(crate) struct ReadTask {
-    pub(crate) key: KeyHash,
-    pub(crate) id: ObjectId,
-    pub(crate) part: Part,
-    pub(crate) pinned: Pinned,
-    pub(crate) done: Box<dyn FnOnce(Result<Bytes, ReadError>) + Send>,
+pub(crate) enum ReadTask {
+    /// Read a record.
+    Read {
+        key: KeyHash,
+        id: ObjectId,
+        part: Part,
+        pinned: Pinned,
+        done: Box<dyn FnOnce(Result<Bytes, ReadError>) + Send>,
+    },
+    /// Have the kernel take bytes of files into its memory.
+    Bring {
+        pieces: SmallVec<[Piece; 1]>,
+        done: Box<dyn FnOnce(bool) + Send>,
+    },
+}
+
+/// Bytes of a file.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) slab: Arc<Slab>,
+    pub(crate) at: u64,
+    pub(crate) length: u64,
 }
 
 impl fmt::Debug for Task {
@@ -84,10 +102,10 @@ impl fmt::Debug for Task {
 
 impl fmt::Debug for ReadTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadTask")
-            .field("id", &self.id)
-            .field("part", &self.part)
-            .finish_non_exhaustive()
+        match self {
+            ReadTask::Read { id, part, .. } => write!(f, "Read({id:?}, {part:?})"),
+            ReadTask::Bring { pieces, .. } => write!(f, "Bring({pieces:?})"),
+        }
     }
 }
 

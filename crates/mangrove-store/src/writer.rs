@@ -354,7 +354,7 @@ impl Writer {
             .filter_map(|log| log.open.as_mut())
         {
             if std::mem::take(&mut open.dirty) {
-                open.slab.file.sync()?;
+                open.slab.sync()?;
             }
         }
         if self.names_changed {
@@ -373,11 +373,7 @@ impl Writer {
         let Some(open) = self.log_mut(log).open.take() else {
             return Ok(());
         };
-        let synced = if open.dirty {
-            open.slab.file.sync()
-        } else {
-            Ok(())
-        };
+        let synced = if open.dirty { open.slab.sync() } else { Ok(()) };
         self.log_mut(log).sealed.push_back(open.slab);
         synced
     }
@@ -505,6 +501,7 @@ impl Writer {
         for log in [Log::Probation, Log::Main] {
             if let Some(open) = self.log_mut(log).open.take() {
                 self.lose(&open.pending);
+                open.slab.doubt();
                 self.log_mut(log).sealed.push_back(open.slab);
             }
         }

@@ -164,6 +164,121 @@ fn what_was_flushed_is_there_after_a_power_loss() {
     );
 }
 
+impl Shop {
+    /// Of the first chunk: whether it is verified, and whether it is settled.
+    fn is_trusted(&self, key: u64) -> (bool, bool) {
+        let place = self.handle(key).unwrap().chunk_place(0).unwrap();
+        (place.is_verified(), place.is_settled())
+    }
+
+    /// How many bytes a reader's thread was made to bring, and whether they could be had.
+    fn brought(&mut self, key: u64, at: u64, most: u64) -> Result<(u64, bool), Refused> {
+        let (word, told) = std::sync::mpsc::channel();
+        let handle = self.handle(key).unwrap();
+        let asked = handle.bring_then(at, most, move |is_there| word.send(is_there).unwrap());
+        assert_eq!(self.hands.read(), asked.is_ok());
+        asked.map(|length| (length, told.recv().unwrap()))
+    }
+}
+
+#[test]
+fn what_has_come_to_the_disk_is_settled_and_after_a_restart_what_was_read_is() {
+    let mut shop = shop();
+    shop.fill(1, b"first").unwrap();
+    shop.work();
+    assert_eq!(shop.is_trusted(1), (true, false), "the kernel alone has it");
+    shop.flush();
+    assert_eq!(shop.is_trusted(1), (true, true));
+    shop.fill(2, b"second").unwrap();
+    shop.work();
+    assert_eq!(
+        (shop.is_trusted(1), shop.is_trusted(2)),
+        ((true, true), (true, false))
+    );
+    // The slab is sealed.
+    for key in 3..6 {
+        shop.fill(key, &bytes(key, CHUNK_BYTES as usize)).unwrap();
+        shop.work();
+    }
+    assert_eq!(shop.is_trusted(2), (true, true));
+    let shop = shop.reopened();
+    assert_eq!(shop.is_trusted(1), (false, false));
+    assert_eq!(shop.content(1).unwrap(), b"first");
+    assert_eq!(shop.is_trusted(1), (true, true));
+}
+
+/// The kernel forgets what it could not write, and reads something else the next time.
+#[test]
+fn what_a_failed_sync_was_about_is_compared_each_time_it_is_read() {
+    let mut shop = shop();
+    shop.fill(1, b"first").unwrap();
+    shop.flush();
+    shop.fill(2, b"second").unwrap();
+    shop.work();
+    shop.disk.set_faults(Faults {
+        failed_sync: 1,
+        ..Faults::default()
+    });
+    shop.clock.pass(Duration::from_millis(600));
+    shop.work();
+    assert!(matches!(shop.store().health(), Health::OutOfUse(_)));
+    shop.disk.set_faults(Faults::default());
+    shop.clock.pass(Duration::from_secs(60));
+    shop.work();
+    assert_eq!(shop.store().health(), Health::Well);
+    for key in [1, 2] {
+        assert_eq!(shop.is_trusted(key), (false, false));
+        assert!(shop.content(key).is_some());
+        assert_eq!(
+            shop.is_trusted(key),
+            (false, false),
+            "however often it was whole"
+        );
+    }
+    shop.fill(3, b"third").unwrap();
+    shop.flush();
+    assert_eq!(shop.is_trusted(3), (true, true));
+}
+
+#[test]
+fn as_much_is_brought_as_has_come_to_the_disk_and_not_a_byte_more() {
+    let mut shop = shop();
+    let chunk = u64::from(CHUNK_BYTES);
+    let total = 3 * chunk + 5;
+    let mut writing = shop.begin(1, Some(total));
+    writing.try_head(Generation(1), None, &head(1)).unwrap();
+    let give = |index, length| {
+        let given = writing.try_chunk(index, bytes(9, length).into());
+        given.unwrap();
+    };
+    give(0, chunk as usize);
+    give(1, chunk as usize);
+    give(3, 5);
+    shop.flush();
+    for (at, most, brought) in [
+        (0, 1, Ok(1)),
+        (chunk - 1, 1, Ok(1)),
+        (chunk - 1, 2, Ok(2)),
+        (0, u64::MAX, Ok(2 * chunk)),
+        (2 * chunk, 1, Err(Refused::Gone)),
+        (total - 1, 9, Ok(1)),
+        (total, 1, Err(Refused::Gone)),
+        (u64::MAX, u64::MAX, Err(Refused::Gone)),
+        (0, 0, Err(Refused::Gone)),
+    ] {
+        let found = shop.brought(1, at, most);
+        assert_eq!(found, brought.map(|length| (length, true)), "{at} {most}");
+    }
+    // What is wrong with the disk is found by whoever reads it.
+    shop.disk.set_faults(Faults {
+        io_error: 1,
+        ..Faults::default()
+    });
+    assert_eq!(shop.brought(1, 0, 1), Ok((1, false)));
+    assert_eq!(shop.store().health(), Health::Well);
+    shop.disk.set_faults(Faults::default());
+}
+
 #[test]
 fn what_is_larger_than_a_site_may_have_is_not_begun_and_nothing_leaves_for_it() {
     let mut shop = shop();
@@ -992,6 +1107,11 @@ fn on_a_real_disk_with_real_threads() {
         .append(Generation(2), b"a purge")
         .wait()
         .unwrap();
+    let (word, told) = std::sync::mpsc::channel();
+    let found = opened.store.lookup(KeyHash(1)).remove(0);
+    let brought = found.bring_then(7, u64::MAX, move |is_there| word.send(is_there).unwrap());
+    assert_eq!(brought, Ok(content.len() as u64 - 7));
+    assert!(told.recv().unwrap());
     let seed = opened.seed;
     opened.store.close();
     assert_eq!(

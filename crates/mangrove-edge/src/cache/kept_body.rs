@@ -1,6 +1,5 @@
 //! The content of what is kept, as one answer sends it: all of it, one range, or several with their part heads.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,19 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mangrove_cache::{Interval, Multipart};
-use mangrove_store::{ChunkPlace, Handle, ReadError, Refused};
-use tokio::sync::oneshot;
+use mangrove_store::{ChunkPlace, Handle, Refused};
 
 use super::disk::Located;
 use super::object::Kept;
 use super::parts::{Bring, Brought, Reader};
-use super::resident::read_resident;
+use super::reading::{Asked, FromDisk};
+use super::resident::Chunk;
 use crate::body::{CHUNK_BYTES, Filled};
 use crate::outgoing::{InFile, Window};
 use crate::reason::{EdgeReason, Reason};
 
-/// What an answer takes from the disk at once, and so what each one that is read from there holds in memory.
-pub(crate) const DISK_PIECE_BYTES: usize = 64 * 1024;
 /// Where more wait for the disk than may, how long it is before an answer asks again.
 pub(crate) const DISK_BEHIND: Duration = Duration::from_millis(20);
 
@@ -78,29 +75,26 @@ struct FromFile {
     place: Option<(u32, ChunkPlace)>,
 }
 
+/// Where the chunk lies that has the byte `at`, if it is verified; known from the last time if it is the same.
+fn find<'a>(
+    handle: &Handle,
+    known: &'a mut Option<(u32, ChunkPlace)>,
+    at: u64,
+) -> Option<&'a ChunkPlace> {
+    let index = Handle::chunk_of(at)?;
+    if known.as_ref().is_none_or(|(known, _)| *known != index) {
+        let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
+        *known = place.map(|place| (index, place));
+    }
+    known.as_ref().map(|(_, place)| place)
+}
+
 #[derive(Debug)]
 struct More {
     /// Part heads and the end of the last part, with the range that follows each, last first.
     segments: Vec<(Vec<u8>, Option<Interval>)>,
     /// The part head being sent, and how much of it has gone.
     words: Bytes,
-}
-
-/// Content as it comes from the disk: a piece at hand, or a chunk that the store's threads are reading.
-#[derive(Debug)]
-struct FromDisk {
-    /// None where it has left the disk since it was found.
-    handle: Option<Arc<Handle>>,
-    /// What was read without waiting; used again for each piece.
-    buffer: Vec<u8>,
-    /// Of the buffer, what has not gone.
-    from: usize,
-    to: usize,
-    /// A chunk as it was read for us, where the file could not be read without waiting even then.
-    chunk: Bytes,
-    reading: Option<oneshot::Receiver<Result<Bytes, ReadError>>>,
-    /// Too many wait already.
-    pause: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl KeptBody {
@@ -122,17 +116,7 @@ impl KeptBody {
         // Whoever reads what has just begun to come does not ask for it again.
         let is_new = partial.as_ref().is_some_and(|partial| partial.is_new());
         let handle = handle.filter(|_| !is_new);
-        let disk = located.map(|_| {
-            Box::new(FromDisk {
-                handle: handle.map(Arc::new),
-                buffer: Vec::new(),
-                from: 0,
-                to: 0,
-                chunk: Bytes::new(),
-                reading: None,
-                pause: None,
-            })
-        });
+        let disk = located.map(|_| Box::new(FromDisk::new(handle.map(Arc::new))));
         let coming = partial.map(|partial| {
             let (reader, bring) = (partial.sit(at, end), None);
             Box::new(Coming { reader, bring })
@@ -200,13 +184,13 @@ impl KeptBody {
                 disk.pause = None;
             }
             if let Some(coming) = &mut self.coming
-                && disk.reading.is_none()
+                && !disk.is_asked()
             {
                 let bring = coming.bring.as_deref();
                 match std::task::ready!(coming.reader.poll(cx, self.at, self.end, bring))? {
                     Brought::Bytes(bytes) => {
                         let most = self.end.saturating_sub(self.at).min(bytes.len() as u64);
-                        disk.chunk = bytes.slice(..usize::try_from(most).unwrap_or(usize::MAX));
+                        disk.give(bytes.slice(..usize::try_from(most).unwrap_or(usize::MAX)));
                         continue;
                     }
                     Brought::OnDisk => {
@@ -232,38 +216,35 @@ impl KeptBody {
             let held = self.coming.as_ref().and_then(|coming| coming.held());
             let is_asked_for =
                 self.coming.is_some() && !held.is_some_and(|held| Arc::ptr_eq(&held, &handle));
-            if let Some(reading) = &mut disk.reading {
-                let read = std::task::ready!(Pin::new(reading).poll(cx));
-                disk.reading = None;
-                let bytes = match read {
-                    Ok(Ok(bytes)) => bytes,
-                    _ if is_asked_for => continue,
-                    _ => return lost(),
-                };
-                // It has been verified and is in the kernel's memory now: from there on it needs none of ours.
-                let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
-                if !place.is_some_and(|place| disk.read_now(&place, within, wanted)) {
-                    let from = usize::try_from(within)
-                        .unwrap_or(usize::MAX)
-                        .min(bytes.len());
-                    let most = usize::try_from(wanted).unwrap_or(usize::MAX);
-                    disk.chunk = bytes.slice(from..from.saturating_add(most).min(bytes.len()));
-                    if disk.chunk.is_empty() {
+            match std::task::ready!(disk.poll_asked(cx)) {
+                None => {}
+                Some(Asked::Brought) => continue,
+                Some(Asked::Read(Some(bytes))) => {
+                    // It has been verified and is in the kernel's memory now: from there on it needs none of ours.
+                    let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
+                    if !place.is_some_and(|place| disk.read_now(&place, within, wanted))
+                        && !disk.hold(&bytes, within, wanted)
+                    {
                         return lost();
                     }
+                    continue;
                 }
-                continue;
+                Some(Asked::Read(None)) if is_asked_for => continue,
+                Some(Asked::Read(None)) => return lost(),
             }
             let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
-            if place.is_some_and(|place| disk.read_now(&place, within, wanted)) {
+            if let Some(place) = &place
+                && disk.read_now(place, within, wanted)
+            {
                 continue;
             }
-            let (word, told) = oneshot::channel();
-            let asked = handle.read_chunk_then(index, |read| {
-                let _ = word.send(read); // the visitor may have gone
-            });
+            let may_be_brought = place.is_some_and(|place| place.is_settled());
+            let asked = match may_be_brought && !disk.was_brought(self.at) {
+                true => disk.bring(&handle, self.at, wanted),
+                false => disk.read(&handle, index),
+            };
             match asked {
-                Ok(()) => disk.reading = Some(told),
+                Ok(()) => {}
                 Err(Refused::Behind) => {
                     disk.pause = Some(Box::pin(tokio::time::sleep(DISK_BEHIND)))
                 }
@@ -288,37 +269,65 @@ impl KeptBody {
     }
 
     /// What is next, at most `most` bytes, as it lies in a file of the disk tier: where that was verified, and is in the kernel's
-    /// memory now. What was there long ago may have left, so this is asked for each piece.
-    pub fn in_file(&mut self, most: usize, window: &Window<'_>) -> Option<InFile<'_>> {
+    /// memory now. What was there long ago may have left, so this is asked for each piece. Of what is likely to have left it is not
+    /// asked, for that makes the kernel read it in pieces: a thread of the store's sees to it that it is there, which is waited for.
+    pub fn poll_in_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        window: &Window<'_>,
+    ) -> Poll<Option<InFile<'_>>> {
         if matches!(self.sent_from, SentFrom::Memory) || self.words().is_some() {
-            return None;
+            return Poll::Ready(None);
         }
-        if self.disk.as_ref().is_some_and(|disk| disk.is_busy()) {
-            return None;
+        if let Some(disk) = &mut self.disk {
+            if disk.is_read() {
+                return Poll::Ready(None);
+            }
+            if !std::task::ready!(disk.poll_brought(cx, window.now)) {
+                self.sent_from = SentFrom::Memory; // what is wrong is found by whoever reads it
+                return Poll::Ready(None);
+            }
         }
         if matches!(self.sent_from, SentFrom::Unknown) {
             self.sent_from = self.find_file();
         }
         let SentFrom::File(from) = &mut self.sent_from else {
-            return None;
+            return Poll::Ready(None);
         };
-        let chunk = CHUNK_BYTES as u64;
-        let (index, within) = (u32::try_from(self.at / chunk).ok()?, self.at % chunk);
-        if from.place.as_ref().is_none_or(|(known, _)| *known != index) {
-            let place = from.handle.chunk_place(index)?;
-            from.place = place.is_verified().then_some((index, place));
-        }
-        let (_, place) = from.place.as_ref()?;
-        let left = u64::from(place.length()).checked_sub(within)?;
-        let left = left.min(self.end.saturating_sub(self.at));
-        let (at, length) = (place.offset().saturating_add(within), left.min(most as u64));
-        let file = place.file()?;
-        let is_there = || window.resident.has(file, at, length, window.now);
-        (length > 0 && is_there()).then_some(InFile {
+        let left = self.end.saturating_sub(self.at);
+        let FromFile { handle, place } = &mut **from;
+        let Some(place) = find(handle, place, self.at) else {
+            return Poll::Ready(None);
+        };
+        let within = self.at % CHUNK_BYTES as u64;
+        let length = u64::from(place.length()).saturating_sub(within);
+        let length = length.min(left).min(most as u64);
+        let (Some(file), 1..) = (place.file(), length) else {
+            return Poll::Ready(None);
+        };
+        let (resident, now) = (window.resident, window.now);
+        let (chunk, at) = (Chunk::of(file, place.offset()), place.offset() + within);
+        let is_there = match &mut self.disk {
+            Some(disk) if disk.has_brought(self.at, length, now) => {
+                resident.saw(chunk, now);
+                true
+            }
+            Some(disk) if place.is_settled() => {
+                let is_there =
+                    resident.has_seen(chunk, now) && resident.has(file, chunk, at, length, now);
+                let wanted = (window.most as u64).max(CHUNK_BYTES as u64).min(left);
+                is_there
+                    || disk.bring(handle, self.at, wanted).is_ok()
+                        && std::task::ready!(disk.poll_brought(cx, now))
+            }
+            _ => resident.has(file, chunk, at, length, now),
+        };
+        Poll::Ready(is_there.then_some(InFile {
             file,
             at,
-            length: usize::try_from(length).ok()?,
-        })
+            length: usize::try_from(length).unwrap_or(most),
+        }))
     }
 
     fn find_file(&self) -> SentFrom {
@@ -383,9 +392,7 @@ impl KeptBody {
 
     /// Bytes that it holds for this answer alone.
     pub fn held(&self) -> usize {
-        self.disk
-            .as_ref()
-            .map_or(0, |disk| disk.buffer.len() + disk.chunk.len())
+        self.disk.as_ref().map_or(0, |disk| disk.held())
     }
 
     /// How many bytes are to come.
@@ -416,61 +423,6 @@ impl KeptBody {
                     coming.reader.move_to(self.at, self.end);
                 }
             }
-        }
-    }
-}
-
-impl FromDisk {
-    /// Something is at hand, or on its way.
-    fn is_busy(&self) -> bool {
-        !self.data().is_empty() || self.reading.is_some() || self.pause.is_some()
-    }
-
-    fn data(&self) -> &[u8] {
-        match self.chunk.is_empty() {
-            true => self.buffer.get(self.from..self.to).unwrap_or_default(),
-            false => &self.chunk,
-        }
-    }
-
-    fn consume(&mut self, n: usize) {
-        match self.chunk.is_empty() {
-            true => self.from = self.from.saturating_add(n).min(self.to),
-            false => drop(self.chunk.split_to(n.min(self.chunk.len()))),
-        }
-        if self.chunk.is_empty() {
-            self.chunk = Bytes::new(); // a chunk used up is held no longer
-        }
-    }
-
-    fn share(&self, most: usize) -> Bytes {
-        match self.chunk.is_empty() {
-            true => Bytes::copy_from_slice(self.data().get(..most).unwrap_or_default()),
-            false => self.chunk.slice(..most.min(self.chunk.len())),
-        }
-    }
-
-    /// Reads what of the chunk is in the kernel's memory; false where the disk would have to be waited for.
-    fn read_now(&mut self, place: &ChunkPlace, within: u64, wanted: u64) -> bool {
-        let Some(file) = place.file() else {
-            return false;
-        };
-        let held = u64::from(place.length()).saturating_sub(within).min(wanted);
-        let most = usize::try_from(held)
-            .unwrap_or(usize::MAX)
-            .min(DISK_PIECE_BYTES);
-        if self.buffer.len() < most {
-            self.buffer.resize(most, 0);
-        }
-        let Some(into) = self.buffer.get_mut(..most).filter(|into| !into.is_empty()) else {
-            return false;
-        };
-        match read_resident(file, into, place.offset().saturating_add(within)) {
-            Ok(n) if n > 0 => {
-                (self.from, self.to) = (0, n);
-                true
-            }
-            _ => false,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod fill;
 pub(crate) mod kept_body;
 mod object;
 pub(crate) mod parts;
+pub(crate) mod reading;
 pub(crate) mod resident;
 pub(crate) mod sweep;
 mod tale;

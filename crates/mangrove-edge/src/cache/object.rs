@@ -11,8 +11,8 @@ use mangrove_http::{Known, UnixMillis};
 use mangrove_store::ObjectId;
 
 use super::disk::Located;
-use super::kept_body::DISK_PIECE_BYTES;
 use super::parts::Partial;
+use super::reading::DISK_PIECE_BYTES;
 use super::{is_for_caches, is_told_afresh};
 use crate::answer_head::push_field;
 use crate::body::CHUNK_BYTES;

@@ -15,59 +15,141 @@ pub(crate) const RESIDENT_EVERY: u64 = 256 * 1024;
 pub(crate) const RESIDENT_FOR: Duration = Duration::from_secs(1);
 /// Pieces that a core has seen there of late; another takes the place of one of them.
 pub(crate) const RESIDENT_PIECES: usize = 256;
+/// Of a chunk on the disk none of which a core has seen there for so many seconds, it does not ask: to ask for what has left the
+/// kernel's memory makes the kernel read it in small pieces. A thread of the store's sees to it that it is there, which costs
+/// little if it is.
+pub(crate) const SEEN_SECONDS: u16 = 10;
+/// Chunks that a core may have seen so lately; another takes the place of one of them.
+pub(crate) const SEEN_CHUNKS: usize = 65_536;
 
 /// What one core has seen there lately. To ask costs a system call for each `RESIDENT_EVERY`, which is more than sending from a
 /// file costs otherwise.
 #[derive(Debug)]
-pub struct Resident(Box<[Cell<Seen>]>);
+pub struct Resident {
+    pieces: Box<[Cell<Piece>]>,
+    chunks: Box<[Cell<Stamp>]>,
+}
 
-/// Bytes of an open file: its descriptor, where they begin, how many.
-type Piece = (i32, u64, u64);
+/// What tells a chunk from others that have its place, and the second in which some of it was there. After 18 hours the seconds
+/// begin again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stamp {
+    chunk: u16,
+    second: u16,
+}
 
+impl Stamp {
+    fn of(chunk: Chunk, now: Moment) -> Self {
+        let low = |number: u64| u16::try_from(number & 0xffff).unwrap_or(0);
+        Self {
+            chunk: low(chunk.spread()),
+            second: low(now.0 / 1000),
+        }
+    }
+}
+
+/// A chunk in an open file: the file's descriptor, and where in it the chunk begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chunk(i32, u64);
+
+impl Chunk {
+    /// The chunk of a file that begins there.
+    pub fn of(file: &File, at: u64) -> Self {
+        Self(file.as_raw_fd(), at)
+    }
+
+    fn spread(self) -> u64 {
+        let Self(file, at) = self;
+        (at ^ u64::from(file.unsigned_abs()) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Bytes of a chunk that were there.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    piece: Piece,
+struct Piece {
+    chunk: Chunk,
+    at: u64,
+    length: u64,
     until: Moment,
 }
 
 impl Default for Resident {
     /// Nothing was seen yet.
     fn default() -> Self {
-        Self(vec![Cell::default(); RESIDENT_PIECES].into())
+        Self {
+            pieces: vec![Cell::default(); RESIDENT_PIECES].into(),
+            chunks: vec![Cell::default(); SEEN_CHUNKS].into(),
+        }
     }
 }
 
 impl Resident {
-    /// Whether bytes of a file can be sent at `now` without waiting for the disk.
-    pub fn has(&self, file: &File, at: u64, length: u64, now: Moment) -> bool {
-        let piece = (file.as_raw_fd(), at, length);
-        self.has_or(piece, now, || is_resident(file, at, length))
+    /// Whether bytes of a chunk can be sent at `now` without waiting for the disk.
+    pub fn has(&self, file: &File, chunk: Chunk, at: u64, length: u64, now: Moment) -> bool {
+        self.has_or(chunk, at, length, now, || is_resident(file, at, length))
     }
 
-    fn has_or(&self, piece: Piece, now: Moment, ask: impl FnOnce() -> bool) -> bool {
-        let Some(seen) = self.place(piece) else {
+    /// Whether some of a chunk was there so lately that it is worth asking again.
+    pub fn has_seen(&self, chunk: Chunk, now: Moment) -> bool {
+        let Some(seen) = self.chunk(chunk).map(Cell::get) else {
+            return false;
+        };
+        let this = Stamp::of(chunk, now);
+        let ago = this.second.wrapping_sub(seen.second);
+        seen.chunk == this.chunk && ago < SEEN_SECONDS
+    }
+
+    fn has_or(
+        &self,
+        chunk: Chunk,
+        at: u64,
+        length: u64,
+        now: Moment,
+        ask: impl FnOnce() -> bool,
+    ) -> bool {
+        let Some(place) = self.piece(chunk, at, length) else {
             return ask();
         };
-        let last = seen.get();
-        if last.piece == piece && now < last.until {
+        let last = place.get();
+        let is_it = (last.chunk, last.at, last.length) == (chunk, at, length);
+        if is_it && now < last.until {
             return true;
         }
         let there = ask();
         if there {
             let until = now + RESIDENT_FOR;
-            seen.set(Seen { piece, until });
+            place.set(Piece {
+                chunk,
+                at,
+                length,
+                until,
+            });
+            self.saw(chunk, now);
         }
         there
     }
 
-    /// Content begins at any byte of a file, which is spread well enough.
-    fn place(&self, (file, at, length): Piece) -> Option<&Cell<Seen>> {
-        let mixed = at ^ length.rotate_left(32) ^ u64::from(file.unsigned_abs()) << 40;
-        let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let places = self.0.len() as u64;
-        self.0
-            .get(usize::try_from(mixed.checked_rem(places)?).ok()?)
+    /// Some of a chunk is there.
+    pub fn saw(&self, chunk: Chunk, now: Moment) {
+        if let Some(seen) = self.chunk(chunk) {
+            seen.set(Stamp::of(chunk, now));
+        }
     }
+
+    fn chunk(&self, chunk: Chunk) -> Option<&Cell<Stamp>> {
+        place(&self.chunks, chunk.spread())
+    }
+
+    /// Content begins at any byte of a file, which is spread well enough.
+    fn piece(&self, chunk: Chunk, at: u64, length: u64) -> Option<&Cell<Piece>> {
+        let mixed = Chunk(chunk.0, at ^ length.rotate_left(32)).spread();
+        place(&self.pieces, mixed)
+    }
+}
+
+fn place<T>(places: &[T], mixed: u64) -> Option<&T> {
+    let number = (mixed >> 32).checked_rem(places.len() as u64)?;
+    places.get(usize::try_from(number).ok()?)
 }
 
 /// Whether bytes of a file can be sent without waiting for the disk. The first, the last, and one in
@@ -99,17 +181,29 @@ pub(super) fn read_resident(file: &File, into: &mut [u8], at: u64) -> io::Result
 mod tests {
     use super::*;
 
-    const PIECE: Piece = (7, 4_096, 100_000);
+    const CHUNK: Chunk = Chunk(7, 4_096);
+    const AT: u64 = 8_192;
+    const LENGTH: u64 = 100_000;
+
+    fn asked(resident: &Resident, now: Moment, there: bool) -> Option<bool> {
+        let mut asked = None;
+        let has = resident.has_or(CHUNK, AT, LENGTH, now, || {
+            asked = Some(there);
+            there
+        });
+        assert_eq!(has, asked.unwrap_or(true));
+        asked
+    }
 
     #[test]
     fn what_was_there_is_asked_for_again_when_its_time_is_over() {
         let resident = Resident::default();
         let end = Moment(1) + RESIDENT_FOR;
-        assert!(resident.has_or(PIECE, Moment(1), || true));
-        assert!(resident.has_or(PIECE, Moment(end.0 - 1), || unreachable!("it is known")));
-        assert!(!resident.has_or(PIECE, end, || false), "its time is over");
-        assert!(!resident.has_or(PIECE, end, || false));
-        assert!(resident.has_or(PIECE, end, || true));
+        assert_eq!(asked(&resident, Moment(1), true), Some(true));
+        assert_eq!(asked(&resident, Moment(end.0 - 1), false), None);
+        for there in [false, false, true] {
+            assert_eq!(asked(&resident, end, there), Some(there));
+        }
     }
 
     #[test]
@@ -117,17 +211,17 @@ mod tests {
         let resident = Resident::default();
         let now = Moment(5);
         for there in [false, false, true] {
-            assert_eq!(resident.has_or(PIECE, now, || there), there);
+            assert_eq!(asked(&resident, now, there), Some(there));
         }
-        let (file, at, length) = PIECE;
-        for other in [
-            (file + 1, at, length),
-            (file, at + 1, length),
-            (file, at, length + 1),
+        let Chunk(file, begin) = CHUNK;
+        for (chunk, at, length) in [
+            (Chunk(file + 1, begin), AT, LENGTH),
+            (CHUNK, AT + 1, LENGTH),
+            (CHUNK, AT, LENGTH + 1),
         ] {
-            assert!(!resident.has_or(other, now, || false), "{other:?}");
+            assert!(!resident.has_or(chunk, at, length, now, || false));
         }
-        assert!(resident.has_or(PIECE, now, || false));
+        assert_eq!(asked(&resident, now, false), None);
     }
 
     #[test]
@@ -135,12 +229,54 @@ mod tests {
         let resident = Resident::default();
         let pieces = 0..=RESIDENT_PIECES as u64;
         for number in pieces.clone() {
-            assert!(resident.has_or((7, number * 8_192, 8_192), Moment(1), || true));
+            assert!(resident.has_or(CHUNK, number * 8_192, 8_192, Moment(1), || true));
         }
         let known = pieces.filter(|number| {
-            let piece = (7, number * 8_192, 8_192);
-            resident.place(piece).unwrap().get().piece == piece
+            let at = number * 8_192;
+            resident.piece(CHUNK, at, 8_192).unwrap().get().at == at
         });
         assert!((RESIDENT_PIECES / 2..=RESIDENT_PIECES).contains(&known.count()));
+    }
+
+    #[test]
+    fn a_chunk_is_worth_asking_about_for_some_seconds_after_some_of_it_was_there() {
+        let long = 1000 * u64::from(SEEN_SECONDS);
+        // After 18 hours, where the seconds begin again, too.
+        for now in [60_000, 65_535_999, 65_536_000] {
+            let resident = Resident::default();
+            let has_seen = |now| resident.has_seen(CHUNK, Moment(now));
+            assert!(!has_seen(now));
+            assert_eq!(asked(&resident, Moment(now), false), Some(false));
+            assert!(!has_seen(now));
+            assert_eq!(asked(&resident, Moment(now), true), Some(true));
+            let begun = now - now % 1000;
+            assert!(has_seen(now) && has_seen(begun + long - 1) && !has_seen(begun + long));
+            let other = Chunk(7, 8_192);
+            assert!(!resident.has_seen(other, Moment(now)));
+            resident.saw(other, Moment(now));
+            assert!(resident.has_seen(other, Moment(now)));
+        }
+    }
+
+    #[test]
+    fn one_chunk_too_many_takes_the_place_of_another() {
+        let resident = Resident::default();
+        let now = Moment(60_000);
+        // As chunks of 100 KiB lie in slabs.
+        let chunks = || {
+            (0..=SEEN_CHUNKS as u64).map(|number| {
+                Chunk(
+                    7 + i32::try_from(number / 640).unwrap(),
+                    number % 640 * 102_528,
+                )
+            })
+        };
+        for chunk in chunks() {
+            assert!(resident.has_or(chunk, chunk.1, 1, now, || true));
+        }
+        let known = chunks()
+            .filter(|chunk| resident.has_seen(*chunk, now))
+            .count();
+        assert!((SEEN_CHUNKS / 2..=SEEN_CHUNKS).contains(&known), "{known}");
     }
 }

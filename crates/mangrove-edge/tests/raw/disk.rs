@@ -1,6 +1,7 @@
 //! What the disk keeps: over a restart, and of what memory has no room for.
 
 use mangrove_edge::reason::EdgeReason;
+use rustix::fs::Advice;
 use serde_json::Value;
 
 use crate::origin::{FRESH, Visit, send};
@@ -326,6 +327,51 @@ fn what_is_left_from_before_is_read_once_before_it_is_sent_from_the_file() {
     // Of each chunk the first piece came through our own hands.
     assert!(first <= content.len() as u64 - chunks, "{first}");
     assert_eq!(world.origin.unaccepted(), 0);
+}
+
+/// Has the kernel let go of all that it has of the disk's files; where they are in memory anyway (tmpfs) that does nothing.
+fn forget_files(world: &World) {
+    for slab in world.slabs() {
+        slab.sync_all().unwrap();
+        rustix::fs::fadvise(&slab, 0, None, Advice::DontNeed).unwrap();
+    }
+}
+
+/// It was read by a thread, compared once more and copied, twice: half as much work again as sending it.
+#[test]
+fn what_has_left_the_kernels_memory_is_sent_from_the_file_all_the_same() {
+    let world = World::with("cache_memory = '8MiB'", "");
+    let content = content(17 * MIB);
+    let (mut client, _) = with_a_large_one(&world, &content);
+    // Once what was written has come to the disk.
+    eventually("all of it is sent from the file", || {
+        forget_files(&world);
+        let before = from_files(&world, &mut client);
+        forget_files(&world);
+        client.get("/large");
+        assert!(client.answer().body == content);
+        let sent = from_files(&world, &mut client) - before;
+        (sent == content.len() as u64).then_some(())
+    });
+    // What is not worth a file comes the same way, up to the kernel's memory.
+    for (first, length) in [(0, 65_535), (MIB - 1, 2), (5 * MIB + 7, 65_535)] {
+        forget_files(&world);
+        let last = first + length - 1;
+        client.send(format!(
+            "GET /large HTTP/1.1\r\nHost: a.example\r\nRange: bytes={first}-{last}\r\n\r\n"
+        ));
+        assert!(client.answer().body == content[first..=last], "{first}");
+    }
+    // And what cannot be had from there any more is cut.
+    forget_files(&world);
+    for slab in world.slabs() {
+        slab.set_len(9 << 20).unwrap();
+    }
+    client.get("/large");
+    client.head();
+    let (got, _) = client.rest();
+    assert!(got.len() < content.len() && content.starts_with(&got));
+    assert!(got.len() > 4 * MIB, "{}", got.len());
 }
 
 /// A world in which `/large` is on the disk, its head in memory, and one answer has come from there.

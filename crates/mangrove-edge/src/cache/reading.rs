@@ -1,0 +1,212 @@
+//! Content as it comes from the disk, for one answer.
+//!
+//! What the kernel has in its memory is read, or sent, from there. What it has not, one of the store's threads sees to: it has the
+//! kernel take the bytes into its memory, or, if this process has yet to compare the chunk with its checksum, reads all of it.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use mangrove_http::Moment;
+use mangrove_store::{ChunkPlace, Handle, ReadError, Refused};
+use tokio::sync::oneshot;
+
+use super::resident::{RESIDENT_FOR, read_resident};
+
+/// What an answer takes from the disk at once, and so what each one that is read from there holds in memory.
+pub(crate) const DISK_PIECE_BYTES: usize = 64 * 1024;
+
+/// A piece at hand, or one that a thread of the store's sees to.
+#[derive(Debug)]
+pub(super) struct FromDisk {
+    /// None where it has left the disk since it was found.
+    pub(super) handle: Option<Arc<Handle>>,
+    /// What was read without waiting; used again for each piece.
+    buffer: Vec<u8>,
+    /// Of the buffer, what has not gone.
+    from: usize,
+    to: usize,
+    /// A chunk as it was read for us, where the file could not be read without waiting even then.
+    chunk: Bytes,
+    asked: Option<Waiting>,
+    /// Of the content, what the kernel was made to take into its memory last,
+    brought: Range<u64>,
+    /// and until when it is sure to be there.
+    brought_until: Moment,
+    /// Too many wait already.
+    pub(super) pause: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+/// For what a thread was asked, and who is told.
+#[derive(Debug)]
+enum Waiting {
+    /// The kernel's having it; whether it has.
+    Bring(oneshot::Receiver<bool>),
+    Read(oneshot::Receiver<Result<Bytes, ReadError>>),
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// The kernel has it, if it could be had.
+    Brought,
+    /// The chunk, or none.
+    Read(Option<Bytes>),
+}
+
+impl FromDisk {
+    pub(super) fn new(handle: Option<Arc<Handle>>) -> Self {
+        Self {
+            handle,
+            buffer: Vec::new(),
+            from: 0,
+            to: 0,
+            chunk: Bytes::new(),
+            asked: None,
+            brought: 0..0,
+            brought_until: Moment(0),
+            pause: None,
+        }
+    }
+
+    /// Whether some of it is at hand in memory, or will be.
+    pub(super) fn is_read(&self) -> bool {
+        let is_reading = matches!(self.asked, Some(Waiting::Read(_)));
+        !self.data().is_empty() || is_reading || self.pause.is_some()
+    }
+
+    /// Whether a thread was asked for something, and has yet to say what became of it.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Waits for what a thread was asked for; none where it was asked for nothing.
+    pub(super) fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<Option<Asked>> {
+        let told = match &mut self.asked {
+            None => return Poll::Ready(None),
+            Some(Waiting::Bring(told)) => {
+                // Who finds that it is not there has it read.
+                let _ = std::task::ready!(Pin::new(told).poll(cx));
+                Asked::Brought
+            }
+            Some(Waiting::Read(told)) => {
+                let told = std::task::ready!(Pin::new(told).poll(cx));
+                Asked::Read(told.ok().and_then(Result::ok))
+            }
+        };
+        self.asked = None;
+        Poll::Ready(Some(told))
+    }
+
+    /// Waits for what is being brought; false if it could not be had.
+    pub(super) fn poll_brought(&mut self, cx: &mut Context<'_>, now: Moment) -> Poll<bool> {
+        let Some(Waiting::Bring(told)) = &mut self.asked else {
+            return Poll::Ready(true);
+        };
+        let told = std::task::ready!(Pin::new(told).poll(cx));
+        self.asked = None;
+        self.brought_until = now + RESIDENT_FOR;
+        Poll::Ready(told == Ok(true))
+    }
+
+    /// Whether the kernel was made to take all of that into its memory, so lately that it is there.
+    pub(super) fn has_brought(&self, at: u64, length: u64, now: Moment) -> bool {
+        let Range { start, end } = self.brought;
+        start <= at && at.saturating_add(length) <= end && now < self.brought_until
+    }
+
+    /// Whether it was made to take that byte.
+    pub(super) fn was_brought(&self, at: u64) -> bool {
+        self.brought.contains(&at)
+    }
+
+    /// Has the kernel take content from `at` on into its memory, as far as that is settled.
+    pub(super) fn bring(&mut self, handle: &Handle, at: u64, most: u64) -> Result<(), Refused> {
+        let (word, told) = oneshot::channel();
+        let length = handle.bring_then(at, most, move |is_there| {
+            let _ = word.send(is_there); // the visitor may have gone
+        })?;
+        self.brought = at..at.saturating_add(length);
+        self.asked = Some(Waiting::Bring(told));
+        Ok(())
+    }
+
+    /// Has a chunk read, and compared with its checksum.
+    pub(super) fn read(&mut self, handle: &Handle, index: u32) -> Result<(), Refused> {
+        let (word, told) = oneshot::channel();
+        handle.read_chunk_then(index, move |read| {
+            let _ = word.send(read); // the visitor may have gone
+        })?;
+        self.asked = Some(Waiting::Read(told));
+        Ok(())
+    }
+
+    /// Holds what is wanted of a chunk; false where that has none of it.
+    pub(super) fn hold(&mut self, chunk: &Bytes, within: u64, wanted: u64) -> bool {
+        let from = usize::try_from(within).unwrap_or(usize::MAX);
+        let most = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let from = from.min(chunk.len());
+        self.chunk = chunk.slice(from..from.saturating_add(most).min(chunk.len()));
+        !self.chunk.is_empty()
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn held(&self) -> usize {
+        self.buffer.len() + self.chunk.len()
+    }
+
+    /// Holds content that came from elsewhere.
+    pub(super) fn give(&mut self, bytes: Bytes) {
+        self.chunk = bytes;
+    }
+
+    pub(super) fn data(&self) -> &[u8] {
+        match self.chunk.is_empty() {
+            true => self.buffer.get(self.from..self.to).unwrap_or_default(),
+            false => &self.chunk,
+        }
+    }
+
+    pub(super) fn consume(&mut self, n: usize) {
+        match self.chunk.is_empty() {
+            true => self.from = self.from.saturating_add(n).min(self.to),
+            false => drop(self.chunk.split_to(n.min(self.chunk.len()))),
+        }
+        if self.chunk.is_empty() {
+            self.chunk = Bytes::new(); // a chunk used up is held no longer
+        }
+    }
+
+    pub(super) fn share(&self, most: usize) -> Bytes {
+        match self.chunk.is_empty() {
+            true => Bytes::copy_from_slice(self.data().get(..most).unwrap_or_default()),
+            false => self.chunk.slice(..most.min(self.chunk.len())),
+        }
+    }
+
+    /// Reads what of the chunk is in the kernel's memory; false where the disk would have to be waited for.
+    pub(super) fn read_now(&mut self, place: &ChunkPlace, within: u64, wanted: u64) -> bool {
+        let Some(file) = place.file() else {
+            return false;
+        };
+        let held = u64::from(place.length()).saturating_sub(within).min(wanted);
+        let most = usize::try_from(held)
+            .unwrap_or(usize::MAX)
+            .min(DISK_PIECE_BYTES);
+        if self.buffer.len() < most {
+            self.buffer.resize(most, 0);
+        }
+        let Some(into) = self.buffer.get_mut(..most).filter(|into| !into.is_empty()) else {
+            return false;
+        };
+        match read_resident(file, into, place.offset().saturating_add(within)) {
+            Ok(n) if n > 0 => {
+                (self.from, self.to) = (0, n);
+                true
+            }
+            _ => false,
+        }
+    }
+}
