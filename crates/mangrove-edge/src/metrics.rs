@@ -603,7 +603,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 41] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 42] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         let store = &self.facts.store;
@@ -697,6 +697,12 @@ impl Page {
                 "Objects that left the disk because others needed their room",
                 Counter,
                 store.held.evicted,
+            ),
+            (
+                "mangrove_store_brought_bytes",
+                "Bytes that the kernel was made to have in its memory before they were sent from there",
+                Counter,
+                store.held.bytes_brought,
             ),
             (
                 "mangrove_store_damaged",

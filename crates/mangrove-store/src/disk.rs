@@ -45,6 +45,8 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     fn length(&self) -> io::Result<u64>;
     /// The file itself, to send from; a simulated one has none.
     fn as_file(&self) -> Option<&File>;
+    /// Lets the kernel forget what it has of it in its memory and need not write, so that it is read from the disk again.
+    fn forget(&self) {}
     /// Waits until the kernel has bytes of it in its memory: exactly these, or, where they are a part of something longer, as many
     /// beyond them as it sees fit.
     fn bring(&self, at: u64, length: u64, reach: Reach) -> io::Result<()> {
@@ -56,9 +58,9 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
 /// How much is brought into the kernel's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// What is asked for, and not a byte more.
+    /// What is asked for and no more.
     Exact,
-    /// What follows as well, as far as the kernel reads ahead. It takes larger pages for it, which is a tenth of the work.
+    /// What follows as well, as far as the kernel reads ahead. It takes larger pages for it, which is less work.
     Ahead,
 }
 
@@ -251,9 +253,14 @@ impl DiskFile for RealFile {
         Some(&self.0)
     }
 
+    fn forget(&self) {
+        let _ = fadvise(&self.0, 0, None, Advice::DontNeed); // advice; what it does not take was never certain
+    }
+
     fn bring(&self, at: u64, length: u64, reach: Reach) -> io::Result<()> {
-        if reach == Reach::Exact {
-            fadvise(&self.0, at, NonZero::new(length), Advice::WillNeed)?;
+        // None would mean all that follows.
+        if let (Reach::Exact, Some(length)) = (reach, NonZero::new(length)) {
+            let _ = fadvise(&self.0, at, Some(length), Advice::WillNeed); // where it is not taken, the walk below reads
         }
         // The kernel gives its pages to a pipe and that to nobody: nothing is copied, nor looked at.
         let nowhere = NOWHERE.get_or_init(|| File::options().write(true).open("/dev/null").ok());

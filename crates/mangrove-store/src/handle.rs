@@ -13,6 +13,9 @@ use crate::state::{Inner, Piece, ReadTask, more};
 use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};
 use crate::writing::Writing;
 
+/// So much is brought into the kernel's memory exactly; with more, what follows it is likely to be wanted next.
+const EXACT_BYTES: u64 = 256 << 10;
+
 /// An object that was found. Its head, and its content if that is at most four chunks, stay readable while the handle lives,
 /// whatever is removed meanwhile. Of a larger object each chunk is looked up when it is asked for, and may be
 /// [`ReadError::Absent`] by then.
@@ -23,7 +26,7 @@ pub struct Handle {
 }
 
 /// Where a chunk lies: to be sent from the file as it is. The file stays readable while this lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChunkPlace {
     pinned: Pinned,
 }
@@ -168,28 +171,21 @@ impl Handle {
         })
     }
 
-    /// Has a reader's thread see to it that the kernel has content in its memory, from `at` on, and then call `done`: `most` bytes,
-    /// or as many of them as lie in chunks that [are settled](ChunkPlace::is_settled). How many that is. They are neither copied nor
-    /// compared with a checksum. `done` is told whether all of them could be had; nothing is concluded if not: who reads them finds
-    /// out why. Refused at once if the disk is behind or out of use, or the first byte is not settled.
+    /// Has a reader's thread see to it that the kernel has content in its memory, and then call `done`: `most` bytes of chunks that
+    /// follow each other, from `within` the first on, or as many of them as [are settled](ChunkPlace::is_settled). Returns how many.
+    /// They are neither copied nor compared with a checksum. `done` is told whether all of them could be had; nothing is concluded if
+    /// not: who reads them finds out why. Refused at once if the disk is behind or out of use, or the first byte is not settled.
     pub fn bring_then(
         &self,
-        at: u64,
+        places: &[ChunkPlace],
+        within: u64,
         most: u64,
         done: impl FnOnce(bool) + Send + 'static,
     ) -> Result<u64, Refused> {
         self.inner.reads_or_refuses()?;
-        let chunk = u64::from(CHUNK_BYTES);
         let mut pieces = SmallVec::new();
-        let mut length = 0;
-        while length < most {
-            let from = at.saturating_add(length);
-            let index = u32::try_from(from / chunk).ok();
-            let place = index.and_then(|index| self.chunk_place(index));
-            let Some(place) = place.filter(ChunkPlace::is_settled) else {
-                break;
-            };
-            let within = from % chunk;
+        let (mut within, mut length) = (within, 0);
+        for place in places.iter().take_while(|place| place.is_settled()) {
             let left = u64::from(place.length()).saturating_sub(within);
             let taken = left.min(most - length);
             if taken == 0 {
@@ -198,12 +194,13 @@ impl Handle {
             length += taken;
             pieces.push(Piece {
                 at: place.offset() + within,
-                slab: place.pinned.slab,
+                slab: Arc::clone(&place.pinned.slab),
                 length: taken,
             });
+            within = 0;
         }
         if pieces.is_empty() {
-            return Err(Refused::Gone);
+            self.inner.refused(Refused::Gone)?;
         }
         let done = Box::new(done);
         self.inner.push(ReadTask::Bring { pieces, done })?;
@@ -317,7 +314,8 @@ impl Inner {
         let Some(task) = self.reads.take_one() else {
             return false;
         };
-        let calling = self.condition.calling(2 + reader, self.clock.now());
+        // Each call has its time, however many a task takes.
+        let calling = || self.condition.calling(2 + reader, self.clock.now());
         let tell: Box<dyn FnOnce()> = match task {
             ReadTask::Read {
                 key,
@@ -326,21 +324,28 @@ impl Inner {
                 pinned,
                 done,
             } => {
+                let _calling = calling();
                 let read = self.read(key, id, part, &pinned);
                 Box::new(move || done(read))
             }
             ReadTask::Bring { pieces, done } => {
-                // Of several chunks, what follows is likely to be more of the same.
-                let reach = match pieces.len() {
-                    0 | 1 => Reach::Exact,
-                    _ => Reach::Ahead,
+                let length = pieces.iter().map(|piece| piece.length).sum();
+                let reach = match length <= EXACT_BYTES {
+                    true => Reach::Exact,
+                    false => Reach::Ahead,
                 };
-                let bring = |piece: &Piece| piece.slab.file.bring(piece.at, piece.length, reach);
-                let is_there = pieces.iter().all(|piece| bring(piece).is_ok());
+                let is_there = pieces.iter().all(|piece| {
+                    let _calling = calling();
+                    let brought = piece.slab.file.bring(piece.at, piece.length, reach);
+                    brought.is_ok()
+                });
+                if is_there {
+                    more(&self.counts.bytes_brought, length);
+                    self.condition.read_worked();
+                }
                 Box::new(move || done(is_there))
             }
         };
-        drop(calling);
         // A caller's panic is the caller's; the thread is needed by others.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell));
         true

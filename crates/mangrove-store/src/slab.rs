@@ -55,9 +55,11 @@ impl Slab {
         synced
     }
 
-    /// From now on all of it is compared with its checksums each time it is read.
+    /// From now on all of it is compared with its checksums each time it is read, as the disk has it: the kernel would give this
+    /// process, and the next, what it had to write and could not.
     pub(crate) fn doubt(&self) {
         self.is_doubtful.store(true, Ordering::Release);
+        self.file.forget();
     }
 
     pub(crate) fn is_doubtful(&self) -> bool {

@@ -119,6 +119,7 @@ pub(crate) struct Counts {
     pub(crate) lost: AtomicU64,
     pub(crate) damaged: AtomicU64,
     pub(crate) read_failures: AtomicU64,
+    pub(crate) bytes_brought: AtomicU64,
     pub(crate) promoted: AtomicU64,
     pub(crate) kept_on: AtomicU64,
     pub(crate) evicted: AtomicU64,

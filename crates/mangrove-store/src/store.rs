@@ -123,6 +123,8 @@ pub struct Statistics {
     pub damaged: u64,
     /// Reads that the disk did not answer.
     pub read_failures: u64,
+    /// Bytes that were brought into the kernel's memory, to be sent from there.
+    pub bytes_brought: u64,
     /// Records moved from probation to main, because they were asked for.
     pub promoted: u64,
     /// Records of main written again, because they were asked for.
@@ -394,6 +396,7 @@ impl Store {
             lost: count(&counts.lost),
             damaged: count(&counts.damaged),
             read_failures: count(&counts.read_failures),
+            bytes_brought: count(&counts.bytes_brought),
             promoted: count(&counts.promoted),
             kept_on: count(&counts.kept_on),
             evicted: count(&counts.evicted),

@@ -75,18 +75,22 @@ struct FromFile {
     place: Option<(u32, ChunkPlace)>,
 }
 
-/// Where the chunk lies that has the byte `at`, if it is verified; known from the last time if it is the same.
+/// Where the chunk lies that has the byte `at`, if it is verified: where it was brought from, or where it is known to lie, for the
+/// index may have another place for it by now.
 fn find<'a>(
     handle: &Handle,
     known: &'a mut Option<(u32, ChunkPlace)>,
+    disk: Option<&FromDisk>,
     at: u64,
 ) -> Option<&'a ChunkPlace> {
     let index = Handle::chunk_of(at)?;
     if known.as_ref().is_none_or(|(known, _)| *known != index) {
-        let place = handle.chunk_place(index).filter(ChunkPlace::is_verified);
+        let brought = disk.and_then(|disk| disk.place(index).cloned());
+        let place = brought.or_else(|| handle.chunk_place(index));
         *known = place.map(|place| (index, place));
     }
-    known.as_ref().map(|(_, place)| place)
+    let place = known.as_ref().map(|(_, place)| place);
+    place.filter(|place| place.is_verified())
 }
 
 #[derive(Debug)]
@@ -238,10 +242,10 @@ impl KeptBody {
             {
                 continue;
             }
-            let may_be_brought = place.is_some_and(|place| place.is_settled());
-            let asked = match may_be_brought && !disk.was_brought(self.at) {
-                true => disk.bring(&handle, self.at, wanted),
-                false => disk.read(&handle, index),
+            let settled = place.filter(ChunkPlace::is_settled);
+            let asked = match settled.filter(|_| !disk.was_brought(self.at)) {
+                Some(place) => disk.bring(&handle, &place, self.at, wanted),
+                None => disk.read(&handle, index),
             };
             match asked {
                 Ok(()) => {}
@@ -297,7 +301,7 @@ impl KeptBody {
         };
         let left = self.end.saturating_sub(self.at);
         let FromFile { handle, place } = &mut **from;
-        let Some(place) = find(handle, place, self.at) else {
+        let Some(place) = find(handle, place, self.disk.as_deref(), self.at) else {
             return Poll::Ready(None);
         };
         let within = self.at % CHUNK_BYTES as u64;
@@ -318,7 +322,7 @@ impl KeptBody {
                     resident.has_seen(chunk, now) && resident.has(file, chunk, at, length, now);
                 let wanted = (window.most as u64).max(CHUNK_BYTES as u64).min(left);
                 is_there
-                    || disk.bring(handle, self.at, wanted).is_ok()
+                    || disk.bring(handle, place, self.at, wanted).is_ok()
                         && std::task::ready!(disk.poll_brought(cx, now))
             }
             _ => resident.has(file, chunk, at, length, now),

@@ -11,9 +11,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use mangrove_http::Moment;
 use mangrove_store::{ChunkPlace, Handle, ReadError, Refused};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::resident::{RESIDENT_FOR, read_resident};
+use crate::body::CHUNK_BYTES;
 
 /// What an answer takes from the disk at once, and so what each one that is read from there holds in memory.
 pub(crate) const DISK_PIECE_BYTES: usize = 64 * 1024;
@@ -31,9 +33,11 @@ pub(super) struct FromDisk {
     /// A chunk as it was read for us, where the file could not be read without waiting even then.
     chunk: Bytes,
     asked: Option<Waiting>,
-    /// Of the content, what the kernel was made to take into its memory last,
+    /// Of the content, what the kernel was made to take into its memory last, or will have been when that is done,
     brought: Range<u64>,
-    /// and until when it is sure to be there.
+    /// where it lies,
+    places: SmallVec<[(u32, ChunkPlace); 1]>,
+    /// and until when it is taken to be there.
     brought_until: Moment,
     /// Too many wait already.
     pub(super) pause: Option<Pin<Box<tokio::time::Sleep>>>,
@@ -66,6 +70,7 @@ impl FromDisk {
             chunk: Bytes::new(),
             asked: None,
             brought: 0..0,
+            places: SmallVec::new(),
             brought_until: Moment(0),
             pause: None,
         }
@@ -105,10 +110,13 @@ impl FromDisk {
         let Some(Waiting::Bring(told)) = &mut self.asked else {
             return Poll::Ready(true);
         };
-        let told = std::task::ready!(Pin::new(told).poll(cx));
+        let is_there = std::task::ready!(Pin::new(told).poll(cx)) == Ok(true);
         self.asked = None;
-        self.brought_until = now + RESIDENT_FOR;
-        Poll::Ready(told == Ok(true))
+        self.brought_until = match is_there {
+            true => now + RESIDENT_FOR,
+            false => Moment(0),
+        };
+        Poll::Ready(is_there)
     }
 
     /// Whether the kernel was made to take all of that into its memory, so lately that it is there.
@@ -122,13 +130,39 @@ impl FromDisk {
         self.brought.contains(&at)
     }
 
-    /// Has the kernel take content from `at` on into its memory, as far as that is settled.
-    pub(super) fn bring(&mut self, handle: &Handle, at: u64, most: u64) -> Result<(), Refused> {
+    /// Where a chunk lies that was brought.
+    pub(super) fn place(&self, index: u32) -> Option<&ChunkPlace> {
+        let found = self.places.iter().find(|(known, _)| *known == index);
+        found.map(|(_, place)| place)
+    }
+
+    /// Has the kernel take content from `at` on into its memory, as far as that is settled: of the chunk that lies at a place, and of
+    /// those that follow.
+    pub(super) fn bring(
+        &mut self,
+        handle: &Handle,
+        place: &ChunkPlace,
+        at: u64,
+        most: u64,
+    ) -> Result<(), Refused> {
+        let chunk = CHUNK_BYTES as u64;
+        let (from, within) = (Handle::chunk_of(at).ok_or(Refused::Gone)?, at % chunk);
+        let chunks = within.saturating_add(most).div_ceil(chunk);
+        let mut places: SmallVec<[ChunkPlace; 4]> = SmallVec::new();
+        places.push(place.clone());
+        for later in 1..u32::try_from(chunks).unwrap_or(1) {
+            let place = handle.chunk_place(from.saturating_add(later));
+            match place.filter(ChunkPlace::is_settled) {
+                Some(place) => places.push(place),
+                None => break,
+            }
+        }
         let (word, told) = oneshot::channel();
-        let length = handle.bring_then(at, most, move |is_there| {
+        let length = handle.bring_then(&places, within, most, move |is_there| {
             let _ = word.send(is_there); // the visitor may have gone
         })?;
         self.brought = at..at.saturating_add(length);
+        self.places = (from..).zip(places).collect();
         self.asked = Some(Waiting::Bring(told));
         Ok(())
     }

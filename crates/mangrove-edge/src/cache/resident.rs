@@ -42,7 +42,7 @@ impl Stamp {
     fn of(chunk: Chunk, now: Moment) -> Self {
         let low = |number: u64| u16::try_from(number & 0xffff).unwrap_or(0);
         Self {
-            chunk: low(chunk.spread()),
+            chunk: low(chunk.spread() >> 48), // which place it has, the bits below tell
             second: low(now.0 / 1000),
         }
     }

@@ -163,6 +163,7 @@ impl Edge {
             "lost": held.lost,
             "damaged": held.damaged,
             "read_failures": held.read_failures,
+            "brought_bytes": held.bytes_brought,
             "quotas": disk
                 .quotas()
                 .into_iter()

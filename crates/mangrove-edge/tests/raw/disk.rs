@@ -1,7 +1,11 @@
 //! What the disk keeps: over a restart, and of what memory has no room for.
 
+use std::fs::File;
+use std::io::IoSliceMut;
+
 use mangrove_edge::reason::EdgeReason;
 use rustix::fs::Advice;
+use rustix::io::ReadWriteFlags;
 use serde_json::Value;
 
 use crate::origin::{FRESH, Visit, send};
@@ -329,12 +333,17 @@ fn what_is_left_from_before_is_read_once_before_it_is_sent_from_the_file() {
     assert_eq!(world.origin.unaccepted(), 0);
 }
 
-/// Has the kernel let go of all that it has of the disk's files; where they are in memory anyway (tmpfs) that does nothing.
-fn forget_files(world: &World) {
-    for slab in world.slabs() {
+/// Has the kernel let go of all that it has of the disk's files; whether it has. Where they are in memory anyway (tmpfs) it cannot.
+fn forget_files(world: &World) -> bool {
+    let slabs = world.slabs();
+    let is_gone = |slab: &File| {
         slab.sync_all().unwrap();
-        rustix::fs::fadvise(&slab, 0, None, Advice::DontNeed).unwrap();
-    }
+        rustix::fs::fadvise(slab, 0, None, Advice::DontNeed).unwrap();
+        let mut byte = [0];
+        let mut into = [IoSliceMut::new(&mut byte)];
+        rustix::io::preadv2(slab, &mut into, MIB as u64, ReadWriteFlags::NOWAIT).is_err()
+    };
+    slabs.iter().all(is_gone)
 }
 
 /// It was read by a thread, compared once more and copied, twice: half as much work again as sending it.
@@ -343,24 +352,28 @@ fn what_has_left_the_kernels_memory_is_sent_from_the_file_all_the_same() {
     let world = World::with("cache_memory = '8MiB'", "");
     let content = content(17 * MIB);
     let (mut client, _) = with_a_large_one(&world, &content);
-    // Once what was written has come to the disk.
+    let told = |client: &mut Client| (from_files(&world, client), on_disk(&world, "brought_bytes"));
+    // Once what was written has come to the disk, and nobody knows any more what of it was in memory a second ago.
     eventually("all of it is sent from the file", || {
-        forget_files(&world);
-        let before = from_files(&world, &mut client);
-        forget_files(&world);
+        let is_forgotten = forget_files(&world);
+        let before = told(&mut client);
         client.get("/large");
         assert!(client.answer().body == content);
-        let sent = from_files(&world, &mut client) - before;
-        (sent == content.len() as u64).then_some(())
+        let (sent, brought) = told(&mut client);
+        let is_brought = brought > before.1 || !is_forgotten;
+        (sent - before.0 == content.len() as u64 && is_brought).then_some(())
     });
     // What is not worth a file comes the same way, up to the kernel's memory.
     for (first, length) in [(0, 65_535), (MIB - 1, 2), (5 * MIB + 7, 65_535)] {
-        forget_files(&world);
+        let (_, before) = told(&mut client);
+        let is_forgotten = forget_files(&world);
         let last = first + length - 1;
         client.send(format!(
             "GET /large HTTP/1.1\r\nHost: a.example\r\nRange: bytes={first}-{last}\r\n\r\n"
         ));
         assert!(client.answer().body == content[first..=last], "{first}");
+        let (_, brought) = told(&mut client);
+        assert!(brought > before || !is_forgotten, "{first}");
     }
     // And what cannot be had from there any more is cut.
     forget_files(&world);

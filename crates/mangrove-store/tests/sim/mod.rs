@@ -587,6 +587,16 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
+    fn forget(&self) {
+        let mut state = self.state.lock().unwrap();
+        let file = state.inodes.get_mut(&self.inode).unwrap();
+        // What it has yet to write stays.
+        file.content.clone_from(&file.durable);
+        for (at, bytes) in file.unsynced.clone() {
+            write(&mut file.content, at, &bytes);
+        }
+    }
+
     fn length(&self) -> io::Result<u64> {
         let state = self.state.lock().unwrap();
         Ok(state.inodes[&self.inode].content.len() as u64)
