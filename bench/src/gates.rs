@@ -48,7 +48,7 @@ enum Budget {
     Bytes(f64),
 }
 
-const BUDGETS: [(&str, &str, Budget); 21] = [
+const BUDGETS: [(&str, &str, Budget); 24] = [
     ("hit-1k", "gate", Budget::Below(Server::Haproxy)),
     ("hit-1k", "gate", Budget::Below(Server::Nginx)),
     ("hit-1k", "gate", Budget::Below(Server::Varnish)),
@@ -61,10 +61,13 @@ const BUDGETS: [(&str, &str, Budget); 21] = [
     ("hit-1m", "gate", Budget::Below(Server::Varnish)),
     ("disk-100k", "gate", Budget::Below(Server::Nginx)),
     ("disk-100k", "gate", Budget::Below(Server::Varnish)),
+    ("disk-100k-cold", "gate", Budget::Below(Server::Nginx)),
     ("disk-1m", "gate", Budget::Below(Server::Nginx)),
     ("disk-1m", "gate", Budget::Below(Server::Varnish)),
+    ("disk-1m-cold", "gate", Budget::Below(Server::Nginx)),
     ("disk-100m", "gate", Budget::Below(Server::Nginx)),
     ("disk-100m", "gate", Budget::Below(Server::Varnish)),
+    ("disk-100m-cold", "gate", Budget::Below(Server::Nginx)),
     ("pass-1k", "gate", Budget::Below(Server::Nginx)),
     ("pass-100k", "gate", Budget::Below(Server::Nginx)),
     ("pass-1m", "gate", Budget::Below(Server::Nginx)),

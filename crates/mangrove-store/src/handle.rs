@@ -13,8 +13,8 @@ use crate::state::{Inner, Piece, ReadTask, more};
 use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};
 use crate::writing::Writing;
 
-/// So much is brought into the kernel's memory exactly; with more, what follows it is likely to be wanted next.
-const EXACT_BYTES: u64 = 256 << 10;
+/// So much is brought into the kernel's memory exactly; with more, what follows is likely to be wanted next.
+const EXACT_BYTES: u64 = CHUNK_BYTES as u64;
 
 /// An object that was found. Its head, and its content if that is at most four chunks, stay readable while the handle lives,
 /// whatever is removed meanwhile. Of a larger object each chunk is looked up when it is asked for, and may be
