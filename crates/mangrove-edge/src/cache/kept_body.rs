@@ -87,7 +87,9 @@ fn find<'a>(
     if known.as_ref().is_none_or(|(known, _)| *known != index) {
         let brought = disk.and_then(|disk| disk.place(index).cloned());
         let place = brought.or_else(|| handle.chunk_place(index));
-        *known = place.map(|place| (index, place));
+        // One that is not verified yet is looked up again: it will be once it has been read.
+        let verified = place.filter(ChunkPlace::is_verified);
+        *known = verified.map(|place| (index, place));
     }
     let place = known.as_ref().map(|(_, place)| place);
     place.filter(|place| place.is_verified())
