@@ -18,7 +18,7 @@ pub(crate) const RESIDENT_PIECES: usize = 256;
 /// Of a chunk on the disk none of which a core has seen there for so many seconds, it does not ask: to ask for what has left the
 /// kernel's memory makes the kernel read it in small pieces. A thread of the store's sees to it that it is there, which costs
 /// little if it is.
-pub(crate) const SEEN_SECONDS: u16 = 10;
+pub(crate) const SEEN_SECONDS: u16 = 300;
 /// Chunks that a core may have seen so lately; another takes the place of one of them.
 pub(crate) const SEEN_CHUNKS: usize = 65_536;
 
