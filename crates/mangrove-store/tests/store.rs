@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mangrove_store::{
     CHUNK_BYTES, Cursor, Disk, Generation, HUNG_AFTER, Handle, Hands, Head, Health, KeyHash,
-    NewObject, OpenError, Opened, ReadError, Refused, SLABS_MOST, Settings, Site, Store,
+    NewObject, OpenError, Opened, Reach, ReadError, Refused, SLABS_MOST, Settings, Site, Store,
     TroubleKind, Variant,
 };
 use sim::{Faults, HandClock, SimDisk};
@@ -276,6 +276,15 @@ fn as_much_is_brought_as_has_come_to_the_disk_and_not_a_byte_more() {
     ] {
         let found = shop.brought(1, at, most);
         assert_eq!(found, brought.map(|length| (length, true)), "{at} {most}");
+    }
+    // Up to a chunk, nothing beyond it; with a byte more, what follows is likely to be wanted.
+    for (most, reach) in [
+        (1, Reach::Exact),
+        (chunk, Reach::Exact),
+        (chunk + 1, Reach::Ahead),
+    ] {
+        assert_eq!(shop.brought(1, 0, most), Ok((most, true)));
+        assert_eq!(shop.disk.reach(), Some(reach), "{most}");
     }
     // What is wrong with the disk is found by whoever reads it.
     shop.disk.set_faults(Faults {

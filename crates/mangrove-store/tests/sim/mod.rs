@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use mangrove_store::{Clock, Disk, DiskFile};
+use mangrove_store::{Clock, Disk, DiskFile, Reach};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -92,6 +92,7 @@ struct State {
     capacity: u64,
     locked: Arc<AtomicBool>,
     calls: u64,
+    reach: Option<Reach>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -124,6 +125,7 @@ impl SimDisk {
             capacity: u64::MAX,
             locked: Arc::default(),
             calls: 0,
+            reach: None,
         })
     }
 
@@ -160,6 +162,11 @@ impl SimDisk {
 
     pub fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    /// How far what was brought last was to reach.
+    pub fn reach(&self) -> Option<Reach> {
+        self.state().reach
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -322,6 +329,7 @@ impl SimDisk {
             capacity: old.capacity,
             locked: Arc::default(),
             calls: 0,
+            reach: None,
         })
     }
 
@@ -583,6 +591,19 @@ impl DiskFile for SimFile {
         state.change(true)?;
         if state.used() + bytes > state.capacity {
             return Err(os(ENOSPC));
+        }
+        Ok(())
+    }
+
+    fn bring(&self, at: u64, length: u64, reach: Reach) -> io::Result<()> {
+        self.state.lock().unwrap().reach = Some(reach);
+        let mut bytes = vec![0; length as usize];
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.read_at(at + done as u64, &mut bytes[done..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => done += count,
+            }
         }
         Ok(())
     }
