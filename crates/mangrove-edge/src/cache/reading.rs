@@ -92,8 +92,9 @@ impl FromDisk {
         let told = match &mut self.asked {
             None => return Poll::Ready(None),
             Some(Waiting::Bring(told)) => {
-                // Who finds that it is not there has it read.
+                // Who finds that it is not there has it read; of how lately it was, only `poll_brought` knows.
                 let _ = std::task::ready!(Pin::new(told).poll(cx));
+                self.brought_until = Moment(0);
                 Asked::Brought
             }
             Some(Waiting::Read(told)) => {
