@@ -117,11 +117,15 @@ fixed! {
     bytes cache::reading::DISK_PIECE_BYTES: "What an answer takes from the disk at once: so much memory each that is read from there holds.";
     bytes tcp::FILE_WINDOW_BYTES: "What a connection that has not taken much yet is offered of a file at once.";
     bytes cache::kept_body::FROM_FILE_BYTES: "So much in one piece is sent from the disk's file, on connections without TLS of HTTP/1, even where memory has it.";
+    bytes cache::kept_body::POURED_BYTES: "Of what is rarely asked for, an answer up to this is read past the kernel's memory. For more the kernel reads ahead in large pages, which is less work.";
+    seconds mangrove_store::REMEMBERED_SECONDS: "When a chunk on the disk was in the kernel's memory, or was asked for without being there, is remembered for so long: what comes back sooner is worth that memory.";
+    count mangrove_store::REMEMBERED_CHUNKS: "And of so many chunks; another takes the place of one of them.";
+    seconds mangrove_store::REGAINED_SECONDS: "Once the kernel was seen to keep things for less than that, it is taken to keep them twice as long after so long without a sign.";
+    count mangrove_store::PIPES: "Pipes for what is read past the kernel's memory. What a visitor who is slow leaves in one stays there; others then do without.";
+    bytes mangrove_store::PIPE_BYTES: "What one holds: the kernel gives more to root alone.";
     bytes cache::resident::RESIDENT_EVERY: "Before a file is sent from, the first byte, the last, and one in so many are asked for: is it in the kernel's memory?";
     time cache::resident::RESIDENT_FOR: "What was there is not asked for again for so long: the kernel lets go first of what was not wanted in longer.";
     count cache::resident::RESIDENT_PIECES: "Pieces of files that a core has seen there of late.";
-    seconds cache::resident::SEEN_SECONDS: "A chunk on the disk none of which was seen there for so long is not asked for: a thread of the store's sees to it that it is there.";
-    count cache::resident::SEEN_CHUNKS: "Chunks that a core may have seen there so lately.";
     time cache::kept_body::DISK_BEHIND: "Where more wait for the disk than may, how long it is before an answer asks again.";
     time pipeline::parts::SPOOL_PATIENCE: "An answer that goes to the disk as it comes is held up by a disk that is behind, so long with each MiB; a slower disk does not get it.";
     bytes cache::parts::AHEAD_BYTES: "What comes to go to the disk may be so far ahead of whoever reads furthest, who may leave or look elsewhere.";
@@ -426,7 +430,11 @@ mod tests {
     fn every_number_in_the_edge_is_in_the_table_or_limits_nothing() {
         let constants = constants();
         assert!(constants.len() > FIXED.len(), "{constants:?}");
-        let mut rows: Vec<&str> = FIXED.iter().map(|fixed| fixed.name).collect();
+        let rows = FIXED.iter().map(|fixed| fixed.name);
+        // Those of the store are there, or this would not compile; which of its numbers a visitor or an operator notices is said there.
+        let mut rows: Vec<&str> = rows
+            .filter(|row| !row.starts_with("mangrove_store::"))
+            .collect();
         for constant in &constants {
             let limits_nothing = NO_LIMITS
                 .iter()

@@ -603,7 +603,7 @@ impl Page {
         Ok(())
     }
 
-    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 42] {
+    fn plain_numbers(&self) -> [(&'static str, &'static str, MetricType, u64); 43] {
         use MetricType::{Counter, Gauge};
         let cache = &self.facts.cache;
         let store = &self.facts.store;
@@ -703,6 +703,12 @@ impl Page {
                 "Bytes that the kernel was made to have in its memory before they were sent from there",
                 Counter,
                 store.held.bytes_brought,
+            ),
+            (
+                "mangrove_store_poured_bytes",
+                "Bytes that were read from the disk past the kernel's memory before they were sent",
+                Counter,
+                store.held.bytes_poured,
             ),
             (
                 "mangrove_store_damaged",

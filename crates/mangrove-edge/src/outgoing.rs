@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 
 use mangrove_http::{CHUNK_HEAD_BYTES, Moment, chunk_head, write_last_chunk};
@@ -51,15 +52,22 @@ pub trait Source {
     fn not_in_file(&mut self) {}
 }
 
-/// Bytes of a file that are in the kernel's memory.
+/// Bytes of a file that the kernel has, and can send as they are.
 #[derive(Clone, Copy, Debug)]
 pub struct InFile<'a> {
-    /// The file.
-    pub file: &'a File,
-    /// Where in it they begin.
-    pub at: u64,
+    /// Where it has them.
+    pub holder: Holder<'a>,
     /// How many there are.
     pub length: usize,
+}
+
+/// Where the kernel has bytes of a file.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// In its memory, as those of this file from there on.
+    File(&'a File, u64),
+    /// Next in a pipe.
+    Pipe(BorrowedFd<'a>),
 }
 
 /// What a sink that files can be sent to says of itself.
@@ -557,8 +565,7 @@ mod tests {
                 return Poll::Pending;
             }
             Poll::Ready(in_file.then_some(InFile {
-                file: &self.file,
-                at: self.at as u64,
+                holder: Holder::File(&self.file, self.at as u64),
                 length: left.min(self.turn - self.at % self.turn),
             }))
         }
@@ -614,8 +621,11 @@ mod tests {
             if self.from_file >= self.fails_at {
                 return Poll::Ready(Ok(0));
             }
+            let Holder::File(file, at) = piece.holder else {
+                panic!("{piece:?}");
+            };
             let mut bytes = vec![0; piece.length];
-            piece.file.read_exact_at(&mut bytes, piece.at).unwrap();
+            file.read_exact_at(&mut bytes, at).unwrap();
             let sent = self.take(&bytes);
             if let Poll::Ready(Ok(n)) = sent {
                 self.from_file += n;

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
+use rustix::pipe::{SpliceFlags, splice};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use mangrove_shield::ja4::HELLO_BYTES;
 
-use crate::outgoing::InFile;
+use crate::outgoing::{Holder, InFile};
 use crate::sock_diag::SockDiag;
 
 /// A client that was given so much on one connection has taken most of it: its buffers and ours together hold less.
@@ -167,8 +168,19 @@ impl Tcp {
         piece: InFile<'_>,
     ) -> Poll<io::Result<usize>> {
         let sent = ready!(self.poll_give(cx, |stream| {
-            let mut at = piece.at;
-            rustix::fs::sendfile(stream, piece.file, Some(&mut at), piece.length)
+            match piece.holder {
+                Holder::File(file, mut at) => {
+                    rustix::fs::sendfile(stream, file, Some(&mut at), piece.length)
+                }
+                Holder::Pipe(pipe) => splice(
+                    pipe,
+                    None,
+                    stream,
+                    None,
+                    piece.length,
+                    SpliceFlags::NONBLOCK,
+                ),
+            }
         }));
         let of_the_file = |error: &io::Error| {
             let told = error.raw_os_error().map(Errno::from_raw_os_error);

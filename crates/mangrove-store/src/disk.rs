@@ -4,12 +4,16 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::num::NonZero;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise};
 use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+
+use crate::pipes::{Pipe, nowhere};
 
 /// One folder, and the files directly in it.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -53,6 +57,21 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
         let _ = reach; // there is one way to read a simulated one
         read_for_nothing(self, at, length)
     }
+    /// Waits for bytes of it that the kernel does not keep in its memory, and puts them into an empty pipe: as many as that holds, and
+    /// nothing before them. None where that cannot be done with this file.
+    fn pour(&self, at: u64, length: u64, pipe: &Pipe) -> io::Result<Option<InPipe>> {
+        let _ = (at, length, pipe);
+        Ok(None)
+    }
+}
+
+/// What was put into a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InPipe {
+    /// So many of the bytes that were wanted.
+    pub content: usize,
+    /// So many that come after them, and that nobody wants.
+    pub after: usize,
 }
 
 /// How much is brought into the kernel's memory.
@@ -68,8 +87,8 @@ pub enum Reach {
 const ONE_CALL_BYTES: usize = 256 << 10;
 /// Such a step: few enough pages for the kernel to see what is read as one stream.
 const STEP_BYTES: usize = 64 << 10;
-/// Takes what is sent to it, without looking.
-static NOWHERE: OnceLock<Option<File>> = OnceLock::new();
+/// What lies on a disk is read past the kernel's memory in whole blocks. No disk has larger ones.
+const BLOCK_BYTES: u64 = 4 << 10;
 
 /// Reads as many bytes as there is room for, or fails.
 pub(crate) fn read_whole<F: DiskFile + ?Sized>(
@@ -176,7 +195,7 @@ impl Disk for Folder {
             .create_new(true)
             .mode(0o600)
             .open(self.path.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -189,7 +208,7 @@ impl Disk for Folder {
         if !file.metadata()?.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -222,23 +241,45 @@ impl Disk for Folder {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// The same, to be read past the kernel's memory; none where that cannot be.
+    direct: OnceLock<Option<File>>,
+}
+
+impl RealFile {
+    fn new(file: File) -> RealFile {
+        let direct = OnceLock::new();
+        RealFile { file, direct }
+    }
+
+    /// The file may have lost its name by now, so it is opened by its descriptor.
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            let flags = OFlags::DIRECT.bits().cast_signed();
+            let mut options = File::options();
+            options.read(true).custom_flags(flags).open(itself).ok()
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+}
 
 impl DiskFile for RealFile {
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(into, at)
+        self.file.read_at(into, at)
     }
 
     fn write_at(&self, at: u64, from: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(rustix::io::pwritev(&self.0, from, at)?)
+        Ok(rustix::io::pwritev(&self.file, from, at)?)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn reserve(&self, bytes: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes) {
             // Not every file system can. Then a full disk is noticed when it is written to.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             told => Ok(told?),
@@ -246,30 +287,29 @@ impl DiskFile for RealFile {
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn as_file(&self) -> Option<&File> {
-        Some(&self.0)
+        Some(&self.file)
     }
 
     fn forget(&self) {
-        let _ = fadvise(&self.0, 0, None, Advice::DontNeed); // advice; what it does not take was never certain
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed); // advice; what it does not take was never certain
     }
 
     fn bring(&self, at: u64, length: u64, reach: Reach) -> io::Result<()> {
         // None would mean all that follows.
         if let (Reach::Exact, Some(length)) = (reach, NonZero::new(length)) {
-            let _ = fadvise(&self.0, at, Some(length), Advice::WillNeed); // where it is not taken, the walk below reads
+            let _ = fadvise(&self.file, at, Some(length), Advice::WillNeed); // where it is not taken, the walk below reads
         }
         // The kernel gives its pages to a pipe and that to nobody: nothing is copied, nor looked at.
-        let nowhere = NOWHERE.get_or_init(|| File::options().write(true).open("/dev/null").ok());
+        let nowhere = nowhere();
         let (mut from, end) = (at, at + length);
         while from < end {
             let most = usize::try_from(end - from).unwrap_or(usize::MAX);
             let sent = nowhere
-                .as_ref()
-                .map(|nowhere| rustix::fs::sendfile(nowhere, &self.0, Some(&mut from), most));
+                .map(|nowhere| rustix::fs::sendfile(nowhere, &self.file, Some(&mut from), most));
             match sent {
                 Some(Ok(1..) | Err(Errno::INTR)) => {}
                 Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -282,11 +322,54 @@ impl DiskFile for RealFile {
         }
         Ok(())
     }
+
+    fn pour(&self, at: u64, length: u64, pipe: &Pipe) -> io::Result<Option<InPipe>> {
+        let Some(direct) = self.direct() else {
+            return Ok(None);
+        };
+        let before = at % BLOCK_BYTES;
+        let wanted = before.saturating_add(length);
+        let (mut from, end) = (
+            at - before,
+            (at - before).saturating_add(wanted.next_multiple_of(BLOCK_BYTES)),
+        );
+        while from < end {
+            let most = usize::try_from(end - from).unwrap_or(usize::MAX);
+            match splice(
+                direct,
+                Some(&mut from),
+                pipe.into(),
+                None,
+                most,
+                SpliceFlags::NONBLOCK,
+            ) {
+                Ok(1..) | Err(Errno::INTR) => {}
+                // It ends there, or the pipe is full.
+                Ok(0) | Err(Errno::AGAIN) => break,
+                // Not every file system can, nor is there always memory for it.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOMEM) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let got = from.saturating_sub(at).min(length);
+        if got == 0 && length > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        pipe.discard(size(before))?;
+        Ok(Some(InPipe {
+            content: size(got),
+            after: size(from.saturating_sub(at) - got),
+        }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipes::PIPE_BYTES;
 
     #[test]
     fn bytes_that_are_brought_are_there_or_it_fails() {
@@ -318,5 +401,46 @@ mod tests {
             assert!(!bring(at, length));
         }
         assert_eq!(file.length().unwrap(), all);
+    }
+
+    /// It is read in whole blocks, wherever it begins and ends.
+    #[test]
+    fn what_is_poured_is_exactly_what_lies_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Folder::open(folder.path()).unwrap();
+        let file = disk.create("file").unwrap();
+        let block = usize::try_from(BLOCK_BYTES).unwrap();
+        let bytes: Vec<u8> = (0..PIPE_BYTES + 3 * block + 99)
+            .map(|at| u8::try_from(at % 251).unwrap())
+            .collect();
+        write_whole(&*file, 0, &[&bytes]).unwrap();
+        file.sync().unwrap();
+        disk.remove("file").unwrap();
+        for (at, length, most) in [
+            (0, 1, 1),
+            (0, block, block),
+            (1, block, block),
+            (block - 1, 2, 2),
+            (96, 100_000, 100_000),
+            (0, PIPE_BYTES, PIPE_BYTES),
+            (32, PIPE_BYTES, PIPE_BYTES - 32),
+            (block - 1, usize::MAX >> 8, PIPE_BYTES - block + 1),
+            (bytes.len() - 9, 9, 9),
+            (bytes.len() - 9, 10, 9),
+        ] {
+            let pipe = Pipe::new().unwrap();
+            let poured = file.pour(at as u64, length as u64, &pipe).unwrap();
+            let Some(InPipe { content, after }) = poured else {
+                return; // this file system has no way past the kernel's memory
+            };
+            assert_eq!(content, most, "{at} {length}");
+            let mut got = vec![0; content + after + 1];
+            let count = rustix::io::read(pipe.from(), &mut got).unwrap();
+            assert_eq!(count, content + after, "{at} {length}");
+            assert!(got[..content] == bytes[at..at + content], "{at} {length}");
+            assert!(after < block);
+        }
+        let pipe = Pipe::new().unwrap();
+        assert!(file.pour(bytes.len() as u64, 1, &pipe).is_err());
     }
 }

@@ -1,20 +1,24 @@
 //! An object as a reader has it.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::disk::{Reach, read_whole};
+use crate::disk::{InPipe, Reach, read_whole};
 use crate::object::{Found, PINNED_CHUNKS, Part, Pinned};
+use crate::pipes::Poured;
 use crate::record::{HEADER, Head, Header, Kind, Log, sum};
-use crate::state::{Inner, Piece, ReadTask, more};
+use crate::state::{Had, Inner, Piece, ReadTask, more};
 use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};
 use crate::writing::Writing;
 
 /// So much is brought into the kernel's memory exactly; with more, what follows is likely to be wanted next.
 const EXACT_BYTES: u64 = CHUNK_BYTES as u64;
+/// Pipes that are filled at once: a chunk that does not begin where a block does needs room for one more block than it has.
+const PIPES_AT_ONCE: usize = 2;
 
 /// An object that was found. Its head, and its content if that is at most four chunks, stay readable while the handle lives,
 /// whatever is removed meanwhile. Of a larger object each chunk is looked up when it is asked for, and may be
@@ -207,6 +211,49 @@ impl Handle {
         Ok(length)
     }
 
+    /// Has a reader's thread put content into pipes, past the kernel's memory, and then call `done`: at most `most` bytes of a chunk
+    /// that [is settled](ChunkPlace::is_settled), from `within` it on. Where there is no pipe, or the disk cannot do that, they are
+    /// brought as by [`bring_then`](Self::bring_then), and refused like there. Returns how many.
+    pub fn pour_then(
+        &self,
+        place: &ChunkPlace,
+        within: u64,
+        most: u64,
+        done: impl FnOnce(Had) + Send + 'static,
+    ) -> Result<u64, Refused> {
+        self.inner.reads_or_refuses()?;
+        let length = u64::from(place.length()).saturating_sub(within).min(most);
+        if length == 0 || !place.is_settled() {
+            self.inner.refused(Refused::Gone)?;
+        }
+        let piece = Piece {
+            slab: Arc::clone(&place.pinned.slab),
+            at: place.offset() + within,
+            length,
+        };
+        let done = Box::new(done);
+        self.inner.push(ReadTask::Pour { piece, done })?;
+        Ok(length)
+    }
+
+    /// Whether a chunk was in the kernel's memory so lately that it is worth a look.
+    pub fn was_there(&self, place: &ChunkPlace) -> bool {
+        let now = self.inner.clock.now();
+        self.inner.recent.was_there(place.pinned.place, now)
+    }
+
+    /// Remembers that a chunk is in the kernel's memory.
+    pub fn saw(&self, place: &ChunkPlace) {
+        let now = self.inner.clock.now();
+        self.inner.recent.saw(place.pinned.place, now);
+    }
+
+    /// Remembers that a chunk is asked for and is not there. Whether it is worth being brought there: it would be there the next time.
+    pub fn missed(&self, place: &ChunkPlace) -> bool {
+        let now = self.inner.clock.now();
+        self.inner.recent.missed(place.pinned.place, now)
+    }
+
     /// Where a chunk lies now.
     pub fn chunk_place(&self, index: u32) -> Option<ChunkPlace> {
         self.pinned(Part::Chunk(index))
@@ -306,6 +353,9 @@ impl Inner {
             return Err(ReadError::Damaged);
         }
         self.index.verified(key, id, part, place);
+        if part != Part::Head {
+            self.recent.saw(place, self.clock.now());
+        }
         Ok(bytes)
     }
 
@@ -329,26 +379,68 @@ impl Inner {
                 Box::new(move || done(read))
             }
             ReadTask::Bring { pieces, done } => {
-                let length = pieces.iter().map(|piece| piece.length).sum();
-                let reach = match length <= EXACT_BYTES {
-                    true => Reach::Exact,
-                    false => Reach::Ahead,
-                };
-                let is_there = pieces.iter().all(|piece| {
-                    let _calling = calling();
-                    let brought = piece.slab.file.bring(piece.at, piece.length, reach);
-                    brought.is_ok()
-                });
-                if is_there {
-                    more(&self.counts.bytes_brought, length);
-                    self.condition.read_worked();
-                }
+                let is_there = self.bring(&pieces, calling);
                 Box::new(move || done(is_there))
+            }
+            ReadTask::Pour { piece, done } => {
+                let had = match self.pour(&piece, calling) {
+                    Ok(poured) if !poured.is_empty() => Had::Poured(poured),
+                    Ok(_) if self.bring(&[piece], calling) => Had::Brought,
+                    _ => Had::Nothing,
+                };
+                Box::new(move || done(had))
             }
         };
         // A caller's panic is the caller's; the thread is needed by others.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell));
         true
+    }
+
+    /// Has the kernel take bytes into its memory; whether it has them all.
+    fn bring<C>(&self, pieces: &[Piece], calling: impl Fn() -> C) -> bool {
+        let length = pieces.iter().map(|piece| piece.length).sum();
+        let reach = match length <= EXACT_BYTES {
+            true => Reach::Exact,
+            false => Reach::Ahead,
+        };
+        let is_there = pieces.iter().all(|piece| {
+            let _calling = calling();
+            let brought = piece.slab.file.bring(piece.at, piece.length, reach);
+            brought.is_ok()
+        });
+        if is_there {
+            more(&self.counts.bytes_brought, length);
+            self.condition.read_worked();
+        }
+        is_there
+    }
+
+    /// Puts bytes into pipes, past the kernel's memory: as many as these hold. None if that cannot be.
+    fn pour<C>(&self, piece: &Piece, calling: impl Fn() -> C) -> io::Result<SmallVec<[Poured; 2]>> {
+        let (mut pipes, mut done) = (SmallVec::new(), 0);
+        while done < piece.length && pipes.len() < PIPES_AT_ONCE {
+            let Some(pipe) = self.pipes.take() else {
+                break;
+            };
+            let _calling = calling();
+            let mut poured = Poured::new(&self.pipes, pipe);
+            let left = piece.length - done;
+            let file = &piece.slab.file;
+            let Some(InPipe { content, after }) = poured
+                .pipe()
+                .map_or(Ok(None), |pipe| file.pour(piece.at + done, left, pipe))?
+            else {
+                break;
+            };
+            poured.holds(content, after);
+            done += content as u64;
+            pipes.push(poured);
+        }
+        if done > 0 {
+            more(&self.counts.bytes_poured, done);
+            self.condition.read_worked();
+        }
+        Ok(pipes)
     }
 
     fn reads_or_refuses(&self) -> Result<(), Refused> {

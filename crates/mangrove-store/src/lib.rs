@@ -51,9 +51,11 @@ mod journal;
 mod lock;
 mod missing;
 mod object;
+mod pipes;
 mod policy;
 mod queue;
 pub mod raw;
+mod recent;
 mod record;
 mod recycle;
 mod scan;
@@ -67,7 +69,7 @@ mod writer;
 mod writing;
 
 pub use cursor::Cursor;
-pub use disk::{Disk, DiskFile, Folder, Reach};
+pub use disk::{Disk, DiskFile, Folder, InPipe, Reach};
 pub use handle::{ChunkPlace, Handle};
 pub use health::{
     FAILED_READS, FIRST_PROBE_AFTER, HUNG_AFTER, Health, PROBES_AT_LEAST_EVERY, Trouble,
@@ -75,11 +77,14 @@ pub use health::{
 };
 pub use journal::{ENTRY_BYTES, JOURNAL_BYTES, Journal, JournalError, Replayed, Ticket};
 pub use object::Part;
+pub use pipes::{PIPE_BYTES, PIPES, Pipe, Poured};
+pub use recent::{REGAINED_SECONDS, REMEMBERED_CHUNKS, REMEMBERED_SECONDS};
 pub use record::Head;
 pub use settings::{
     Alive, Clock, MachineClock, SLAB_BYTES_LEAST, SLAB_BYTES_MOST, SLABS_LEAST, SLABS_MOST,
     Settings,
 };
+pub use state::Had;
 pub use store::{Hands, OpenError, Opened, Progress, Statistics, Store};
 pub use words::{
     CHUNK_BYTES, Generation, HEAD_BYTES, KeyHash, ObjectId, ReadError, Refused, Site, Subject,

@@ -76,7 +76,12 @@ impl Place {
     }
 
     pub(crate) fn same_spot(self, other: Place) -> bool {
-        (self.slab, self.unit) == (other.slab, other.unit)
+        self.spot() == other.spot()
+    }
+
+    /// The slab and where in it, as one number.
+    pub(crate) fn spot(self) -> u64 {
+        u64::from(self.slab) << 32 | u64::from(self.unit)
     }
 }
 

@@ -12,8 +12,10 @@ use crate::health::{Condition, Health};
 use crate::index::Index;
 use crate::lock::lock;
 use crate::object::{Part, Pinned};
+use crate::pipes::{Pipes, Poured};
 use crate::policy::Policy;
 use crate::queue::Queue;
+use crate::recent::Recent;
 use crate::record::{HEADER, Header};
 use crate::settings::{Clock, Settings};
 use crate::slab::Slab;
@@ -36,6 +38,8 @@ pub(crate) struct Inner {
     /// Bytes that the writer has taken from there and not written yet.
     pub(crate) in_hand: AtomicU64,
     pub(crate) reads: Queue<ReadTask>,
+    pub(crate) recent: Recent,
+    pub(crate) pipes: Arc<Pipes>,
     pub(crate) condition: Condition,
     pub(crate) counts: Counts,
     sequence: AtomicU64,
@@ -81,6 +85,22 @@ pub(crate) enum ReadTask {
         pieces: SmallVec<[Piece; 1]>,
         done: Box<dyn FnOnce(bool) + Send>,
     },
+    /// Put bytes of a file into pipes, past the kernel's memory; where that cannot be, the same as above.
+    Pour {
+        piece: Piece,
+        done: Box<dyn FnOnce(Had) + Send>,
+    },
+}
+
+/// What became of content that was asked for, to be sent unread.
+#[derive(Debug)]
+pub enum Had {
+    /// It is in the kernel's memory.
+    Brought,
+    /// It is in pipes, one after another, or as much of it as they hold.
+    Poured(SmallVec<[Poured; 2]>),
+    /// It could not be had. Nothing is concluded from that: who reads it finds out why.
+    Nothing,
 }
 
 /// Bytes of a file.
@@ -105,6 +125,7 @@ impl fmt::Debug for ReadTask {
         match self {
             ReadTask::Read { id, part, .. } => write!(f, "Read({id:?}, {part:?})"),
             ReadTask::Bring { pieces, .. } => write!(f, "Bring({pieces:?})"),
+            ReadTask::Pour { piece, .. } => write!(f, "Pour({piece:?})"),
         }
     }
 }
@@ -120,6 +141,7 @@ pub(crate) struct Counts {
     pub(crate) damaged: AtomicU64,
     pub(crate) read_failures: AtomicU64,
     pub(crate) bytes_brought: AtomicU64,
+    pub(crate) bytes_poured: AtomicU64,
     pub(crate) promoted: AtomicU64,
     pub(crate) kept_on: AtomicU64,
     pub(crate) evicted: AtomicU64,
@@ -166,6 +188,8 @@ impl Inner {
             tasks: Queue::new(settings.queue_bytes, TASKS),
             in_hand: AtomicU64::new(0),
             reads: Queue::new(usize::MAX, settings.reads_waiting),
+            recent: Recent::new(),
+            pipes: Arc::default(),
             // The writer, the scanner, and the readers.
             condition: Condition::new(2 + settings.readers),
             counts: Counts::default(),

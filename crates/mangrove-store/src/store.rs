@@ -125,6 +125,8 @@ pub struct Statistics {
     pub read_failures: u64,
     /// Bytes that were brought into the kernel's memory, to be sent from there.
     pub bytes_brought: u64,
+    /// Bytes that were read past the kernel's memory, into pipes, to be sent from there.
+    pub bytes_poured: u64,
     /// Records moved from probation to main, because they were asked for.
     pub promoted: u64,
     /// Records of main written again, because they were asked for.
@@ -397,6 +399,7 @@ impl Store {
             damaged: count(&counts.damaged),
             read_failures: count(&counts.read_failures),
             bytes_brought: count(&counts.bytes_brought),
+            bytes_poured: count(&counts.bytes_poured),
             promoted: count(&counts.promoted),
             kept_on: count(&counts.kept_on),
             evicted: count(&counts.evicted),

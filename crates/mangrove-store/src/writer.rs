@@ -320,7 +320,11 @@ impl Writer {
         let header = &pending.header;
         let mut place = Place::new(slab.id, header.at, header.length);
         place.set_verified(); // as it was handed over, or read and compared before it was moved
-        let index = &self.inner.index;
+        let inner = &self.inner;
+        if header.kind == Kind::Chunk {
+            inner.recent.wrote(place, inner.clock.now());
+        }
+        let index = &inner.index;
         if let Some((from, asked)) = pending.moved {
             if header.kind != Kind::Gone {
                 index.relocate(header, from, place, asked);

@@ -11,15 +11,16 @@
 
 mod sim;
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use mangrove_store::{
-    CHUNK_BYTES, Cursor, Disk, Generation, HUNG_AFTER, Handle, Hands, Head, Health, KeyHash,
-    NewObject, OpenError, Opened, Reach, ReadError, Refused, SLABS_MOST, Settings, Site, Store,
-    TroubleKind, Variant,
+    CHUNK_BYTES, Cursor, Disk, Generation, HUNG_AFTER, Had, Handle, Hands, Head, Health, KeyHash,
+    NewObject, OpenError, Opened, PIPES, Poured, REMEMBERED_SECONDS, Reach, ReadError, Refused,
+    SLABS_MOST, Settings, Site, Store, TroubleKind, Variant,
 };
 use sim::{Faults, HandClock, SimDisk};
 
@@ -185,6 +186,139 @@ impl Shop {
         assert_eq!(self.hands.read(), asked.is_ok());
         asked.map(|length| (length, told.recv().unwrap()))
     }
+}
+
+/// What is in pipes, one after another.
+fn drained(pipes: &mut [Poured]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for poured in pipes {
+        let from = poured.from().unwrap().try_clone_to_owned().unwrap();
+        let mut bytes = vec![0; poured.left()];
+        std::fs::File::from(from).read_exact(&mut bytes).unwrap();
+        poured.took(bytes.len());
+        all.extend(bytes);
+    }
+    all
+}
+
+impl Shop {
+    /// How many bytes of a chunk a reader's thread was to put into pipes, and what became of it.
+    fn poured(&mut self, key: u64, index: u32, at: u64, most: u64) -> Result<(u64, Had), Refused> {
+        let (word, told) = std::sync::mpsc::channel();
+        let handle = self.handle(key).unwrap();
+        let place = handle.chunk_place(index).unwrap();
+        let told_of = move |had| word.send(had).unwrap();
+        let asked = handle.pour_then(&place, at, most, told_of);
+        assert_eq!(self.hands.read(), asked.is_ok());
+        asked.map(|length| (length, told.recv().unwrap()))
+    }
+
+    /// So many bytes went past the kernel's memory, and so many into it.
+    fn ways(&self) -> (u64, u64) {
+        let told = self.store().statistics();
+        (told.bytes_poured, told.bytes_brought)
+    }
+}
+
+#[test]
+fn what_is_poured_is_the_content_and_nothing_else_and_where_it_cannot_be_it_is_brought() {
+    let mut shop = shop();
+    let content = bytes(5, CHUNK_BYTES as usize + 5);
+    shop.fill(1, &content).unwrap();
+    shop.work();
+    assert!(
+        matches!(shop.poured(1, 0, 0, 1), Err(Refused::Gone)),
+        "it may not be on the disk"
+    );
+    shop.flush();
+    let (chunk, last) = content.split_at(CHUNK_BYTES as usize);
+    // Again and again, so that pipes are used again; what does not fit into one goes on in the next.
+    for _ in 0..PIPES {
+        for (index, at, most, expected) in [
+            (0, 0, u64::MAX, chunk),
+            (0, 7, 9, &chunk[7..16]),
+            (0, chunk.len() as u64 - 1, 9, &chunk[chunk.len() - 1..]),
+            (1, 0, u64::MAX, last),
+        ] {
+            let (length, had) = shop.poured(1, index, at, most).unwrap();
+            assert_eq!(length, expected.len() as u64);
+            let Had::Poured(mut pipes) = had else {
+                panic!("{had:?}");
+            };
+            assert_eq!(pipes.len(), if length > 9 { 2 } else { 1 });
+            assert!(drained(&mut pipes) == expected, "{index} {at} {most}");
+        }
+    }
+    for (at, most) in [(chunk.len() as u64, 1), (0, 0), (u64::MAX, 1)] {
+        assert!(
+            matches!(shop.poured(1, 0, at, most), Err(Refused::Gone)),
+            "{at} {most}"
+        );
+    }
+    // Of what a visitor left nothing is found by the next.
+    let (_, had) = shop.poured(1, 0, 0, u64::MAX).unwrap();
+    drop(had);
+    let (_, had) = shop.poured(1, 1, 0, u64::MAX).unwrap();
+    let Had::Poured(mut pipes) = had else {
+        panic!("{had:?}");
+    };
+    assert_eq!(drained(&mut pipes), last);
+    drop(pipes);
+
+    // Visitors who are slow have all the pipes.
+    let slow: Vec<_> = (0..PIPES)
+        .map(|_| shop.poured(1, 1, 0, 5).unwrap())
+        .collect();
+    assert!(slow.iter().all(|(_, had)| matches!(had, Had::Poured(_))));
+    let before = shop.ways();
+    assert!(matches!(shop.poured(1, 0, 0, 100), Ok((100, Had::Brought))));
+    assert_eq!(shop.ways(), (before.0, before.1 + 100));
+    drop(slow);
+    assert!(matches!(
+        shop.poured(1, 0, 0, 100),
+        Ok((100, Had::Poured(_)))
+    ));
+    assert_eq!(shop.ways(), (before.0 + 100, before.1 + 100));
+    shop.disk.set_pours(false);
+    assert!(matches!(shop.poured(1, 0, 0, 100), Ok((100, Had::Brought))));
+    shop.disk.set_pours(true);
+    // What is wrong with the disk is found by whoever reads it.
+    shop.disk.set_faults(Faults {
+        io_error: 1,
+        ..Faults::default()
+    });
+    assert!(matches!(shop.poured(1, 0, 0, 100), Ok((100, Had::Nothing))));
+    assert_eq!(shop.store().health(), Health::Well);
+    shop.disk.set_faults(Faults::default());
+}
+
+/// What is written, or was read, is in the kernel's memory; what is asked for and is not there is worth bringing the second time.
+#[test]
+fn what_is_likely_to_be_in_the_kernels_memory_is_known_without_a_look() {
+    let mut shop = shop();
+    shop.fill(1, b"content").unwrap();
+    shop.flush();
+    let told = |shop: &Shop| {
+        let handle = shop.handle(1).unwrap();
+        handle.was_there(&handle.chunk_place(0).unwrap())
+    };
+    assert!(told(&shop), "it has just been written");
+    shop.clock
+        .pass(Duration::from_secs(REMEMBERED_SECONDS.into()));
+    assert!(!told(&shop));
+    let shop = shop.reopened();
+    assert!(!told(&shop));
+    assert_eq!(shop.content(1).unwrap(), b"content");
+    assert!(told(&shop), "it has just been read");
+    let handle = shop.handle(1).unwrap();
+    let place = handle.chunk_place(0).unwrap();
+    shop.clock.pass(Duration::from_secs(20));
+    assert!(!handle.missed(&place), "it left again");
+    assert!(!told(&shop));
+    shop.clock.pass(Duration::from_secs(19));
+    assert!(handle.missed(&place), "it would still be there");
+    handle.saw(&place);
+    assert!(told(&shop));
 }
 
 #[test]
@@ -1133,6 +1267,17 @@ fn on_a_real_disk_with_real_threads() {
     let brought = found.bring_then(&places, 7, u64::MAX, told_of);
     assert_eq!(brought, Ok(content.len() as u64 - 7));
     assert!(told.recv().unwrap());
+    for (place, expected) in places.iter().zip(content.chunks(CHUNK_BYTES as usize)) {
+        let (word, told) = std::sync::mpsc::channel();
+        let told_of = move |had| word.send(had).unwrap();
+        let asked = found.pour_then(place, 0, u64::MAX, told_of);
+        assert_eq!(asked, Ok(expected.len() as u64));
+        match told.recv().unwrap() {
+            Had::Poured(mut pipes) => assert!(drained(&mut pipes) == expected),
+            Had::Brought => {} // this file system cannot be read so
+            Had::Nothing => panic!("it is there"),
+        }
+    }
     let seed = opened.seed;
     opened.store.close();
     assert_eq!(

@@ -15,7 +15,7 @@ use super::parts::{Bring, Brought, Reader};
 use super::reading::{Asked, FromDisk};
 use super::resident::Chunk;
 use crate::body::{CHUNK_BYTES, Filled};
-use crate::outgoing::{InFile, Window};
+use crate::outgoing::{Holder, InFile, Window};
 use crate::reason::{EdgeReason, Reason};
 
 /// Where more wait for the disk than may, how long it is before an answer asks again.
@@ -24,6 +24,10 @@ pub(crate) const DISK_BEHIND: Duration = Duration::from_millis(20);
 /// So much in one piece of a connection that files can be sent on is sent from the disk's file, even where memory has it: the
 /// kernel then copies nothing. For less, finding the file costs more than that saves.
 pub(crate) const FROM_FILE_BYTES: u64 = 64 * 1024;
+
+/// Of what is rarely asked for, so much of one answer is read past the kernel's memory. For more the kernel reads ahead, in pages so
+/// large that this is less work.
+pub(crate) const POURED_BYTES: u64 = 2 << 20;
 
 /// What is still to be sent of something kept.
 #[derive(Debug)]
@@ -65,6 +69,13 @@ enum SentFrom {
     Memory,
     /// Yes.
     File(Box<FromFile>),
+}
+
+/// Where the kernel has what is next, and how much of it: in its memory, from there on in the file; or in a pipe.
+#[derive(Clone, Copy, Debug)]
+enum HadIn {
+    File(u64, usize),
+    Pipe(usize),
 }
 
 /// Content as the kernel sends it.
@@ -283,57 +294,94 @@ impl KeptBody {
         most: usize,
         window: &Window<'_>,
     ) -> Poll<Option<InFile<'_>>> {
+        let had = std::task::ready!(self.poll_had(cx, most, window));
+        Poll::Ready(had.and_then(|had| self.in_file(had)))
+    }
+
+    fn poll_had(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        window: &Window<'_>,
+    ) -> Poll<Option<HadIn>> {
         if matches!(self.sent_from, SentFrom::Memory) || self.words().is_some() {
             return Poll::Ready(None);
         }
-        if let Some(disk) = &mut self.disk {
-            if disk.is_read() {
-                return Poll::Ready(None);
+        loop {
+            if let Some(disk) = &mut self.disk {
+                if disk.is_read() {
+                    return Poll::Ready(None);
+                }
+                if !std::task::ready!(disk.poll_brought(cx, window.now)) {
+                    self.sent_from = SentFrom::Memory; // what is wrong is found by whoever reads it
+                    return Poll::Ready(None);
+                }
+                if let Some(pipe) = disk.poured(self.at) {
+                    return Poll::Ready(Some(HadIn::Pipe(pipe.left().min(most))));
+                }
             }
-            if !std::task::ready!(disk.poll_brought(cx, window.now)) {
-                self.sent_from = SentFrom::Memory; // what is wrong is found by whoever reads it
+            if matches!(self.sent_from, SentFrom::Unknown) {
+                self.sent_from = self.find_file();
+            }
+            let SentFrom::File(from) = &mut self.sent_from else {
+                return Poll::Ready(None);
+            };
+            let left = self.end.saturating_sub(self.at);
+            let FromFile { handle, place } = &mut **from;
+            let Some(place) = find(handle, place, self.disk.as_deref(), self.at) else {
+                return Poll::Ready(None);
+            };
+            let within = self.at % CHUNK_BYTES as u64;
+            let length = u64::from(place.length()).saturating_sub(within);
+            let length = length.min(left).min(most as u64);
+            let (Some(file), 1..) = (place.file(), length) else {
+                return Poll::Ready(None);
+            };
+            let (chunk, at) = (Chunk::of(file, place.offset()), place.offset() + within);
+            let is_resident = || {
+                let (resident, now) = (window.resident, window.now);
+                resident.has(file, chunk, at, length, now)
+            };
+            let is_there = match &self.disk {
+                Some(disk) if disk.has_brought(self.at, length, window.now) => true,
+                Some(_) if place.is_settled() => handle.was_there(place) && is_resident(),
+                _ => is_resident(),
+            };
+            if is_there {
+                handle.saw(place);
+                let length = usize::try_from(length).unwrap_or(most);
+                return Poll::Ready(Some(HadIn::File(at, length)));
+            }
+            let Some(disk) = self.disk.as_mut().filter(|_| place.is_settled()) else {
+                return Poll::Ready(None);
+            };
+            // What is large is brought however rarely it is asked for.
+            let asked = match handle.missed(place) || left > POURED_BYTES {
+                true => {
+                    let wanted = (window.most as u64).max(CHUNK_BYTES as u64).min(left);
+                    disk.bring(handle, place, self.at, wanted)
+                }
+                false => disk.pour(handle, place, self.at, left),
+            };
+            if asked.is_err() {
                 return Poll::Ready(None);
             }
         }
-        if matches!(self.sent_from, SentFrom::Unknown) {
-            self.sent_from = self.find_file();
-        }
-        let SentFrom::File(from) = &mut self.sent_from else {
-            return Poll::Ready(None);
-        };
-        let left = self.end.saturating_sub(self.at);
-        let FromFile { handle, place } = &mut **from;
-        let Some(place) = find(handle, place, self.disk.as_deref(), self.at) else {
-            return Poll::Ready(None);
-        };
-        let within = self.at % CHUNK_BYTES as u64;
-        let length = u64::from(place.length()).saturating_sub(within);
-        let length = length.min(left).min(most as u64);
-        let (Some(file), 1..) = (place.file(), length) else {
-            return Poll::Ready(None);
-        };
-        let (resident, now) = (window.resident, window.now);
-        let (chunk, at) = (Chunk::of(file, place.offset()), place.offset() + within);
-        let is_there = match &mut self.disk {
-            Some(disk) if disk.has_brought(self.at, length, now) => {
-                resident.saw(chunk, now);
-                true
+    }
+
+    fn in_file(&self, had: HadIn) -> Option<InFile<'_>> {
+        let (holder, length) = match (had, &self.sent_from) {
+            (HadIn::Pipe(length), _) => {
+                let pipe = self.disk.as_ref()?.poured(self.at)?;
+                (Holder::Pipe(pipe.from()?), length)
             }
-            Some(disk) if place.is_settled() => {
-                let is_there =
-                    resident.has_seen(chunk, now) && resident.has(file, chunk, at, length, now);
-                let wanted = (window.most as u64).max(CHUNK_BYTES as u64).min(left);
-                is_there
-                    || disk.bring(handle, place, self.at, wanted).is_ok()
-                        && std::task::ready!(disk.poll_brought(cx, now))
+            (HadIn::File(at, length), SentFrom::File(from)) => {
+                let (_, place) = from.place.as_ref()?;
+                (Holder::File(place.file()?, at), length)
             }
-            _ => resident.has(file, chunk, at, length, now),
+            _ => return None,
         };
-        Poll::Ready(is_there.then_some(InFile {
-            file,
-            at,
-            length: usize::try_from(length).unwrap_or(most),
-        }))
+        Some(InFile { holder, length })
     }
 
     fn find_file(&self) -> SentFrom {
@@ -361,6 +409,9 @@ impl KeptBody {
     /// The kernel does not send from that file.
     pub fn not_in_file(&mut self) {
         self.sent_from = SentFrom::Memory;
+        if let Some(disk) = &mut self.disk {
+            disk.spill();
+        }
     }
 
     /// Takes bytes away.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use mangrove_http::Moment;
-use mangrove_store::{ChunkPlace, Handle, ReadError, Refused};
+use mangrove_store::{ChunkPlace, Had, Handle, Poured, ReadError, Refused};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
@@ -39,6 +39,8 @@ pub(super) struct FromDisk {
     places: SmallVec<[(u32, ChunkPlace); 1]>,
     /// and until when it is taken to be there.
     brought_until: Moment,
+    /// Content in pipes, one after another: from that byte on.
+    poured: (u64, SmallVec<[Poured; 2]>),
     /// Too many wait already.
     pub(super) pause: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -48,6 +50,8 @@ pub(super) struct FromDisk {
 enum Waiting {
     /// The kernel's having it; whether it has.
     Bring(oneshot::Receiver<bool>),
+    /// The same, past the kernel's memory; from that byte on.
+    Pour(u64, oneshot::Receiver<Had>),
     Read(oneshot::Receiver<Result<Bytes, ReadError>>),
 }
 
@@ -72,6 +76,7 @@ impl FromDisk {
             brought: 0..0,
             places: SmallVec::new(),
             brought_until: Moment(0),
+            poured: (0, SmallVec::new()),
             pause: None,
         }
     }
@@ -97,6 +102,10 @@ impl FromDisk {
                 self.brought_until = Moment(0);
                 Asked::Brought
             }
+            Some(Waiting::Pour(_, told)) => {
+                let _ = std::task::ready!(Pin::new(told).poll(cx)); // not sent from there after all
+                Asked::Brought
+            }
             Some(Waiting::Read(told)) => {
                 let told = std::task::ready!(Pin::new(told).poll(cx));
                 Asked::Read(told.ok().and_then(Result::ok))
@@ -108,16 +117,36 @@ impl FromDisk {
 
     /// Waits for what is being brought; false if it could not be had.
     pub(super) fn poll_brought(&mut self, cx: &mut Context<'_>, now: Moment) -> Poll<bool> {
-        let Some(Waiting::Bring(told)) = &mut self.asked else {
-            return Poll::Ready(true);
+        let is_there = match &mut self.asked {
+            None | Some(Waiting::Read(_)) => return Poll::Ready(true),
+            Some(Waiting::Bring(told)) => std::task::ready!(Pin::new(told).poll(cx)) == Ok(true),
+            Some(Waiting::Pour(at, told)) => match std::task::ready!(Pin::new(told).poll(cx)) {
+                Ok(Had::Brought) => true,
+                Ok(Had::Poured(pipes)) => {
+                    self.poured = (*at, pipes);
+                    (self.asked, self.brought_until) = (None, Moment(0));
+                    return Poll::Ready(true);
+                }
+                Ok(Had::Nothing) | Err(_) => false,
+            },
         };
-        let is_there = std::task::ready!(Pin::new(told).poll(cx)) == Ok(true);
         self.asked = None;
         self.brought_until = match is_there {
             true => now + RESIDENT_FOR,
             false => Moment(0),
         };
         Poll::Ready(is_there)
+    }
+
+    /// What is in a pipe from that byte on.
+    pub(super) fn poured(&self, at: u64) -> Option<&Poured> {
+        let (from, pipes) = &self.poured;
+        pipes.first().filter(|_| *from == at)
+    }
+
+    /// Nothing is taken from pipes any more.
+    pub(super) fn spill(&mut self) {
+        self.poured.1.clear();
     }
 
     /// Whether the kernel was made to take all of that into its memory, so lately that it is there.
@@ -168,6 +197,27 @@ impl FromDisk {
         Ok(())
     }
 
+    /// Has content from `at` on put into pipes, past the kernel's memory: of the chunk that lies at a place. Where that cannot be, has
+    /// the kernel take it into its memory.
+    pub(super) fn pour(
+        &mut self,
+        handle: &Handle,
+        place: &ChunkPlace,
+        at: u64,
+        most: u64,
+    ) -> Result<(), Refused> {
+        let index = Handle::chunk_of(at).ok_or(Refused::Gone)?;
+        let (word, told) = oneshot::channel();
+        let within = at % CHUNK_BYTES as u64;
+        let length = handle.pour_then(place, within, most, move |had| {
+            let _ = word.send(had); // the visitor may have gone
+        })?;
+        self.brought = at..at.saturating_add(length);
+        self.places = std::iter::once((index, place.clone())).collect();
+        self.asked = Some(Waiting::Pour(at, told));
+        Ok(())
+    }
+
     /// Has a chunk read, and compared with its checksum.
     pub(super) fn read(&mut self, handle: &Handle, index: u32) -> Result<(), Refused> {
         let (word, told) = oneshot::channel();
@@ -205,6 +255,16 @@ impl FromDisk {
     }
 
     pub(super) fn consume(&mut self, n: usize) {
+        let is_from_pipe = self.data().is_empty();
+        let (from, pipes) = &mut self.poured;
+        if let Some(pipe) = pipes.first_mut().filter(|_| is_from_pipe) {
+            pipe.took(n);
+            *from = from.saturating_add(n as u64);
+            if pipe.left() == 0 {
+                pipes.remove(0);
+            }
+            return;
+        }
         match self.chunk.is_empty() {
             true => self.from = self.from.saturating_add(n).min(self.to),
             false => drop(self.chunk.split_to(n.min(self.chunk.len()))),

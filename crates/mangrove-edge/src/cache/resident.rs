@@ -15,37 +15,11 @@ pub(crate) const RESIDENT_EVERY: u64 = 256 * 1024;
 pub(crate) const RESIDENT_FOR: Duration = Duration::from_secs(1);
 /// Pieces that a core has seen there of late; another takes the place of one of them.
 pub(crate) const RESIDENT_PIECES: usize = 256;
-/// Of a chunk on the disk none of which a core has seen there for so many seconds, it does not ask: to ask for what has left the
-/// kernel's memory makes the kernel read it in small pieces. A thread of the store's sees to it that it is there, which costs
-/// little if it is.
-pub(crate) const SEEN_SECONDS: u16 = 300;
-/// Chunks that a core may have seen so lately; another takes the place of one of them.
-pub(crate) const SEEN_CHUNKS: usize = 65_536;
-
 /// What one core has seen there lately. To ask costs a system call for each `RESIDENT_EVERY`, which is more than sending from a
 /// file costs otherwise.
 #[derive(Debug)]
 pub struct Resident {
     pieces: Box<[Cell<Piece>]>,
-    chunks: Box<[Cell<Stamp>]>,
-}
-
-/// What tells a chunk from others that have its place, and the second in which some of it was there. After 18 hours the seconds
-/// begin again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stamp {
-    chunk: u16,
-    second: u16,
-}
-
-impl Stamp {
-    fn of(chunk: Chunk, now: Moment) -> Self {
-        let low = |number: u64| u16::try_from(number & 0xffff).unwrap_or(0);
-        Self {
-            chunk: low(chunk.spread() >> 48), // which place it has, the bits below tell
-            second: low(now.0 / 1000),
-        }
-    }
 }
 
 /// A chunk in an open file: the file's descriptor, and where in it the chunk begins.
@@ -78,7 +52,6 @@ impl Default for Resident {
     fn default() -> Self {
         Self {
             pieces: vec![Cell::default(); RESIDENT_PIECES].into(),
-            chunks: vec![Cell::default(); SEEN_CHUNKS].into(),
         }
     }
 }
@@ -87,16 +60,6 @@ impl Resident {
     /// Whether bytes of a chunk can be sent at `now` without waiting for the disk.
     pub fn has(&self, file: &File, chunk: Chunk, at: u64, length: u64, now: Moment) -> bool {
         self.has_or(chunk, at, length, now, || is_resident(file, at, length))
-    }
-
-    /// Whether some of a chunk was there so lately that it is worth asking again.
-    pub fn has_seen(&self, chunk: Chunk, now: Moment) -> bool {
-        let Some(seen) = self.chunk(chunk).map(Cell::get) else {
-            return false;
-        };
-        let this = Stamp::of(chunk, now);
-        let ago = this.second.wrapping_sub(seen.second);
-        seen.chunk == this.chunk && ago < SEEN_SECONDS
     }
 
     fn has_or(
@@ -124,20 +87,8 @@ impl Resident {
                 length,
                 until,
             });
-            self.saw(chunk, now);
         }
         there
-    }
-
-    /// Some of a chunk is there.
-    pub fn saw(&self, chunk: Chunk, now: Moment) {
-        if let Some(seen) = self.chunk(chunk) {
-            seen.set(Stamp::of(chunk, now));
-        }
-    }
-
-    fn chunk(&self, chunk: Chunk) -> Option<&Cell<Stamp>> {
-        place(&self.chunks, chunk.spread())
     }
 
     /// Content begins at any byte of a file, which is spread well enough.
@@ -236,47 +187,5 @@ mod tests {
             resident.piece(CHUNK, at, 8_192).unwrap().get().at == at
         });
         assert!((RESIDENT_PIECES / 2..=RESIDENT_PIECES).contains(&known.count()));
-    }
-
-    #[test]
-    fn a_chunk_is_worth_asking_about_for_some_seconds_after_some_of_it_was_there() {
-        let long = 1000 * u64::from(SEEN_SECONDS);
-        // After 18 hours, where the seconds begin again, too.
-        for now in [60_000, 65_535_999, 65_536_000] {
-            let resident = Resident::default();
-            let has_seen = |now| resident.has_seen(CHUNK, Moment(now));
-            assert!(!has_seen(now));
-            assert_eq!(asked(&resident, Moment(now), false), Some(false));
-            assert!(!has_seen(now));
-            assert_eq!(asked(&resident, Moment(now), true), Some(true));
-            let begun = now - now % 1000;
-            assert!(has_seen(now) && has_seen(begun + long - 1) && !has_seen(begun + long));
-            let other = Chunk(7, 8_192);
-            assert!(!resident.has_seen(other, Moment(now)));
-            resident.saw(other, Moment(now));
-            assert!(resident.has_seen(other, Moment(now)));
-        }
-    }
-
-    #[test]
-    fn one_chunk_too_many_takes_the_place_of_another() {
-        let resident = Resident::default();
-        let now = Moment(60_000);
-        // As chunks of 100 KiB lie in slabs.
-        let chunks = || {
-            (0..=SEEN_CHUNKS as u64).map(|number| {
-                Chunk(
-                    7 + i32::try_from(number / 640).unwrap(),
-                    number % 640 * 102_528,
-                )
-            })
-        };
-        for chunk in chunks() {
-            assert!(resident.has_or(chunk, chunk.1, 1, now, || true));
-        }
-        let known = chunks()
-            .filter(|chunk| resident.has_seen(*chunk, now))
-            .count();
-        assert!((SEEN_CHUNKS / 2..=SEEN_CHUNKS).contains(&known), "{known}");
     }
 }

@@ -164,6 +164,7 @@ impl Edge {
             "damaged": held.damaged,
             "read_failures": held.read_failures,
             "brought_bytes": held.bytes_brought,
+            "poured_bytes": held.bytes_poured,
             "quotas": disk
                 .quotas()
                 .into_iter()

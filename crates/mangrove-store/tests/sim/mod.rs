@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use mangrove_store::{Clock, Disk, DiskFile, Reach};
+use mangrove_store::{Clock, Disk, DiskFile, InPipe, PIPE_BYTES, Pipe, Reach};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -93,6 +93,7 @@ struct State {
     locked: Arc<AtomicBool>,
     calls: u64,
     reach: Option<Reach>,
+    pours: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -126,6 +127,7 @@ impl SimDisk {
             locked: Arc::default(),
             calls: 0,
             reach: None,
+            pours: true,
         })
     }
 
@@ -167,6 +169,11 @@ impl SimDisk {
     /// How far what was brought last was to reach.
     pub fn reach(&self) -> Option<Reach> {
         self.state().reach
+    }
+
+    /// Whether files can be read past the kernel's memory.
+    pub fn set_pours(&self, pours: bool) {
+        self.state().pours = pours;
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -330,6 +337,7 @@ impl SimDisk {
             locked: Arc::default(),
             calls: 0,
             reach: None,
+            pours: true,
         })
     }
 
@@ -606,6 +614,27 @@ impl DiskFile for SimFile {
             }
         }
         Ok(())
+    }
+
+    /// With the rest of a sector after it, as from a real disk, and room for that.
+    fn pour(&self, at: u64, length: u64, pipe: &Pipe) -> io::Result<Option<InPipe>> {
+        if !self.state.lock().unwrap().pours {
+            return Ok(None);
+        }
+        let most = PIPE_BYTES - SECTOR;
+        let mut bytes = vec![0; (length as usize).min(most)];
+        let mut content = 0;
+        while content < bytes.len() {
+            match self.read_at(at + content as u64, &mut bytes[content..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => content += count,
+            }
+        }
+        let after = SECTOR - 1;
+        bytes.resize(content + after, b'?');
+        let into = pipe.into().try_clone_to_owned()?;
+        io::Write::write_all(&mut File::from(into), &bytes)?;
+        Ok(Some(InPipe { content, after }))
     }
 
     fn forget(&self) {
