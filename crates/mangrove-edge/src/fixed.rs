@@ -124,6 +124,7 @@ fixed! {
     count mangrove_store::PIPES: "Pipes for what is read past the kernel's memory. What a visitor who is slow leaves in one stays there; others then do without.";
     bytes mangrove_store::PIPE_BYTES: "What one holds: the kernel gives more to root alone.";
     bytes cache::resident::RESIDENT_EVERY: "Before a file is sent from, the first byte, the last, and one in so many are asked for: is it in the kernel's memory?";
+    bytes cache::resident::FOLLOWS_BYTES: "What lies no further behind what was there just now is asked for at its end alone: the kernel reads, and forgets, in order.";
     time cache::resident::RESIDENT_FOR: "What was there is not asked for again for so long: the kernel lets go first of what was not wanted in longer.";
     count cache::resident::RESIDENT_PIECES: "Pieces of files that a core has seen there of late.";
     time cache::kept_body::DISK_BEHIND: "Where more wait for the disk than may, how long it is before an answer asks again.";

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mangrove_cache::{Interval, Multipart};
+use mangrove_http::Moment;
 use mangrove_store::{ChunkPlace, Handle, Refused};
 
 use super::disk::Located;
 use super::object::Kept;
 use super::parts::{Bring, Brought, Reader};
 use super::reading::{Asked, FromDisk};
-use super::resident::Chunk;
+use super::resident::{Chunk, RESIDENT_FOR};
 use crate::body::{CHUNK_BYTES, Filled};
 use crate::outgoing::{Holder, InFile, Window};
 use crate::reason::{EdgeReason, Reason};
@@ -84,6 +85,8 @@ struct FromFile {
     handle: Arc<Handle>,
     /// The chunk that is being sent, and where it lies.
     place: Option<(u32, ChunkPlace)>,
+    /// What was there last, how long it is, and until when that tells something.
+    last: Option<(Chunk, u64, Moment)>,
 }
 
 /// Where the chunk lies that has the byte `at`, if it is verified: where it was brought from, or where it is known to lie, for the
@@ -327,7 +330,11 @@ impl KeptBody {
                 return Poll::Ready(None);
             };
             let left = self.end.saturating_sub(self.at);
-            let FromFile { handle, place } = &mut **from;
+            let FromFile {
+                handle,
+                place,
+                last,
+            } = &mut **from;
             let Some(place) = find(handle, place, self.disk.as_deref(), self.at) else {
                 return Poll::Ready(None);
             };
@@ -340,7 +347,10 @@ impl KeptBody {
             let (chunk, at) = (Chunk::of(file, place.offset()), place.offset() + within);
             let is_resident = || {
                 let (resident, now) = (window.resident, window.now);
-                resident.has(file, chunk, at, length, now)
+                let follows = last.is_some_and(|(from, length, until)| {
+                    now < until && from.goes_on(length, file, at)
+                });
+                resident.has(file, chunk, (at, length), follows, now)
             };
             let is_there = match &self.disk {
                 Some(disk) if disk.has_brought(self.at, length, window.now) => true,
@@ -349,6 +359,7 @@ impl KeptBody {
             };
             if is_there {
                 handle.saw(place);
+                *last = Some((Chunk::of(file, at), length, window.now + RESIDENT_FOR));
                 let length = usize::try_from(length).unwrap_or(most);
                 return Poll::Ready(Some(HadIn::File(at, length)));
             }
@@ -402,6 +413,7 @@ impl KeptBody {
             SentFrom::File(Box::new(FromFile {
                 handle,
                 place: None,
+                last: None,
             }))
         })
     }
