@@ -57,6 +57,10 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
         let _ = reach; // there is one way to read a simulated one
         read_for_nothing(self, at, length)
     }
+    /// Whether it can be read past the kernel's memory.
+    fn pours(&self) -> bool {
+        false
+    }
     /// Waits for bytes of it that the kernel does not keep in its memory, and puts them into an empty pipe: as many as that holds, and
     /// nothing before them. None where that cannot be done with this file.
     fn pour(&self, at: u64, length: u64, pipe: &Pipe) -> io::Result<Option<InPipe>> {
@@ -87,7 +91,7 @@ pub enum Reach {
 const ONE_CALL_BYTES: usize = 256 << 10;
 /// Such a step: few enough pages for the kernel to see what is read as one stream.
 const STEP_BYTES: usize = 64 << 10;
-/// What lies on a disk is read past the kernel's memory in whole blocks. No disk has larger ones.
+/// What lies on a disk is read past the kernel's memory in whole blocks of so many bytes. Where it has larger ones, the kernel refuses.
 const BLOCK_BYTES: u64 = 4 << 10;
 
 /// Reads as many bytes as there is room for, or fails.
@@ -255,13 +259,21 @@ impl RealFile {
 
     /// The file may have lost its name by now, so it is opened by its descriptor.
     fn direct(&self) -> Option<&File> {
-        let open = || {
-            let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-            let flags = OFlags::DIRECT.bits().cast_signed();
-            let mut options = File::options();
-            options.read(true).custom_flags(flags).open(itself).ok()
+        if let Some(known) = self.direct.get() {
+            return known.as_ref();
+        }
+        let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let flags = OFlags::DIRECT.bits().cast_signed();
+        let mut options = File::options();
+        let opened = match options.read(true).custom_flags(flags).open(itself) {
+            Ok(opened) => Some(opened),
+            Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+                // For now.
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => return None,
+                _ => None,
+            },
         };
-        self.direct.get_or_init(open).as_ref()
+        self.direct.get_or_init(|| opened).as_ref()
     }
 }
 
@@ -323,6 +335,10 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn pours(&self) -> bool {
+        self.direct().is_some()
+    }
+
     fn pour(&self, at: u64, length: u64, pipe: &Pipe) -> io::Result<Option<InPipe>> {
         let Some(direct) = self.direct() else {
             return Ok(None);
@@ -346,11 +362,9 @@ impl DiskFile for RealFile {
                 Ok(1..) | Err(Errno::INTR) => {}
                 // It ends there, or the pipe is full.
                 Ok(0) | Err(Errno::AGAIN) => break,
-                // Not every file system can, nor is there always memory for it.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOMEM) => {
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error @ Errno::IO) => return Err(error.into()),
+                // Not every file system can, nor is it allowed everywhere, nor is there always memory for it.
+                Err(_) => return Ok(None),
             }
         }
         let got = from.saturating_sub(at).min(length);
@@ -358,7 +372,9 @@ impl DiskFile for RealFile {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        pipe.discard(size(before))?;
+        if pipe.discard(size(before)).is_err() {
+            return Ok(None);
+        }
         Ok(Some(InPipe {
             content: size(got),
             after: size(from.saturating_sub(at) - got),

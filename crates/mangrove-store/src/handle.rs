@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::disk::{InPipe, Reach, read_whole};
 use crate::object::{Found, PINNED_CHUNKS, Part, Pinned};
 use crate::pipes::Poured;
+use crate::recent::There;
 use crate::record::{HEADER, Head, Header, Kind, Log, sum};
 use crate::state::{Had, Inner, Piece, ReadTask, more};
 use crate::words::{CHUNK_BYTES, KeyHash, ObjectId, ReadError, Refused, Subject};
@@ -236,22 +237,23 @@ impl Handle {
         Ok(length)
     }
 
-    /// Whether a chunk was in the kernel's memory so lately that it is worth a look.
-    pub fn was_there(&self, place: &ChunkPlace) -> bool {
+    /// What of a chunk was in the kernel's memory so lately that it is worth a look.
+    pub fn was_there(&self, place: &ChunkPlace) -> Option<There> {
         let now = self.inner.clock.now();
         self.inner.recent.was_there(place.pinned.place, now)
     }
 
-    /// Remembers that a chunk is in the kernel's memory.
-    pub fn saw(&self, place: &ChunkPlace) {
+    /// Remembers that a chunk, or what was asked for of it, is in the kernel's memory.
+    pub fn saw(&self, place: &ChunkPlace, there: There) {
         let now = self.inner.clock.now();
-        self.inner.recent.saw(place.pinned.place, now);
+        self.inner.recent.saw(place.pinned.place, there, now);
     }
 
-    /// Remembers that a chunk is asked for and is not there. Whether it is worth being brought there: it would be there the next time.
-    pub fn missed(&self, place: &ChunkPlace) -> bool {
+    /// Remembers that a chunk, or a part of it, is asked for and is not there. Whether that is worth being brought there: it would be
+    /// there the next time.
+    pub fn missed(&self, place: &ChunkPlace, asked: There) -> bool {
         let now = self.inner.clock.now();
-        self.inner.recent.missed(place.pinned.place, now)
+        self.inner.recent.missed(place.pinned.place, asked, now)
     }
 
     /// Where a chunk lies now.
@@ -354,7 +356,7 @@ impl Inner {
         }
         self.index.verified(key, id, part, place);
         if part != Part::Head {
-            self.recent.saw(place, self.clock.now());
+            self.recent.saw(place, There::Whole, self.clock.now());
         }
         Ok(bytes)
     }
@@ -418,14 +420,14 @@ impl Inner {
     /// Puts bytes into pipes, past the kernel's memory: as many as these hold. None if that cannot be.
     fn pour<C>(&self, piece: &Piece, calling: impl Fn() -> C) -> io::Result<SmallVec<[Poured; 2]>> {
         let (mut pipes, mut done) = (SmallVec::new(), 0);
-        while done < piece.length && pipes.len() < PIPES_AT_ONCE {
+        let file = &piece.slab.file;
+        while done < piece.length && pipes.len() < PIPES_AT_ONCE && file.pours() {
+            let _calling = calling();
             let Some(pipe) = self.pipes.take() else {
                 break;
             };
-            let _calling = calling();
             let mut poured = Poured::new(&self.pipes, pipe);
             let left = piece.length - done;
-            let file = &piece.slab.file;
             let Some(InPipe { content, after }) = poured
                 .pipe()
                 .map_or(Ok(None), |pipe| file.pour(piece.at + done, left, pipe))?
@@ -435,6 +437,10 @@ impl Inner {
             poured.holds(content, after);
             done += content as u64;
             pipes.push(poured);
+        }
+        // Since it was asked for, something about the slab may have failed: then it is read and compared.
+        if piece.slab.is_doubtful() {
+            return Err(io::ErrorKind::InvalidData.into());
         }
         if done > 0 {
             more(&self.counts.bytes_poured, done);

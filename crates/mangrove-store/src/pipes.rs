@@ -19,11 +19,14 @@ pub const PIPE_BYTES: usize = 1 << 20;
 const PIPE_BYTES_LEAST: usize = 64 << 10;
 
 /// Takes what is sent to it, without looking.
-static NOWHERE: OnceLock<Option<File>> = OnceLock::new();
+static NOWHERE: OnceLock<File> = OnceLock::new();
 
 pub(crate) fn nowhere() -> Option<&'static File> {
-    let open = || File::options().write(true).open("/dev/null").ok();
-    NOWHERE.get_or_init(open).as_ref()
+    if let Some(nowhere) = NOWHERE.get() {
+        return Some(nowhere);
+    }
+    let nowhere = File::options().write(true).open("/dev/null").ok()?;
+    Some(NOWHERE.get_or_init(|| nowhere))
 }
 
 /// All pipes of a store.
@@ -84,28 +87,32 @@ impl Pipe {
 impl Pipes {
     /// One that is empty; none where too many are in use, or there can be no more.
     pub(crate) fn take(&self) -> Option<Pipe> {
-        let mut state = lock(&self.0);
-        if state.out >= PIPES {
-            return None;
-        }
-        let pipe = match state.free.pop() {
-            Some(pipe) => pipe,
-            None => Pipe::new().ok()?,
+        let free = {
+            let mut state = lock(&self.0);
+            if state.out >= PIPES {
+                return None;
+            }
+            state.out += 1;
+            state.free.pop()
         };
-        state.out += 1;
-        Some(pipe)
+        let pipe = free.or_else(|| Pipe::new().ok());
+        if pipe.is_none() {
+            lock(&self.0).out -= 1;
+        }
+        pipe
     }
 
     /// It is not used any more: kept if it is empty.
     fn give_back(&self, pipe: Pipe, is_empty: bool) {
         let mut state = lock(&self.0);
         state.out = state.out.saturating_sub(1);
-        if is_empty {
-            state.free.push(pipe);
-            return;
+        match is_empty {
+            true => state.free.push(pipe),
+            false => {
+                drop(state);
+                drop(pipe); // and with it what it holds
+            }
         }
-        drop(state);
-        drop(pipe); // and with it what it holds
     }
 }
 

@@ -4,7 +4,7 @@
 //! when it was seen there last, or was asked for without being there; and for how long, of late, the kernel has kept what it had.
 //! What comes back sooner than that is worth its memory. What does not would only take the place of something that does.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::object::Place;
@@ -16,45 +16,62 @@ pub const REMEMBERED_CHUNKS: usize = 131_072;
 /// Where nothing tells how long the kernel keeps what it has, it is taken to be twice as long after so many seconds.
 pub const REGAINED_SECONDS: u32 = 300;
 
+/// What a chunk was when it was there last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    /// All of it was.
+    Whole,
+    /// Some of it was; of the rest nobody knows.
+    InPart,
+}
+
 #[derive(Debug)]
 pub(crate) struct Recent {
     chunks: Box<[AtomicU32]>,
-    keeps: AtomicU32,
+    /// For how many seconds the kernel keeps what it has, and above that the second in which that was found.
+    keeps: AtomicU64,
 }
 
-/// What is remembered of a chunk: what tells it from others that have its place, a second, and whether it was there then.
+/// What is remembered of a chunk: what tells it from others that have its place, a second, and what was there then; none if it was
+/// asked for without being there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     tag: u32,
     second: u32,
-    was_there: bool,
+    there: Option<There>,
 }
 
-/// Seconds of a stamp; they begin again after nine hours.
-const SECONDS: u32 = (1 << 15) - 1;
-const WAS_THERE: u32 = 1 << 15;
+/// Seconds of a stamp; they begin again after four hours.
+const SECONDS: u32 = (1 << 14) - 1;
+const THERE_SHIFT: u32 = 14;
+const KEEPS_BITS: u32 = 16;
 
 impl Stamp {
     fn bits(self) -> u32 {
-        let there = if self.was_there { WAS_THERE } else { 0 };
-        self.tag << 16 | there | self.second & SECONDS
+        let there = match self.there {
+            None => 0,
+            Some(There::InPart) => 1,
+            Some(There::Whole) => 2,
+        };
+        self.tag << 16 | there << THERE_SHIFT | self.second & SECONDS
     }
 
     fn of(bits: u32) -> Stamp {
+        let there = match bits >> THERE_SHIFT & 3 {
+            1 => Some(There::InPart),
+            2 => Some(There::Whole),
+            _ => None,
+        };
         Stamp {
             tag: bits >> 16,
             second: bits & SECONDS,
-            was_there: bits & WAS_THERE != 0,
+            there,
         }
     }
 }
 
 fn second(now: Duration) -> u32 {
     u32::try_from(now.as_secs() & u64::from(SECONDS)).unwrap_or(0)
-}
-
-fn since(then: u32, now: u32) -> u32 {
-    now.wrapping_sub(then) & SECONDS
 }
 
 impl Recent {
@@ -64,66 +81,70 @@ impl Recent {
             chunks: std::iter::repeat_with(nothing)
                 .take(REMEMBERED_CHUNKS)
                 .collect(),
-            keeps: AtomicU32::new(REMEMBERED_SECONDS << 16),
+            keeps: AtomicU64::new(REMEMBERED_SECONDS.into()),
         }
     }
 
-    /// Whether it was there so lately that it is worth a look.
-    pub(crate) fn was_there(&self, place: Place, now: Duration) -> bool {
-        matches!(self.stamp(place, now), Some((true, _)))
+    /// What of it was there so lately that it is worth a look.
+    pub(crate) fn was_there(&self, place: Place, now: Duration) -> Option<There> {
+        self.stamp(place, now)?.0
     }
 
-    /// It is there.
-    pub(crate) fn saw(&self, place: Place, now: Duration) {
+    /// It is there, or what was asked for of it is.
+    pub(crate) fn saw(&self, place: Place, there: There, now: Duration) {
         let known = self.stamp(place, now);
-        if let Some((true, ago)) = known
+        // Only what is seen as it was seen before tells how long things are kept.
+        let ago = match (known, there) {
+            (Some((Some(There::Whole), _)), There::InPart) => return,
+            (Some((Some(known), ago)), _) if known == there => Some(ago),
+            _ => None,
+        };
+        if let (Some(ago), There::Whole) = (ago, there)
             && ago >= self.keeps(now)
         {
             self.set_keeps(ago + 1, now);
         }
-        if known != Some((true, 0)) {
-            self.set(place, now, true);
+        if ago != Some(0) {
+            self.set(place, Some(there), now);
         }
     }
 
     /// It has just been written, so it is there.
     pub(crate) fn wrote(&self, place: Place, now: Duration) {
-        self.set(place, now, true);
+        self.set(place, Some(There::Whole), now);
     }
 
-    /// It is asked for, and is not there. Whether it is worth being brought there: it would be there the next time.
-    pub(crate) fn missed(&self, place: Place, now: Duration) -> bool {
+    /// It is asked for, and is not there, or what was asked for of it is not. Whether that is worth being brought there: it would be
+    /// there the next time.
+    pub(crate) fn missed(&self, place: Place, asked: There, now: Duration) -> bool {
         let keeps = self.keeps(now);
         let is_worth_it = match self.stamp(place, now) {
-            Some((false, ago)) => ago < keeps,
-            Some((true, ago)) => {
-                if ago < keeps {
+            // Of the parts of a chunk each is brought for itself, and has not left because another is not there.
+            Some((None | Some(There::InPart), ago)) => ago < keeps,
+            Some((Some(There::Whole), ago)) => {
+                if asked == There::Whole && ago < keeps {
                     self.set_keeps(ago.max(1), now);
                 }
                 false
             }
             None => false,
         };
-        self.set(place, now, false);
+        self.set(place, None, now);
         is_worth_it
     }
 
-    /// Whether it was there, and how many seconds ago that was.
-    fn stamp(&self, place: Place, now: Duration) -> Option<(bool, u32)> {
+    /// What of it was there, and how many seconds ago that was.
+    fn stamp(&self, place: Place, now: Duration) -> Option<(Option<There>, u32)> {
         let (chunk, tag) = self.chunk(place)?;
         let stamp = Stamp::of(chunk.load(Ordering::Relaxed));
-        let ago = since(stamp.second, second(now));
-        (stamp.tag == tag && ago < REMEMBERED_SECONDS).then_some((stamp.was_there, ago))
+        let ago = second(now).wrapping_sub(stamp.second) & SECONDS;
+        (stamp.tag == tag && ago < REMEMBERED_SECONDS).then_some((stamp.there, ago))
     }
 
-    fn set(&self, place: Place, now: Duration, was_there: bool) {
+    fn set(&self, place: Place, there: Option<There>, now: Duration) {
         if let Some((chunk, tag)) = self.chunk(place) {
             let second = second(now);
-            let stamp = Stamp {
-                tag,
-                second,
-                was_there,
-            };
+            let stamp = Stamp { tag, second, there };
             chunk.store(stamp.bits(), Ordering::Relaxed);
         }
     }
@@ -138,18 +159,19 @@ impl Recent {
 
     /// For how many seconds the kernel keeps what it has.
     fn keeps(&self, now: Duration) -> u32 {
-        let bits = self.keeps.load(Ordering::Relaxed);
-        let doubled = since(bits & SECONDS, second(now)) / REGAINED_SECONDS;
-        let seconds = u64::from(bits >> 16) << doubled.min(16);
+        let known = self.keeps.load(Ordering::Relaxed);
+        let since = now.as_secs().saturating_sub(known >> KEEPS_BITS);
+        let doubled = (since / u64::from(REGAINED_SECONDS)).min(16);
+        let seconds = (known & ((1 << KEEPS_BITS) - 1)) << doubled;
         u32::try_from(seconds)
             .unwrap_or(u32::MAX)
             .min(REMEMBERED_SECONDS)
     }
 
     fn set_keeps(&self, seconds: u32, now: Duration) {
-        let seconds = seconds.min(REMEMBERED_SECONDS);
+        let seconds = u64::from(seconds.min(REMEMBERED_SECONDS));
         self.keeps
-            .store(seconds << 16 | second(now), Ordering::Relaxed);
+            .store(now.as_secs() << KEEPS_BITS | seconds, Ordering::Relaxed);
     }
 }
 
@@ -169,20 +191,37 @@ mod tests {
 
     const LONG: u64 = REMEMBERED_SECONDS as u64;
 
+    /// One place is asked for and missed, as a whole, and again so many seconds later; whether it is worth it then.
+    fn is_worth_it_after(recent: &Recent, seconds: u64, now: u64) -> bool {
+        recent.missed(place(2), There::Whole, at(now - seconds));
+        recent.missed(place(2), There::Whole, at(now))
+    }
+
     #[test]
     fn what_comes_back_within_five_minutes_is_worth_it_and_what_was_there_is_looked_for() {
-        // After nine hours, where the seconds begin again, too.
+        // Also where the seconds of a stamp begin again.
         for begin in [1_000, u64::from(SECONDS) - 1, u64::from(SECONDS) + 1] {
-            let recent = Recent::new();
-            let missed = |seconds| recent.missed(place(7), at(begin + seconds));
-            let was_there = |seconds| recent.was_there(place(7), at(begin + seconds));
-            assert!(!was_there(0) && !missed(0), "never asked for");
-            assert!(!was_there(0) && missed(0) && missed(LONG - 1) && !missed(2 * LONG - 1));
-            recent.saw(place(7), at(begin));
-            assert!(was_there(0) && was_there(LONG - 1) && !was_there(LONG));
-            recent.wrote(place(7), at(begin + LONG));
-            assert!(was_there(2 * LONG - 1) && !was_there(2 * LONG));
-            assert!(!recent.was_there(place(8), at(begin)));
+            for there in [There::Whole, There::InPart] {
+                let recent = Recent::new();
+                let missed = |seconds| recent.missed(place(7), there, at(begin + seconds));
+                let was_there = |seconds| recent.was_there(place(7), at(begin + seconds));
+                assert!(was_there(0).is_none() && !missed(0), "never asked for");
+                assert!(was_there(0).is_none() && missed(0) && missed(LONG - 1));
+                assert!(!missed(2 * LONG - 1));
+                recent.saw(place(7), there, at(begin));
+                let seen = Some(there);
+                assert_eq!(
+                    (was_there(0), was_there(LONG - 1), was_there(LONG)),
+                    (seen, seen, None)
+                );
+                recent.wrote(place(7), at(begin + LONG));
+                let whole = Some(There::Whole);
+                assert_eq!(
+                    (was_there(2 * LONG - 1), was_there(2 * LONG)),
+                    (whole, None)
+                );
+                assert_eq!(recent.was_there(place(8), at(begin)), None);
+            }
         }
     }
 
@@ -190,45 +229,70 @@ mod tests {
     #[test]
     fn what_left_before_it_was_asked_for_again_is_not_brought_again() {
         let recent = Recent::new();
-        let is_worth_it_after = |seconds: u64, now: u64| {
-            recent.missed(place(2), at(now - seconds));
-            recent.missed(place(2), at(now))
-        };
-        recent.saw(place(1), at(100));
-        assert!(!recent.missed(place(1), at(120)), "it left");
+        let is_worth_it_after = |seconds, now| is_worth_it_after(&recent, seconds, now);
+        recent.saw(place(1), There::Whole, at(100));
+        assert!(!recent.missed(place(1), There::Whole, at(120)), "it left");
         assert!(is_worth_it_after(19, 150) && !is_worth_it_after(20, 150));
         // What it gave up later than that tells nothing new, and what it gave up at once is a second.
-        recent.saw(place(3), at(120));
-        recent.missed(place(3), at(141));
+        recent.saw(place(3), There::Whole, at(120));
+        recent.missed(place(3), There::Whole, at(141));
         assert!(is_worth_it_after(19, 150));
-        recent.saw(place(3), at(150));
-        assert!(!recent.missed(place(3), at(150)));
+        recent.saw(place(3), There::Whole, at(150));
+        assert!(!recent.missed(place(3), There::Whole, at(150)));
         assert!(is_worth_it_after(0, 150) && !is_worth_it_after(1, 150));
+    }
+
+    /// A visitor who asked for range after range made it look as if nothing stayed for a second: then all was read from the disk.
+    #[test]
+    fn that_a_part_is_not_there_does_not_tell_that_another_left() {
+        let recent = Recent::new();
+        for now in 100..130 {
+            // It is asked for, brought, and what follows is not there.
+            let is_worth_it = recent.missed(place(1), There::InPart, at(now));
+            assert_eq!(is_worth_it, now > 100);
+            recent.saw(place(1), There::InPart, at(now));
+        }
+        recent.saw(place(4), There::Whole, at(130));
+        recent.saw(place(4), There::InPart, at(135));
+        assert_eq!(recent.was_there(place(4), at(140)), Some(There::Whole));
+        assert!(!recent.missed(place(4), There::InPart, at(140)));
+        recent.saw(place(5), There::InPart, at(140));
+        recent.missed(place(5), There::Whole, at(141));
+        assert!(is_worth_it_after(&recent, LONG - 1, 500));
     }
 
     #[test]
     fn that_it_keeps_things_longer_is_learned_from_what_it_kept_and_else_tried_after_a_while() {
-        let recent = Recent::new();
-        let shrink = |now| {
-            recent.saw(place(1), at(now));
-            recent.missed(place(1), at(now + 10));
-        };
-        let is_worth_it_after = |seconds: u64, now: u64| {
-            recent.missed(place(2), at(now - seconds));
-            recent.missed(place(2), at(now))
-        };
-        shrink(1_000);
-        recent.saw(place(3), at(1_000));
-        assert!(is_worth_it_after(9, 1_100) && !is_worth_it_after(10, 1_100));
-        recent.saw(place(3), at(1_100));
-        assert!(is_worth_it_after(100, 1_200) && !is_worth_it_after(101, 1_200));
-        shrink(2_000);
-        let regained = 2_010 + u64::from(REGAINED_SECONDS);
-        assert!(!is_worth_it_after(10, regained - 1) && is_worth_it_after(19, regained));
-        assert!(!is_worth_it_after(20, regained));
-        // Two, four, ... times as long, until it is as long as it ever is.
-        assert!(is_worth_it_after(LONG - 1, regained + 5 * LONG));
-        assert!(!is_worth_it_after(LONG, regained + 5 * LONG));
+        // The clock of a machine that is up for months, too.
+        for begin in [1_000, 10_000_000] {
+            let recent = Recent::new();
+            let shrink = |now| {
+                recent.saw(place(1), There::Whole, at(now));
+                recent.missed(place(1), There::Whole, at(now + 10));
+            };
+            let is_worth_it_after = |seconds, now| is_worth_it_after(&recent, seconds, begin + now);
+            shrink(begin);
+            for there in [There::InPart, There::Whole] {
+                let number = if there == There::Whole { 3 } else { 4 };
+                recent.saw(place(number), there, at(begin));
+                assert!(is_worth_it_after(9, 100) && !is_worth_it_after(10, 100));
+                recent.saw(place(number), there, at(begin + 100));
+            }
+            assert!(is_worth_it_after(100, 200) && !is_worth_it_after(101, 200));
+            shrink(begin + 1_000);
+            let regained = 1_010 + u64::from(REGAINED_SECONDS);
+            assert!(!is_worth_it_after(10, regained - 1) && is_worth_it_after(19, regained));
+            assert!(!is_worth_it_after(20, regained));
+            // Two, four, ... times as long, until it is as long as it ever is, and that for good.
+            for later in [
+                5 * LONG,
+                u64::from(SECONDS) + LONG,
+                100 * u64::from(SECONDS),
+            ] {
+                assert!(is_worth_it_after(LONG - 1, regained + later));
+                assert!(!is_worth_it_after(LONG, regained + later));
+            }
+        }
     }
 
     #[test]
@@ -239,7 +303,7 @@ mod tests {
             recent.wrote(place(number), at(60));
         }
         let known = chunks
-            .filter(|number| recent.was_there(place(*number), at(60)))
+            .filter(|number| recent.was_there(place(*number), at(60)).is_some())
             .count();
         let most = REMEMBERED_CHUNKS;
         assert!((most / 2..=most).contains(&known), "{known}");

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use mangrove_store::{
     CHUNK_BYTES, Cursor, Disk, Generation, HUNG_AFTER, Had, Handle, Hands, Head, Health, KeyHash,
     NewObject, OpenError, Opened, PIPES, Poured, REMEMBERED_SECONDS, Reach, ReadError, Refused,
-    SLABS_MOST, Settings, Site, Store, TroubleKind, Variant,
+    SLABS_MOST, Settings, Site, Store, There, TroubleKind, Variant,
 };
 use sim::{Faults, HandClock, SimDisk};
 
@@ -266,13 +266,24 @@ fn what_is_poured_is_the_content_and_nothing_else_and_where_it_cannot_be_it_is_b
     drop(pipes);
 
     // Visitors who are slow have all the pipes.
-    let slow: Vec<_> = (0..PIPES)
+    let mut slow: Vec<_> = (0..PIPES)
         .map(|_| shop.poured(1, 1, 0, 5).unwrap())
         .collect();
     assert!(slow.iter().all(|(_, had)| matches!(had, Had::Poured(_))));
     let before = shop.ways();
     assert!(matches!(shop.poured(1, 0, 0, 100), Ok((100, Had::Brought))));
     assert_eq!(shop.ways(), (before.0, before.1 + 100));
+    // One has gone: that takes what fits into it.
+    slow.pop();
+    let (length, had) = shop.poured(1, 0, 0, u64::MAX).unwrap();
+    assert_eq!(length, chunk.len() as u64);
+    let Had::Poured(mut pipes) = had else {
+        panic!("{had:?}");
+    };
+    let got = drained(&mut pipes);
+    assert!(got.len() > chunk.len() / 2 && got.len() < chunk.len() && chunk.starts_with(&got));
+    drop(pipes);
+    let before = (before.0 + got.len() as u64, before.1);
     drop(slow);
     assert!(matches!(
         shop.poured(1, 0, 0, 100),
@@ -300,7 +311,7 @@ fn what_is_likely_to_be_in_the_kernels_memory_is_known_without_a_look() {
     shop.flush();
     let told = |shop: &Shop| {
         let handle = shop.handle(1).unwrap();
-        handle.was_there(&handle.chunk_place(0).unwrap())
+        handle.was_there(&handle.chunk_place(0).unwrap()).is_some()
     };
     assert!(told(&shop), "it has just been written");
     shop.clock
@@ -313,11 +324,14 @@ fn what_is_likely_to_be_in_the_kernels_memory_is_known_without_a_look() {
     let handle = shop.handle(1).unwrap();
     let place = handle.chunk_place(0).unwrap();
     shop.clock.pass(Duration::from_secs(20));
-    assert!(!handle.missed(&place), "it left again");
+    assert!(!handle.missed(&place, There::Whole), "it left again");
     assert!(!told(&shop));
     shop.clock.pass(Duration::from_secs(19));
-    assert!(handle.missed(&place), "it would still be there");
-    handle.saw(&place);
+    assert!(
+        handle.missed(&place, There::Whole),
+        "it would still be there"
+    );
+    handle.saw(&place, There::Whole);
     assert!(told(&shop));
 }
 
@@ -381,6 +395,31 @@ fn what_a_failed_sync_was_about_is_read_from_the_disk_and_compared_each_time() {
     shop.fill(3, b"third").unwrap();
     shop.flush();
     assert_eq!(shop.is_trusted(3), (true, true));
+}
+
+/// It waited for its turn, and was read from the disk after that had lost what was beside it.
+#[test]
+fn what_was_asked_for_before_a_sync_failed_is_not_sent_unread() {
+    let mut shop = shop();
+    shop.fill(1, b"first").unwrap();
+    shop.flush();
+    let handle = shop.handle(1).unwrap();
+    let place = handle.chunk_place(0).unwrap();
+    let (word, told) = std::sync::mpsc::channel();
+    let told_of = move |had| word.send(had).unwrap();
+    assert_eq!(handle.pour_then(&place, 0, 5, told_of), Ok(5));
+    shop.fill(2, b"second").unwrap();
+    shop.work();
+    shop.disk.set_faults(Faults {
+        failed_sync: 1,
+        ..Faults::default()
+    });
+    shop.clock.pass(Duration::from_millis(600));
+    shop.work();
+    shop.disk.set_faults(Faults::default());
+    assert_eq!(shop.is_trusted(1), (false, false));
+    assert!(shop.hands.read());
+    assert!(matches!(told.recv().unwrap(), Had::Nothing));
 }
 
 #[test]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use mangrove_cache::{Interval, Multipart};
 use mangrove_http::Moment;
-use mangrove_store::{ChunkPlace, Handle, Refused};
+use mangrove_store::{ChunkPlace, Handle, Refused, There};
 
 use super::disk::Located;
 use super::object::Kept;
 use super::parts::{Bring, Brought, Reader};
-use super::reading::{Asked, FromDisk};
+use super::reading::{Asked, FromDisk, Way};
 use super::resident::{Chunk, RESIDENT_FOR};
 use crate::body::{CHUNK_BYTES, Filled};
 use crate::outgoing::{Holder, InFile, Window};
@@ -26,7 +26,7 @@ pub(crate) const DISK_BEHIND: Duration = Duration::from_millis(20);
 /// kernel then copies nothing. For less, finding the file costs more than that saves.
 pub(crate) const FROM_FILE_BYTES: u64 = 64 * 1024;
 
-/// Of what is rarely asked for, so much of one answer is read past the kernel's memory. For more the kernel reads ahead, in pages so
+/// Of what is rarely asked for, an answer of which so much is left is read past the kernel's memory. For more the kernel reads ahead, in pages so
 /// large that this is less work.
 pub(crate) const POURED_BYTES: u64 = 2 << 20;
 
@@ -345,20 +345,27 @@ impl KeptBody {
                 return Poll::Ready(None);
             };
             let (chunk, at) = (Chunk::of(file, place.offset()), place.offset() + within);
+            let there = match within == 0 && length == u64::from(place.length()) {
+                true => There::Whole,
+                false => There::InPart,
+            };
+            let known = handle.was_there(place);
             let is_resident = || {
                 let (resident, now) = (window.resident, window.now);
-                let follows = last.is_some_and(|(from, length, until)| {
-                    now < until && from.goes_on(length, file, at)
-                });
+                // Of what ranges have brought the ends tell nothing.
+                let follows = known == Some(There::Whole)
+                    && last.is_some_and(|(from, length, until)| {
+                        now < until && from.goes_on(length, file, at)
+                    });
                 resident.has(file, chunk, (at, length), follows, now)
             };
             let is_there = match &self.disk {
                 Some(disk) if disk.has_brought(self.at, length, window.now) => true,
-                Some(_) if place.is_settled() => handle.was_there(place) && is_resident(),
+                Some(_) if place.is_settled() => known.is_some() && is_resident(),
                 _ => is_resident(),
             };
             if is_there {
-                handle.saw(place);
+                handle.saw(place, there);
                 *last = Some((Chunk::of(file, at), length, window.now + RESIDENT_FOR));
                 let length = usize::try_from(length).unwrap_or(most);
                 return Poll::Ready(Some(HadIn::File(at, length)));
@@ -367,7 +374,11 @@ impl KeptBody {
                 return Poll::Ready(None);
             };
             // What is large is brought however rarely it is asked for.
-            let asked = match handle.missed(place) || left > POURED_BYTES {
+            let is_brought = match disk.way_on(self.at) {
+                Some(way) => way == Way::Brought,
+                None => handle.missed(place, there) || left > POURED_BYTES,
+            };
+            let asked = match is_brought {
                 true => {
                     let wanted = (window.most as u64).max(CHUNK_BYTES as u64).min(left);
                     disk.bring(handle, place, self.at, wanted)
@@ -434,7 +445,7 @@ impl KeptBody {
             let _ = more.words.split_to(n.min(more.words.len()));
         } else {
             if let Some(disk) = &mut self.disk {
-                disk.consume(n);
+                disk.consume(self.at, n);
             }
             self.at = self.at.saturating_add(n as u64);
             if let Some(coming) = &self.coming {

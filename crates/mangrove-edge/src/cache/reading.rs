@@ -1,7 +1,7 @@
 //! Content as it comes from the disk, for one answer.
 //!
 //! What the kernel has in its memory is read, or sent, from there. What it has not, one of the store's threads sees to: it has the
-//! kernel take the bytes into its memory, or, if this process has yet to compare the chunk with its checksum, reads all of it.
+//! kernel take the bytes into its memory, or puts them into a pipe without that where they are rarely asked for; or, if this process has yet to compare the chunk with its checksum, reads all of it.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -41,8 +41,19 @@ pub(super) struct FromDisk {
     brought_until: Moment,
     /// Content in pipes, one after another: from that byte on.
     poured: (u64, SmallVec<[Poured; 2]>),
+    /// How what was not there was had last.
+    way: Option<Way>,
     /// Too many wait already.
     pub(super) pause: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+/// How content is had that is not in the kernel's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It was brought there.
+    Brought,
+    /// Past it.
+    Poured,
 }
 
 /// For what a thread was asked, and who is told.
@@ -77,6 +88,7 @@ impl FromDisk {
             places: SmallVec::new(),
             brought_until: Moment(0),
             poured: (0, SmallVec::new()),
+            way: None,
             pause: None,
         }
     }
@@ -160,6 +172,13 @@ impl FromDisk {
         self.brought.contains(&at)
     }
 
+    /// How this answer goes on from a byte, where it has begun to have what is not there: what was brought goes on so, what was poured
+    /// only as far as that was meant to reach.
+    pub(super) fn way_on(&self, at: u64) -> Option<Way> {
+        self.way
+            .filter(|way| *way == Way::Brought || self.was_brought(at))
+    }
+
     /// Where a chunk lies that was brought.
     pub(super) fn place(&self, index: u32) -> Option<&ChunkPlace> {
         let found = self.places.iter().find(|(known, _)| *known == index);
@@ -194,6 +213,7 @@ impl FromDisk {
         self.brought = at..at.saturating_add(length);
         self.places = (from..).zip(places).collect();
         self.asked = Some(Waiting::Bring(told));
+        self.way = Some(Way::Brought);
         Ok(())
     }
 
@@ -212,8 +232,9 @@ impl FromDisk {
         let length = handle.pour_then(place, within, most, move |had| {
             let _ = word.send(had); // the visitor may have gone
         })?;
-        self.brought = at..at.saturating_add(length);
+        (self.brought, self.brought_until) = (at..at.saturating_add(length), Moment(0));
         self.places = std::iter::once((index, place.clone())).collect();
+        self.way = Some(Way::Poured);
         self.asked = Some(Waiting::Pour(at, told));
         Ok(())
     }
@@ -254,10 +275,13 @@ impl FromDisk {
         }
     }
 
-    pub(super) fn consume(&mut self, n: usize) {
-        let is_from_pipe = self.data().is_empty();
+    /// Takes bytes away, which begin at a byte of the content.
+    pub(super) fn consume(&mut self, at: u64, n: usize) {
         let (from, pipes) = &mut self.poured;
-        if let Some(pipe) = pipes.first_mut().filter(|_| is_from_pipe) {
+        if *from != at {
+            pipes.clear();
+        }
+        if let Some(pipe) = pipes.first_mut() {
             pipe.took(n);
             *from = from.saturating_add(n as u64);
             if pipe.left() == 0 {

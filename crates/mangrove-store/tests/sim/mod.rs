@@ -616,11 +616,12 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
+    fn pours(&self) -> bool {
+        self.state.lock().unwrap().pours
+    }
+
     /// With the rest of a sector after it, as from a real disk, and room for that.
     fn pour(&self, at: u64, length: u64, pipe: &Pipe) -> io::Result<Option<InPipe>> {
-        if !self.state.lock().unwrap().pours {
-            return Ok(None);
-        }
         let most = PIPE_BYTES - SECTOR;
         let mut bytes = vec![0; (length as usize).min(most)];
         let mut content = 0;
