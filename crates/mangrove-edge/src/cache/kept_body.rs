@@ -26,8 +26,8 @@ pub(crate) const DISK_BEHIND: Duration = Duration::from_millis(20);
 /// kernel then copies nothing. For less, finding the file costs more than that saves.
 pub(crate) const FROM_FILE_BYTES: u64 = 64 * 1024;
 
-/// Of what is rarely asked for, an answer of which so much is left is read past the kernel's memory. For more the kernel reads ahead, in pages so
-/// large that this is less work.
+/// Of what is rarely asked for, an answer of which so much is left is read past the kernel's memory. For more the kernel reads ahead,
+/// in pages so large that this is less work.
 pub(crate) const POURED_BYTES: u64 = 2 << 20;
 
 /// What is still to be sent of something kept.

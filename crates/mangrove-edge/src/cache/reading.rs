@@ -1,7 +1,8 @@
 //! Content as it comes from the disk, for one answer.
 //!
 //! What the kernel has in its memory is read, or sent, from there. What it has not, one of the store's threads sees to: it has the
-//! kernel take the bytes into its memory, or puts them into a pipe without that where they are rarely asked for; or, if this process has yet to compare the chunk with its checksum, reads all of it.
+//! kernel take the bytes into its memory, or puts them into a pipe without that where they are rarely asked for; or, if this process
+//! has yet to compare the chunk with its checksum, reads all of it.
 
 use std::ops::Range;
 use std::pin::Pin;
