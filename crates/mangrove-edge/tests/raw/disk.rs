@@ -391,13 +391,17 @@ fn what_has_left_the_kernels_memory_is_sent_from_the_file_all_the_same() {
         ask(&mut leaving, MIB * number, MIB);
         leaving.head();
     }
-    let is_forgotten = forget_files(&world);
-    let before = on_disk(&world, "poured_bytes");
-    let (first, length) = (11 * MIB + 5, 100_000);
-    ask(&mut client, first, length);
-    assert!(client.answer().body == content[first..first + length]);
-    let poured = on_disk(&world, "poured_bytes") - before;
-    assert!(poured == length as u64 || !is_forgotten, "{poured}");
+    // They may still be poured for, and hold pages that the kernel then cannot let go of; each chunk is rare once.
+    let mut chunks = 10..16;
+    eventually("what comes after them is poured", || {
+        let is_forgotten = forget_files(&world);
+        let before = on_disk(&world, "poured_bytes");
+        let (first, length) = (chunks.next().unwrap() * MIB + 5, 100_000);
+        ask(&mut client, first, length);
+        assert!(client.answer().body == content[first..first + length]);
+        let poured = on_disk(&world, "poured_bytes") - before;
+        (poured == length as u64 || !is_forgotten).then_some(())
+    });
     // Several ranges, each past the kernel's memory.
     forget_files(&world);
     let (first, second) = (12 * MIB, 13 * MIB + 500_000);
