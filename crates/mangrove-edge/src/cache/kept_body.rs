@@ -14,7 +14,7 @@ use super::disk::Located;
 use super::object::Kept;
 use super::parts::{Bring, Brought, Reader};
 use super::reading::{Asked, FromDisk, Way};
-use super::resident::{Chunk, RESIDENT_FOR};
+use super::resident::{Chunk, RESIDENT_FOR, is_resident};
 use crate::body::{CHUNK_BYTES, Filled};
 use crate::outgoing::{Holder, InFile, Window};
 use crate::reason::{EdgeReason, Reason};
@@ -349,23 +349,26 @@ impl KeptBody {
                 true => There::Whole,
                 false => There::InPart,
             };
-            let known = handle.was_there(place);
-            let is_resident = || {
-                let (resident, now) = (window.resident, window.now);
-                // Of what ranges have brought the ends tell nothing.
-                let follows = known == Some(There::Whole)
-                    && last.is_some_and(|(from, length, until)| {
-                        now < until && from.goes_on(length, file, at)
-                    });
-                resident.has(file, chunk, (at, length), follows, now)
+            let disk = self.disk.as_deref();
+            let ask = || {
+                let is_brought =
+                    disk.is_some_and(|disk| disk.has_brought(self.at, length, window.now));
+                let is_there = is_brought || {
+                    let known = handle.was_there(place);
+                    // Of what ranges have brought the ends tell nothing.
+                    let follows = known == Some(There::Whole)
+                        && last.is_some_and(|(from, length, until)| {
+                            window.now < until && from.goes_on(length, file, at)
+                        });
+                    let is_likely = known.is_some() || disk.is_none() || !place.is_settled();
+                    is_likely && is_resident(file, at, length, follows)
+                };
+                if is_there {
+                    handle.saw(place, there);
+                }
+                is_there
             };
-            let is_there = match &self.disk {
-                Some(disk) if disk.has_brought(self.at, length, window.now) => true,
-                Some(_) if place.is_settled() => known.is_some() && is_resident(),
-                _ => is_resident(),
-            };
-            if is_there {
-                handle.saw(place, there);
+            if window.resident.has(chunk, (at, length), window.now, ask) {
                 *last = Some((Chunk::of(file, at), length, window.now + RESIDENT_FOR));
                 let length = usize::try_from(length).unwrap_or(most);
                 return Poll::Ready(Some(HadIn::File(at, length)));

@@ -67,26 +67,12 @@ impl Default for Resident {
 }
 
 impl Resident {
-    /// Whether bytes of a chunk can be sent at `now` without waiting for the disk. Where they follow in the file on what was there
-    /// just now, their last one tells it: the kernel reads, and forgets, in order.
+    /// Whether bytes of a chunk can be sent at `now` without waiting for the disk. It is asked for only where this core has not seen
+    /// them there within [`RESIDENT_FOR`].
     pub fn has(
         &self,
-        file: &File,
         chunk: Chunk,
         (at, length): (u64, u64),
-        follows: bool,
-        now: Moment,
-    ) -> bool {
-        self.has_or(chunk, at, length, now, || {
-            is_resident(file, at, length, follows)
-        })
-    }
-
-    fn has_or(
-        &self,
-        chunk: Chunk,
-        at: u64,
-        length: u64,
         now: Moment,
         ask: impl FnOnce() -> bool,
     ) -> bool {
@@ -124,9 +110,9 @@ fn place<T>(places: &[T], mixed: u64) -> Option<&T> {
 }
 
 /// Whether bytes of a file can be sent without waiting for the disk. The first, the last, and one in [`RESIDENT_EVERY`] are asked
-/// for, or the last alone: the kernel forgets in the order in which it read, so that is as good as sure. To ask for more is dear:
-/// it is the first time that a processor touches what a disk has written there.
-fn is_resident(file: &File, at: u64, length: u64, follows: bool) -> bool {
+/// for; or the last alone, where they follow in the file on what was there just now: the kernel reads, and forgets, in order, so that
+/// is as good as sure. To ask for more is dear: it is the first time that a processor touches what a disk has written there.
+pub(super) fn is_resident(file: &File, at: u64, length: u64, follows: bool) -> bool {
     asked(length, follows).all(|within| {
         let at = at.saturating_add(within);
         matches!(read_resident(file, &mut [0], at), Ok(1))
@@ -162,7 +148,7 @@ mod tests {
 
     fn asked(resident: &Resident, now: Moment, there: bool) -> Option<bool> {
         let mut asked = None;
-        let has = resident.has_or(CHUNK, AT, LENGTH, now, || {
+        let has = resident.has(CHUNK, (AT, LENGTH), now, || {
             asked = Some(there);
             there
         });
@@ -194,7 +180,7 @@ mod tests {
             (CHUNK, AT + 1, LENGTH),
             (CHUNK, AT, LENGTH + 1),
         ] {
-            assert!(!resident.has_or(chunk, at, length, now, || false));
+            assert!(!resident.has(chunk, (at, length), now, || false));
         }
         assert_eq!(asked(&resident, now, false), None);
     }
@@ -204,7 +190,7 @@ mod tests {
         let resident = Resident::default();
         let pieces = 0..=RESIDENT_PIECES as u64;
         for number in pieces.clone() {
-            assert!(resident.has_or(CHUNK, number * 8_192, 8_192, Moment(1), || true));
+            assert!(resident.has(CHUNK, (number * 8_192, 8_192), Moment(1), || true));
         }
         let known = pieces.filter(|number| {
             let at = number * 8_192;
