@@ -62,8 +62,8 @@ pub(super) enum Way {
 enum Waiting {
     /// The kernel's having it; whether it has.
     Bring(oneshot::Receiver<bool>),
-    /// The same, past the kernel's memory; from that byte on.
-    Pour(u64, oneshot::Receiver<Had>),
+    /// The same, past the kernel's memory.
+    Pour(oneshot::Receiver<Had>),
     Read(oneshot::Receiver<Result<Bytes, ReadError>>),
 }
 
@@ -74,6 +74,12 @@ pub(super) enum Asked {
     Brought,
     /// The chunk, or none.
     Read(Option<Bytes>),
+}
+
+/// What a thread says once, and where that is heard; nobody does where the visitor has gone.
+fn word<T: Send + 'static>() -> (impl FnOnce(T) + Send + 'static, oneshot::Receiver<T>) {
+    let (word, told) = oneshot::channel();
+    (move |said| drop(word.send(said)), told)
 }
 
 impl FromDisk {
@@ -115,7 +121,7 @@ impl FromDisk {
                 self.brought_until = Moment(0);
                 Asked::Brought
             }
-            Some(Waiting::Pour(_, told)) => {
+            Some(Waiting::Pour(told)) => {
                 let _ = std::task::ready!(Pin::new(told).poll(cx)); // not sent from there after all
                 Asked::Brought
             }
@@ -133,10 +139,10 @@ impl FromDisk {
         let is_there = match &mut self.asked {
             None | Some(Waiting::Read(_)) => return Poll::Ready(true),
             Some(Waiting::Bring(told)) => std::task::ready!(Pin::new(told).poll(cx)) == Ok(true),
-            Some(Waiting::Pour(at, told)) => match std::task::ready!(Pin::new(told).poll(cx)) {
+            Some(Waiting::Pour(told)) => match std::task::ready!(Pin::new(told).poll(cx)) {
                 Ok(Had::Brought) => true,
                 Ok(Had::Poured(pipes)) => {
-                    self.poured = (*at, pipes);
+                    self.poured = (self.brought.start, pipes);
                     (self.asked, self.brought_until) = (None, Moment(0));
                     return Poll::Ready(true);
                 }
@@ -207,10 +213,8 @@ impl FromDisk {
                 None => break,
             }
         }
-        let (word, told) = oneshot::channel();
-        let length = handle.bring_then(&places, within, most, move |is_there| {
-            let _ = word.send(is_there); // the visitor may have gone
-        })?;
+        let (say, told) = word();
+        let length = handle.bring_then(&places, within, most, say)?;
         self.brought = at..at.saturating_add(length);
         self.places = (from..).zip(places).collect();
         self.asked = Some(Waiting::Bring(told));
@@ -228,24 +232,20 @@ impl FromDisk {
         most: u64,
     ) -> Result<(), Refused> {
         let index = Handle::chunk_of(at).ok_or(Refused::Gone)?;
-        let (word, told) = oneshot::channel();
+        let (say, told) = word();
         let within = at % CHUNK_BYTES as u64;
-        let length = handle.pour_then(place, within, most, move |had| {
-            let _ = word.send(had); // the visitor may have gone
-        })?;
+        let length = handle.pour_then(place, within, most, say)?;
         (self.brought, self.brought_until) = (at..at.saturating_add(length), Moment(0));
         self.places = std::iter::once((index, place.clone())).collect();
         self.way = Some(Way::Poured);
-        self.asked = Some(Waiting::Pour(at, told));
+        self.asked = Some(Waiting::Pour(told));
         Ok(())
     }
 
     /// Has a chunk read, and compared with its checksum.
     pub(super) fn read(&mut self, handle: &Handle, index: u32) -> Result<(), Refused> {
-        let (word, told) = oneshot::channel();
-        handle.read_chunk_then(index, move |read| {
-            let _ = word.send(read); // the visitor may have gone
-        })?;
+        let (say, told) = word();
+        handle.read_chunk_then(index, say)?;
         self.asked = Some(Waiting::Read(told));
         Ok(())
     }
