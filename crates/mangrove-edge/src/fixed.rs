@@ -119,7 +119,7 @@ fixed! {
     bytes cache::kept_body::FROM_FILE_BYTES: "So much in one piece is sent from the disk's file, on connections without TLS of HTTP/1, even where memory has it.";
     bytes cache::kept_body::POURED_BYTES: "Of what is rarely asked for, an answer of which no more than this is left is read past the kernel's memory. For more the kernel reads ahead in large pages, which is less work.";
     seconds mangrove_store::REMEMBERED_SECONDS: "When a chunk on the disk was in the kernel's memory, or was asked for without being there, is remembered for so long: what comes back sooner is worth that memory.";
-    seconds mangrove_store::WHOLE_SECONDS: "A chunk that was there so long ago, and of which a part is seen now, is remembered for that part.";
+    seconds mangrove_store::SEEN_WHOLE_SECONDS: "A chunk that was there as a whole so long ago, and of which a part is seen now, is remembered for that part alone.";
     count mangrove_store::REMEMBERED_CHUNKS: "And of so many chunks; another takes the place of one of them.";
     seconds mangrove_store::REGAINED_SECONDS: "Once the kernel was seen to keep things for less than that, it is taken to keep them twice as long after so long without a sign.";
     count mangrove_store::PIPES: "Pipes for what is read past the kernel's memory. What a visitor who is slow leaves in one stays there; others then do without.";

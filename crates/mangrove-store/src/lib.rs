@@ -78,7 +78,9 @@ pub use health::{
 pub use journal::{ENTRY_BYTES, JOURNAL_BYTES, Journal, JournalError, Replayed, Ticket};
 pub use object::Part;
 pub use pipes::{PIPE_BYTES, PIPES, Pipe, Poured};
-pub use recent::{REGAINED_SECONDS, REMEMBERED_CHUNKS, REMEMBERED_SECONDS, There, WHOLE_SECONDS};
+pub use recent::{
+    REGAINED_SECONDS, REMEMBERED_CHUNKS, REMEMBERED_SECONDS, SEEN_WHOLE_SECONDS, There,
+};
 pub use record::Head;
 pub use settings::{
     Alive, Clock, MachineClock, SLAB_BYTES_LEAST, SLAB_BYTES_MOST, SLABS_LEAST, SLABS_MOST,

@@ -11,9 +11,9 @@ use crate::object::Place;
 
 /// What of a chunk was seen or asked for so many seconds ago is not remembered.
 pub const REMEMBERED_SECONDS: u32 = 300;
-/// A chunk that was there so many seconds ago, and of which a part is seen now, is remembered for that part: else it would be forgotten
-/// while its parts are asked for.
-pub const WHOLE_SECONDS: u32 = REMEMBERED_SECONDS / 2;
+/// A chunk that was there as a whole so many seconds ago, and of which a part is seen now, is remembered for that part alone: else it
+/// would be forgotten while its parts are asked for. What is seen of it sooner renews nothing.
+pub const SEEN_WHOLE_SECONDS: u32 = REMEMBERED_SECONDS / 2;
 /// Chunks that are remembered; another takes the place of one of them.
 pub const REMEMBERED_CHUNKS: usize = 131_072;
 /// Where nothing tells how long the kernel keeps what it has, it is taken to be twice as long after so many seconds.
@@ -98,7 +98,7 @@ impl Recent {
         let known = self.stamp(place, now);
         // Only what is seen as it was seen before tells how long things are kept.
         let ago = match (known, there) {
-            (Some((Some(There::Whole), ago)), There::InPart) if ago < WHOLE_SECONDS => return,
+            (Some((Some(There::Whole), ago)), There::InPart) if ago < SEEN_WHOLE_SECONDS => return,
             (Some((Some(known), ago)), _) if known == there => Some(ago),
             _ => None,
         };
@@ -248,21 +248,29 @@ mod tests {
     /// What players ask for in parts, each on a new connection, was read from the disk five minutes after it was written, though the
     /// kernel had it.
     #[test]
-    fn what_is_asked_for_in_parts_alone_is_remembered_as_long_as_they_are_asked_for() {
+    fn what_is_asked_for_in_parts_alone_is_remembered_while_they_are_asked_for() {
         let recent = Recent::new();
         let saw = |seconds| {
             recent.saw(place(1), There::InPart, at(seconds));
             recent.was_there(place(1), at(seconds))
         };
-        let half = u64::from(WHOLE_SECONDS);
+        let half = u64::from(SEEN_WHOLE_SECONDS);
         recent.wrote(place(1), at(1_000));
         assert_eq!(saw(1_000 + half - 1), Some(There::Whole));
+        // That alone does not renew it.
+        assert_eq!(recent.was_there(place(1), at(1_000 + LONG)), None);
         for later in [0, LONG - 1, 2 * LONG - 2] {
             assert_eq!(saw(1_000 + half + later), Some(There::InPart));
         }
-        recent.saw(place(1), There::Whole, at(1_000 + 3 * LONG));
-        assert_eq!(saw(1_000 + 3 * LONG), Some(There::Whole));
-        assert!(is_worth_it_after(&recent, LONG - 1, 3_000));
+        // Nor is anything learned of how long things are kept, where a part is followed by all of it.
+        let now = 1_000 + half + 2 * LONG + 100;
+        recent.saw(place(3), There::Whole, at(now - 50));
+        recent.missed(place(3), There::Whole, at(now - 40));
+        recent.saw(place(1), There::Whole, at(now));
+        assert_eq!(saw(now), Some(There::Whole));
+        assert!(
+            is_worth_it_after(&recent, 9, now + 10) && !is_worth_it_after(&recent, 10, now + 10)
+        );
     }
 
     /// A visitor who asked for range after range made it look as if nothing stayed for a second: then all was read from the disk.

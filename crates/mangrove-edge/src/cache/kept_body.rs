@@ -289,8 +289,9 @@ impl KeptBody {
     }
 
     /// What is next, at most `most` bytes, as it lies in a file of the disk tier: where that was verified, and is in the kernel's
-    /// memory now. What was there long ago may have left, so this is asked for each piece. Of what is likely to have left it is not
-    /// asked, for that makes the kernel read it in pieces: a thread of the store's sees to it that it is there, which is waited for.
+    /// memory now. What was there long ago may have left, so this is asked for each piece that this core has not seen there within a
+    /// second. Of what is likely to have left it is not asked, for that makes the kernel read it in pieces: a thread of the store's
+    /// sees to it that it is there, which is waited for.
     pub fn poll_in_file(
         &mut self,
         cx: &mut Context<'_>,
@@ -351,18 +352,18 @@ impl KeptBody {
             };
             let disk = self.disk.as_deref();
             let ask = || {
-                let is_brought =
-                    disk.is_some_and(|disk| disk.has_brought(self.at, length, window.now));
-                let is_there = is_brought || {
-                    let known = handle.was_there(place);
-                    // Of what ranges have brought the ends tell nothing.
-                    let follows = known == Some(There::Whole)
-                        && last.is_some_and(|(from, length, until)| {
-                            window.now < until && from.goes_on(length, file, at)
-                        });
-                    let is_likely = known.is_some() || disk.is_none() || !place.is_settled();
-                    is_likely && is_resident(file, at, length, follows)
-                };
+                if disk.is_some_and(|disk| disk.has_brought(self.at, length, window.now)) {
+                    handle.saw(place, there);
+                    return true;
+                }
+                let known = handle.was_there(place);
+                // Of what ranges have brought the ends tell nothing.
+                let follows = known == Some(There::Whole)
+                    && last.is_some_and(|(from, length, until)| {
+                        window.now < until && from.goes_on(length, file, at)
+                    });
+                let is_likely = known.is_some() || disk.is_none() || !place.is_settled();
+                let is_there = is_likely && is_resident(file, at, length, follows);
                 if is_there {
                     handle.saw(place, there);
                 }

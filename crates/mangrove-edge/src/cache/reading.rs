@@ -34,7 +34,8 @@ pub(super) struct FromDisk {
     /// A chunk as it was read for us, where the file could not be read without waiting even then.
     chunk: Bytes,
     asked: Option<Waiting>,
-    /// Of the content, what the kernel was made to take into its memory last, or will have been when that is done,
+    /// Of the content, what the kernel was made to take into its memory last, or to put into pipes, or will have been when that is
+    /// done,
     brought: Range<u64>,
     /// where it lies,
     places: SmallVec<[(u32, ChunkPlace); 1]>,
@@ -76,10 +77,10 @@ pub(super) enum Asked {
     Read(Option<Bytes>),
 }
 
-/// What a thread says once, and where that is heard; nobody does where the visitor has gone.
-fn word<T: Send + 'static>() -> (impl FnOnce(T) + Send + 'static, oneshot::Receiver<T>) {
-    let (word, told) = oneshot::channel();
-    (move |said| drop(word.send(said)), told)
+/// How a thread says something once, and where that is heard. Where the visitor has gone, what was said is dropped.
+fn telling<T: Send + 'static>() -> (impl FnOnce(T) + Send + 'static, oneshot::Receiver<T>) {
+    let (teller, told) = oneshot::channel();
+    (move |said| drop(teller.send(said)), told)
 }
 
 impl FromDisk {
@@ -174,7 +175,7 @@ impl FromDisk {
         start <= at && at.saturating_add(length) <= end && now < self.brought_until
     }
 
-    /// Whether it was made to take that byte.
+    /// Whether it was made to take that byte, into its memory or into a pipe.
     pub(super) fn was_brought(&self, at: u64) -> bool {
         self.brought.contains(&at)
     }
@@ -213,7 +214,7 @@ impl FromDisk {
                 None => break,
             }
         }
-        let (say, told) = word();
+        let (say, told) = telling();
         let length = handle.bring_then(&places, within, most, say)?;
         self.brought = at..at.saturating_add(length);
         self.places = (from..).zip(places).collect();
@@ -232,7 +233,7 @@ impl FromDisk {
         most: u64,
     ) -> Result<(), Refused> {
         let index = Handle::chunk_of(at).ok_or(Refused::Gone)?;
-        let (say, told) = word();
+        let (say, told) = telling();
         let within = at % CHUNK_BYTES as u64;
         let length = handle.pour_then(place, within, most, say)?;
         (self.brought, self.brought_until) = (at..at.saturating_add(length), Moment(0));
@@ -244,7 +245,7 @@ impl FromDisk {
 
     /// Has a chunk read, and compared with its checksum.
     pub(super) fn read(&mut self, handle: &Handle, index: u32) -> Result<(), Refused> {
-        let (say, told) = word();
+        let (say, told) = telling();
         handle.read_chunk_then(index, say)?;
         self.asked = Some(Waiting::Read(told));
         Ok(())

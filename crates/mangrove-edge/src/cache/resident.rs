@@ -67,7 +67,7 @@ impl Default for Resident {
 }
 
 impl Resident {
-    /// Whether bytes of a chunk can be sent at `now` without waiting for the disk. It is asked for only where this core has not seen
+    /// Whether bytes of a chunk can be sent at `now` without waiting for the disk. `ask` is called only where this core has not seen
     /// them there within [`RESIDENT_FOR`].
     pub fn has(
         &self,

@@ -372,11 +372,11 @@ fn what_has_left_the_kernels_memory_is_sent_from_the_file_all_the_same() {
             "GET /large HTTP/1.1\r\nHost: a.example\r\nRange: bytes={first}-{last}\r\n\r\n"
         ));
     };
-    // Of a whole chunk in the middle the core may have seen all a second ago, and not ask.
     let all = MIB + 300_000;
     for (first, length, expected) in [
         (3 * MIB + 7, all, all..=all),
         (9 * MIB - 1, 65_536, 65_536..=65_536),
+        // The chunk in between may be sent without asking: the core has seen all of it within a second.
         (7, 2 * MIB, MIB - 7..=2 * MIB),
         (5 * MIB + 7, 2 * MIB + 1, 0..=0),
     ] {
