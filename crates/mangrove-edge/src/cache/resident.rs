@@ -68,7 +68,7 @@ impl Default for Resident {
 
 impl Resident {
     /// Whether bytes of a chunk can be sent at `now` without waiting for the disk. `ask` is called only where this core has not seen
-    /// them there within [`RESIDENT_FOR`].
+    /// them there within a second.
     pub fn has(
         &self,
         chunk: Chunk,
