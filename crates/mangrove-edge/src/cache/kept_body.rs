@@ -351,11 +351,11 @@ impl KeptBody {
                 false => There::InPart,
             };
             let disk = self.disk.as_deref();
+            let is_brought = disk.is_some_and(|disk| disk.has_brought(self.at, length, window.now));
+            if is_brought {
+                handle.saw(place, there);
+            }
             let ask = || {
-                if disk.is_some_and(|disk| disk.has_brought(self.at, length, window.now)) {
-                    handle.saw(place, there);
-                    return true;
-                }
                 let known = handle.was_there(place);
                 // Of what ranges have brought the ends tell nothing.
                 let follows = known == Some(There::Whole)
@@ -369,7 +369,7 @@ impl KeptBody {
                 }
                 is_there
             };
-            if window.resident.has(chunk, (at, length), window.now, ask) {
+            if is_brought || window.resident.has(chunk, (at, length), window.now, ask) {
                 *last = Some((Chunk::of(file, at), length, window.now + RESIDENT_FOR));
                 let length = usize::try_from(length).unwrap_or(most);
                 return Poll::Ready(Some(HadIn::File(at, length)));
